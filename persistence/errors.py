@@ -1,0 +1,215 @@
+"""What can go wrong below the API.
+
+    StakeholdError
+    ├── Refused                    a transaction was refused: the wallet's state, or a conflict
+    ├── NotDone                    certainly nothing was done; the same id may ask again
+    │   ├── StoreUnavailable
+    │   ├── PartitionFenced
+    │   ├── LedgerUnavailable
+    │   ├── Overloaded
+    │   └── DeadlineExceeded
+    ├── OutcomeUnknown             it may have been applied; the same id may ask again
+    ├── NotFound                   something asked for does not exist
+    │   ├── WalletNotFound
+    │   ├── SourceNotFound
+    │   └── BalanceNotFound
+    ├── FieldInvalid               the caller sent something malformed
+    │   ├── CurrencyUnknown
+    │   └── PageTokenInvalid
+    ├── CurrencyImmutable
+    ├── SetupRefused               the service must not start like this
+    │   └── StoreUnsafe
+    └── LedgerBroken               the drain of a partition must stop
+        ├── OutboxRecordMalformed
+        ├── OutboxGap
+        ├── VersionGap
+        ├── DriftDetected
+        └── CursorMoved
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from persistence.transactions import TransactionId, WalletBalance
+
+
+class RefusalReason(StrEnum):
+    """The words with which the scripts refuse, in no order. The order of checks is the script's."""
+
+    WALLET_NOT_FOUND = "WALLET_NOT_FOUND"
+    REFERENCE_NOT_FOUND = "REFERENCE_NOT_FOUND"
+    TRANSACTION_ID_CONFLICT = "TRANSACTION_ID_CONFLICT"
+    TRANSACTION_ROLLED_BACK = "TRANSACTION_ROLLED_BACK"
+    BET_ROLLED_BACK = "BET_ROLLED_BACK"
+    BET_REFUSED = "BET_REFUSED"
+    BET_SETTLED = "BET_SETTLED"
+    REFERENCE_MISMATCH = "REFERENCE_MISMATCH"
+    AMOUNT_MISMATCH = "AMOUNT_MISMATCH"
+    NOT_REVERSIBLE = "NOT_REVERSIBLE"
+    ROUND_CLOSED = "ROUND_CLOSED"
+    ZERO_AMOUNT_REFUSED = "ZERO_AMOUNT_REFUSED"
+    CURRENCY_DISABLED = "CURRENCY_DISABLED"
+    SOURCE_DISABLED = "SOURCE_DISABLED"
+    WALLET_FROZEN = "WALLET_FROZEN"
+    WALLET_CLOSED = "WALLET_CLOSED"
+    INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
+    BALANCE_OVERFLOW = "BALANCE_OVERFLOW"
+    VERSION_MISMATCH = "VERSION_MISMATCH"
+
+
+class StakeholdError(Exception):
+    """The root of everything that this service raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDetails:
+    """What a refusal tells the caller. ``entry_id`` is empty where the refusal is not remembered."""
+
+    reason: RefusalReason
+    transaction_id: TransactionId
+    step_index: int
+    replayed: bool
+    balance: WalletBalance | None
+    entry_id: str
+    related_transaction_id: str
+
+
+class Refused(StakeholdError):
+    """A transaction was refused and nothing moved."""
+
+    def __init__(self, details: RefusalDetails) -> None:
+        super().__init__(f"transaction {details.transaction_id} refused: {details.reason}")
+        self.details = details
+
+
+class NotDone(StakeholdError):
+    """Nothing was done. The same id may ask again."""
+
+
+class StoreUnavailable(NotDone):
+    """The hot path's store could not be reached before anything was sent."""
+
+
+class PartitionFenced(NotDone):
+    """The partition's store is not the one that the ledger knows: it lost data, or was swapped."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(f"partition {partition} is fenced")
+        self.partition = partition
+
+
+class LedgerUnavailable(NotDone):
+    """Postgres could not be reached, or did not answer in time."""
+
+
+class Overloaded(NotDone):
+    """Too many calls are waiting already."""
+
+    def __init__(self, message: str, *, retry_delay_ms: int) -> None:
+        super().__init__(message)
+        self.retry_delay_ms = retry_delay_ms
+
+
+class DeadlineExceeded(NotDone):
+    """The caller's deadline passed while the call was still waiting to be sent."""
+
+
+class OutcomeUnknown(StakeholdError):
+    """A script was sent and its answer did not come, or durability could not be confirmed."""
+
+
+class NotFound(StakeholdError):
+    """Something that was asked for does not exist."""
+
+
+class WalletNotFound(NotFound):
+    """The player has no wallet in this currency, or none at all."""
+
+    def __init__(self, player_id: str, currency: str = "") -> None:
+        super().__init__(f"player {player_id} has no {currency} wallet".replace("  ", " "))
+        self.player_id = player_id
+        self.currency = currency
+
+
+class SourceNotFound(NotFound):
+    """The source was never put."""
+
+    def __init__(self, source_id: str) -> None:
+        super().__init__(f"source {source_id} is not known")
+        self.source_id = source_id
+
+
+class BalanceNotFound(NotFound):
+    """The ledger has no such version of the wallet, or none at that moment."""
+
+    def __init__(self, message: str, *, currency: str, version: int | None) -> None:
+        super().__init__(message)
+        self.currency = currency
+        self.version = version
+
+
+class FieldInvalid(StakeholdError):
+    """A field of the request is malformed. ``field`` is its path in the request."""
+
+    def __init__(self, field: str, description: str) -> None:
+        super().__init__(f"{field}: {description}")
+        self.field = field
+        self.description = description
+
+
+class CurrencyUnknown(FieldInvalid):
+    """The currency is not in the registry."""
+
+    def __init__(self, field: str, currency: str) -> None:
+        super().__init__(field, "not a currency of the registry; see AdminService.ListCurrencies")
+        self.currency = currency
+
+
+class PageTokenInvalid(FieldInvalid):
+    """The page token is not one of this list and filter."""
+
+    def __init__(self) -> None:
+        super().__init__("page_token", "not a next_page_token of this list with these filters")
+
+
+class CurrencyImmutable(StakeholdError):
+    """A currency's scale or kind cannot change: amounts would change their meaning."""
+
+    def __init__(self, currency: str) -> None:
+        super().__init__(f"the scale and kind of {currency} cannot be changed")
+        self.currency = currency
+
+
+class SetupRefused(StakeholdError):
+    """The service must not start like this. The message says what to change."""
+
+
+class StoreUnsafe(SetupRefused):
+    """The store's settings cannot keep an acknowledged write."""
+
+
+class LedgerBroken(StakeholdError):
+    """The drain of a partition cannot go on: the record is quarantined and the partition stops."""
+
+
+class OutboxRecordMalformed(LedgerBroken):
+    """An outbox record is not of a format that this version reads."""
+
+    def __init__(self, stream_id: str, problem: str) -> None:
+        super().__init__(f"outbox record {stream_id} cannot be read: {problem}")
+
+
+class OutboxGap(LedgerBroken):
+    """The outbox does not continue where the cursor stands: records are missing."""
+
+
+class VersionGap(LedgerBroken):
+    """A wallet's version does not follow the one in the ledger."""
+
+
+class DriftDetected(LedgerBroken):
+    """A wallet's balance in the outbox is not what the ledger's postings sum to."""
+
+
+class CursorMoved(LedgerBroken):
+    """Another drainer moved the partition's cursor: this one lost its lease."""

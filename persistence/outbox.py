@@ -1,0 +1,198 @@
+"""The outbox record: what the scripts append to a partition's stream and the drainer reads from it.
+
+One record is one call's effect, so that what was applied all or nothing also reaches the ledger so. A record
+is a stream entry with the fields ``format`` (1), ``time`` (booked time, Unix milliseconds), ``player`` and one
+``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id may
+contain. The Lua side is ``lua/includes/outbox.lua``; both sides change together, under a new format number.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from persistence.errors import OutboxRecordMalformed
+from persistence.transactions import (
+    Buckets,
+    CurrencyCode,
+    EntryType,
+    Operation,
+    Outcome,
+    OutboxPosition,
+    PlayerId,
+    SourceId,
+    TransactionId,
+    TransactionKind,
+    WalletStatus,
+)
+
+FORMAT = "1"
+SEPARATOR = "\x1f"
+
+ENTRY_FIELDS = (
+    "type",
+    "operation",
+    "source",
+    "transaction_id",
+    "kind",
+    "fingerprint",
+    "currency",
+    "amount",
+    "version",
+    "cash_change",
+    "bonus_change",
+    "held_change",
+    "receivable_change",
+    "cash_after",
+    "bonus_after",
+    "held_after",
+    "receivable_after",
+    "wallet_version",
+    "wallet_status",
+    "credit_line",
+    "game",
+    "round",
+    "reference",
+    "outcome",
+    "reason",
+    "related",
+    "late",
+    "closes_round",
+    "occurred_ms",
+    "metadata",
+)
+"""Numbers are decimal texts; what does not apply is empty. ``wallet_version`` is the wallet's version when it
+was decided (for applied entries the same as ``version``); ``version`` is empty for records without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxEntry:
+    """One entry as the scripts wrote it.
+
+    ``version`` is None for records that are no change of a wallet (refusals, tombstones, rollbacks that moved
+    nothing). ``after`` is None where no wallet was looked at. ``related`` is the other transaction that made
+    the outcome: of a tombstone the rollback, of a refusal the one that stands in the way.
+    """
+
+    type: EntryType
+    operation: Operation | None
+    source: SourceId
+    transaction_id: TransactionId
+    kind: TransactionKind | None
+    fingerprint: str
+    currency: CurrencyCode | None
+    amount: int | None
+    version: int | None
+    change: Buckets
+    after: Buckets | None
+    wallet_version: int | None
+    wallet_status: WalletStatus | None
+    credit_line: int | None
+    game: str
+    round: str
+    reference: str
+    outcome: Outcome | None
+    reason: str
+    related: str
+    late: bool
+    closes_round: bool
+    occurred_ms: int | None
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRecord:
+    """One call's effect: entries that were applied together."""
+
+    position: OutboxPosition
+    player: PlayerId
+    booked_ms: int
+    entries: tuple[OutboxEntry, ...]
+
+
+def decode_record(stream_id: str, fields: Sequence[bytes]) -> OutboxRecord:
+    """Reads a stream entry: its id, and its fields and values in turn.
+
+    Raises OutboxRecordMalformed for anything that the scripts of this format do not write.
+    """
+    try:
+        position = OutboxPosition.parse(stream_id)
+        texts = [field.decode("utf-8") for field in fields]
+        names, values = texts[0::2], texts[1::2]
+        if names[:3] != ["format", "time", "player"] or values[0] != FORMAT or len(names) != len(values):
+            raise ValueError("unknown format")
+        if len(names) < 4 or set(names[3:]) != {"entry"}:
+            raise ValueError("no entries")
+        entries = tuple(_decode_entry(value) for value in values[3:])
+        return OutboxRecord(position, PlayerId(values[2]), int(values[1]), entries)
+    except (ValueError, IndexError, TypeError) as error:
+        raise OutboxRecordMalformed(stream_id, str(error)) from error
+
+
+def _decode_entry(text: str) -> OutboxEntry:
+    parts = text.split(SEPARATOR)
+    if len(parts) != len(ENTRY_FIELDS):
+        raise ValueError(f"{len(parts)} entry fields instead of {len(ENTRY_FIELDS)}")
+    (
+        type_,
+        operation,
+        source,
+        transaction_id,
+        kind,
+        fingerprint,
+        currency,
+        amount,
+        version,
+        cash_change,
+        bonus_change,
+        held_change,
+        receivable_change,
+        cash_after,
+        bonus_after,
+        held_after,
+        receivable_after,
+        wallet_version,
+        wallet_status,
+        credit_line,
+        game,
+        round_,
+        reference,
+        outcome,
+        reason,
+        related,
+        late,
+        closes_round,
+        occurred_ms,
+        metadata,
+    ) = parts
+    return OutboxEntry(
+        type=EntryType(type_),
+        operation=Operation(operation) if operation else None,
+        source=SourceId(source),
+        transaction_id=TransactionId(transaction_id),
+        kind=TransactionKind(kind) if kind else None,
+        fingerprint=fingerprint,
+        currency=CurrencyCode(currency) if currency else None,
+        amount=_number(amount),
+        version=_number(version),
+        change=Buckets(int(cash_change), int(bonus_change), int(held_change), int(receivable_change)),
+        after=Buckets(int(cash_after), int(bonus_after), int(held_after), int(receivable_after))
+        if cash_after
+        else None,
+        wallet_version=_number(wallet_version),
+        wallet_status=WalletStatus(wallet_status) if wallet_status else None,
+        credit_line=_number(credit_line),
+        game=game,
+        round=round_,
+        reference=reference,
+        outcome=Outcome(outcome) if outcome else None,
+        reason=reason,
+        related=related,
+        late=late == "1",
+        closes_round=closes_round == "1",
+        occurred_ms=_number(occurred_ms),
+        metadata=json.loads(metadata) if metadata else {},
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text else None

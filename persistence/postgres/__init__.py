@@ -1,0 +1,1 @@
+"""The durable ledger. The only place that imports asyncpg."""
