@@ -1,0 +1,10 @@
+"""Valkey and Postgres as child processes, for `stakehold up`, the demo, the benchmark and the tests.
+
+Production connects to servers that somebody else runs; nothing outside the command line and the tests imports this
+package. Linux only: the promise that a killed parent leaves no orphan rests on PR_SET_PDEATHSIG.
+"""
+
+from service.embedded.postgres import EmbeddedPostgres, embedded_postgres
+from service.embedded.valkey import EmbeddedValkey, embedded_valkey
+
+__all__ = ["EmbeddedPostgres", "EmbeddedValkey", "embedded_postgres", "embedded_valkey"]
