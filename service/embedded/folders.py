@@ -17,8 +17,9 @@ POLL_S = 0.05
 async def held(folder: Path, *, patience_s: float = 0.0) -> AsyncIterator[int]:
     """Hold the folder (made when missing) and yield the descriptor of its lock.
 
-    Pass the descriptor on to a child and the folder stays held for as long as that child or one of its own children
-    lives, whatever becomes of this process. `patience_s` is how long to wait for a holder that is on its way out.
+    Pass the descriptor on to a child and the folder stays held for as long as that child or one of its own
+    children lives, whatever becomes of this process. `patience_s` is how long to wait for a holder that is on
+    its way out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -45,7 +46,8 @@ async def _lock(descriptor: int, folder: Path, patience_s: float) -> None:
             if asyncio.get_running_loop().time() >= deadline:
                 holder = os.pread(descriptor, 32, 0).decode().strip() or "unknown"
                 raise FolderInUse(
-                    f"{folder} is in use by the process with id {holder}: stop it, or choose another data folder."
+                    f"{folder} is in use by the process with id {holder}: "
+                    "stop it, or choose another data folder."
                 ) from None
             await asyncio.sleep(POLL_S)
         else:

@@ -2,9 +2,10 @@
 
     python -I -S launch.py PARENT_PID DEATH_SIGNAL UID GID CAPABILITY PROGRAM [ARGUMENT]...
 
-A script rather than `preexec_fn`, because Python code between fork and exec can deadlock in a process with threads. The
-death signal is set after the change of account, which clears it, and survives the exec. UID -1 keeps the account; CAPABILITY -1
-asks for none, otherwise the program keeps that one capability although it runs without root.
+A script rather than `preexec_fn`, because Python code between fork and exec can deadlock in a process with
+threads. The death signal is set after the change of account, which clears it, and survives the exec. UID -1
+keeps the account; CAPABILITY -1 asks for none, otherwise the program keeps that one capability although it
+runs without root.
 """
 
 import ctypes
@@ -25,7 +26,11 @@ class CapabilityHeader(ctypes.Structure):
 
 
 class CapabilitySets(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
 
 
 def checked(result: int) -> None:
@@ -45,7 +50,7 @@ def change_account(uid: int, gid: int, capability: int) -> None:
 
 
 def keep_only(capability: int) -> None:
-    """Hand one capability on to the program; ambient ones are what survives the exec of an ordinary binary."""
+    """Hand one capability on to the program: ambient ones survive the exec of an ordinary binary."""
     bit = 1 << capability
     sets = (CapabilitySets * 2)()
     sets[0] = CapabilitySets(bit, bit, bit)

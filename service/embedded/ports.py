@@ -31,5 +31,6 @@ def is_free(port: int) -> bool:
 def require_free(port: int, *, server: str) -> None:
     if not is_free(port):
         raise PortTaken(
-            f"Port {port} on {LOOPBACK}, wanted for {server}, is taken: stop what listens there or choose another."
+            f"Port {port} on {LOOPBACK}, wanted for {server}, is taken: "
+            "stop what listens there or choose another port."
         )

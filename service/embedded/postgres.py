@@ -51,8 +51,9 @@ async def embedded_postgres(
 ) -> AsyncIterator[EmbeddedPostgres]:
     """Run a server whose data lie in `folder` and survive it; port 0 takes any free one.
 
-    `settings` are as in postgresql.conf. Without `fsync` the data survive a killed process but not a power cut. Leaving the
-    context stops the server, also one that a test froze or killed. As root the server runs as `nobody`.
+    `settings` are as in postgresql.conf. Without `fsync` the data survive a killed process but not a power
+    cut. Leaving the context stops the server, also one that a test froze or killed. As root the server runs
+    as `nobody`.
     """
     folder = folder.absolute()
     options = _options(settings, fsync=fsync)
@@ -76,21 +77,29 @@ async def embedded_postgres(
 
 def _options(settings: Mapping[str, str], *, fsync: bool) -> dict[str, str]:
     durability = {} if fsync else {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
-    fixed = {"listen_addresses": LOOPBACK, "unix_socket_directories": "", "TimeZone": "UTC", "log_timezone": "UTC"}
+    fixed = {
+        "listen_addresses": LOOPBACK,
+        "unix_socket_directories": "",
+        "TimeZone": "UTC",
+        "log_timezone": "UTC",
+    }
     return {"max_connections": "200", "max_wal_size": "2GB", "jit": "off", **durability, **settings, **fixed}
 
 
-def _spawn(folder: Path, binary: Path, options: Mapping[str, str], account: Account | None, lock: int) -> Child:
+def _spawn(
+    folder: Path, binary: Path, options: Mapping[str, str], account: Account | None, lock: int
+) -> Child:
     data = data_folder(folder)
-    # The lock is ours and every process of a server holds it too, so a pid file found now is a dead server's: left alone,
-    # a stranger that got the same process id would keep this one from starting.
+    # The lock is ours and every process of a server holds it too, so a pid file found now is a dead server's:
+    # left alone, a stranger that got the same process id would keep this one from starting.
     (data / "postmaster.pid").unlink(missing_ok=True)
     child = spawn(
         "postgres",
         [binary, "-D", data, *(f"--{name}={value}" for name, value in options.items())],
         log=folder / "postgres.log",
         env=ENVIRONMENT,
-        # A fast shutdown, which needs no recovery at the next start; its other processes follow the postmaster in any case.
+        # A fast shutdown, which needs no recovery at the next start; its other processes follow the
+        # postmaster in any case.
         death_signal=signal.SIGINT,
         account=account,
         keep_open=[lock],

@@ -55,8 +55,8 @@ def _require_same_major(data: Path, server: Server) -> None:
     major = (data / "PG_VERSION").read_text().strip()
     if major != str(server.version[0]):
         raise FolderUnusable(
-            f"{data} was written by Postgres {major}, but {server} was found: choose another data folder, or set "
-            f"STAKEHOLD_POSTGRES_BIN to the binaries of Postgres {major}."
+            f"{data} was written by Postgres {major}, but {server} was found: choose another data folder, or "
+            f"set STAKEHOLD_POSTGRES_BIN to the binaries of Postgres {major}."
         )
 
 
@@ -78,7 +78,14 @@ def _make(folder: Path, server: Server, account: Account | None, password: str, 
 
 
 def _initdb(data: Path, server: Server, *, fsync: bool) -> list[str | Path]:
-    words: list[str | Path] = [server.path.with_name("initdb"), "-D", data, "--username", SUPERUSER, "--encoding=UTF8"]
+    words: list[str | Path] = [
+        server.path.with_name("initdb"),
+        "-D",
+        data,
+        "--username",
+        SUPERUSER,
+        "--encoding=UTF8",
+    ]
     words += ["--auth-host=scram-sha-256", "--auth-local=reject", "--no-instructions", "--data-checksums"]
     if server.version >= BUILTIN_LOCALES_SINCE:
         words += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
@@ -88,7 +95,7 @@ def _initdb(data: Path, server: Server, *, fsync: bool) -> list[str | Path]:
 
 
 def _first_statements(password: str) -> str:
-    """For single-user mode: one statement a line, no semicolon inside; the password is URL-safe, so it needs no quoting."""
+    """For single-user mode, one statement a line; the password is URL-safe, so it needs no escaping."""
     return (
         f"ALTER ROLE {SUPERUSER} PASSWORD '{password}'\n"
         f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'\n"

@@ -22,7 +22,7 @@ class Recipe:
     timeout_s: float
 
     async def start(self, port: int) -> tuple[Child, int]:
-        """A ready server and its port: the one asked for, or for 0 a free one, chosen anew if somebody else wins it."""
+        """A ready server and its port: the one asked for, or for 0 a free one, another if that is lost."""
         if port:
             require_free(port, server=self.name)
             return await self._try(port), port

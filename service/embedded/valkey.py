@@ -42,8 +42,8 @@ async def embedded_valkey(
 ) -> AsyncIterator[EmbeddedValkey]:
     """Run a server whose data lie in `folder` and survive it; port 0 takes any free one.
 
-    `extra` are further words of the command line, as `("--maxmemory", "64mb")`. Leaving the context stops the server,
-    also one that a test froze or killed.
+    `extra` are further words of the command line, as `("--maxmemory", "64mb")`. Leaving the context stops the
+    server, also one that a test froze or killed.
     """
     folder = folder.absolute()
     options = ["--appendfsync", append_fsync, *extra]
