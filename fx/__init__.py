@@ -1,0 +1,1 @@
+"""Money and currencies. Imports nothing else of this project."""

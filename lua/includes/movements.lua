@@ -1,0 +1,102 @@
+-- include: wallets
+-- include: transactions
+-- include: rounds
+-- include: refusals
+-- include: steps
+-- What debits, credits and rollbacks have in common.
+local STARTS_PLAY = { deposit = true, bonus = true }
+local SETTLES = { win = true, refund = true }
+
+local function settles_bets(record)
+  return record.operation == 'credit' and SETTLES[record.kind] or false
+end
+
+-- The part of "does it fit what is stored" that debits and credits share. Returns the wallet, or a refusal.
+local function check_wallet(step)
+  local wallet = wallet_of(step.currency)
+  if not wallet then
+    return refuse_for_now(step, 'WALLET_NOT_FOUND')
+  end
+  if step.expected_version ~= '' and step.expected_version ~= wallet.version then
+    return refuse_for_now(step, 'VERSION_MISMATCH', step.currency)
+  end
+  if step.amount == '0' and call.zero_amount == 'refuse' then
+    return refuse_finally(step, 'ZERO_AMOUNT_REFUSED', step.currency)
+  end
+  local is_debit = step.operation == 'debit'
+  local is_new_play = is_debit or STARTS_PLAY[step.kind]
+  if call.source_status == 'disabled' and is_new_play then
+    return refuse_finally(step, 'SOURCE_DISABLED', step.currency)
+  end
+  if step.currency_status == 'disabled' and is_new_play
+    or step.currency_status == 'no_new_debits' and is_debit then
+    return refuse_finally(step, 'CURRENCY_DISABLED', step.currency)
+  end
+  return wallet
+end
+
+-- Adds the changes to the wallet, gives it its next version and remembers the transaction under its id.
+-- Everything has been checked but the size of the new balances, which is checked here before any change.
+local function apply(step, wallet, change, facts)
+  local cash = add(wallet.cash, change.cash)
+  local bonus = add(wallet.bonus, change.bonus)
+  local held = add(wallet.held, change.held)
+  local receivable = add(wallet.receivable, change.receivable)
+  if not (fits(cash) and fits(bonus) and fits(held) and fits(receivable)) then
+    return refuse_finally(step, 'BALANCE_OVERFLOW', wallet.currency)
+  end
+  wallet.cash, wallet.bonus, wallet.held, wallet.receivable = cash, bonus, held, receivable
+  advance(wallet)
+  local record = {
+    id = step.id,
+    state = 'applied',
+    fingerprint = step.fingerprint,
+    operation = step.operation,
+    kind = facts.kind,
+    currency = wallet.currency,
+    amount = facts.amount,
+    cash_change = change.cash,
+    bonus_change = change.bonus,
+    held_change = change.held,
+    receivable_change = change.receivable,
+    version = wallet.version,
+    status = wallet.status,
+    cash = cash,
+    bonus = bonus,
+    held = held,
+    receivable = receivable,
+    game = facts.game,
+    round = facts.round,
+    reference = step.reference,
+    outcome = 'applied',
+    late = facts.late,
+  }
+  put_transaction(record)
+  return {
+    outcome = 'applied',
+    record = record,
+    entry = {
+      type = 'applied',
+      version = wallet.version,
+      change = change,
+      wallet = {
+        version = wallet.version, status = wallet.status, cash = cash, bonus = bonus, held = held,
+        receivable = receivable, credit_line = wallet.credit_line,
+      },
+    },
+  }
+end
+
+-- The round of a transaction, or nil where it named none.
+local function round_named(game, round)
+  return round ~= '' and round_of(call.source, game, round) or nil
+end
+
+local function close_round_if_asked(step)
+  if step.closes_round == '1' then
+    local round = round_of(call.source, step.game, step.round)
+    round.state = 'closed'
+    put_round(round)
+  end
+end
+

@@ -1,0 +1,227 @@
+-- transact: applies 1 to 16 steps on one player's wallets, all or nothing. Every movement of money is this.
+--
+-- KEYS    epoch, outbox, wallets, ids, rounds: one player's, in one partition (persistence/valkey/keys.py)
+-- ARGV    epoch, player, source, the source's six policies, number of steps, "", then for each step the
+--         fourteen fields of STEP_FIELDS (includes/steps.lua); amounts are minor units as texts
+-- Reply   a flat list that begins with a word:
+--         OK       then for each step the fourteen fields of a result (function result_fields)
+--         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
+--         FENCED   then the epoch found ('' where none): nothing was looked at
+-- Writes  nothing before everything is decided; then the outbox record, wallets, ids and rounds.
+-- Holds   an id's record, its wallet's change and its outbox entry exist together or not at all; versions and
+--         the outbox have no gaps; what a refusal changes is only the memory of it.
+
+-- include: text
+-- include: minor_units
+-- include: wallets
+-- include: outbox
+-- include: transactions
+-- include: rounds
+-- include: steps
+-- include: refusals
+-- include: movements
+-- include: debits
+-- include: credits
+-- include: rollbacks
+local DECISIONS = { debit = debit, credit = credit, rollback = rollback }
+
+-- The first answer again. A rollback that moved money says so with another outcome: the original is rolled
+-- back already.
+local function replay(record)
+  local outcome = record.outcome
+  if record.operation == 'rollback' and outcome == 'applied' then
+    outcome = 'already_rolled_back'
+  end
+  return { outcome = outcome, record = record, replayed = true }
+end
+
+-- What stands under the step's id answers before anything else is looked at.
+local function decide(step)
+  local record = seen(call.source, step.id)
+  if not record then
+    return DECISIONS[step.operation](step)
+  end
+  if record.state == 'tombstone' then
+    return refuse_for_now(step, 'TRANSACTION_ROLLED_BACK', nil, record.related)
+  end
+  if record.fingerprint ~= step.fingerprint then
+    return refuse_for_now(step, 'TRANSACTION_ID_CONFLICT', record.currency)
+  end
+  if record.state == 'refused' then
+    return refuse_as_before(step, record)
+  end
+  if record.state == 'rolled_back' then
+    return refuse_for_now(step, 'TRANSACTION_ROLLED_BACK', record.currency, record.related)
+  end
+  return replay(record)
+end
+
+local function decide_all()
+  local results = {}
+  for i, step in ipairs(call.steps) do
+    local result, refusal = decide(step)
+    if not result then
+      return nil, refusal
+    end
+    results[i] = result
+  end
+  return results
+end
+
+local function entry_of(step, record, facts)
+  return {
+    type = facts.type,
+    operation = step.operation,
+    source = call.source,
+    transaction_id = step.id,
+    kind = record.kind,
+    fingerprint = step.fingerprint,
+    currency = record.currency,
+    amount = record.amount,
+    version = facts.version,
+    change = facts.change,
+    wallet = facts.wallet,
+    game = record.game,
+    round = record.round,
+    reference = step.reference,
+    outcome = record.outcome,
+    reason = record.reason,
+    related = record.related,
+    late = record.late,
+    closes_round = step.closes_round,
+    occurred_ms = step.occurred_ms,
+    metadata = step.metadata,
+  }
+end
+
+local function tombstone_entry(tombstone)
+  return {
+    type = 'tombstone', source = call.source, transaction_id = tombstone.id, related = tombstone.related,
+  }
+end
+
+-- Writes the call's effect. Entries are numbered from 0 within the record.
+local function commit(results)
+  local entries, recorded = {}, {}
+  for i, step in ipairs(call.steps) do
+    local result = results[i]
+    if not result.replayed then
+      entries[#entries + 1] = entry_of(step, result.record, result.entry)
+      recorded[#recorded + 1] = result.record
+      if result.tombstone then
+        entries[#entries + 1] = tombstone_entry(result.tombstone)
+        recorded[#recorded + 1] = result.tombstone
+      end
+    end
+  end
+  if #entries == 0 then
+    return
+  end
+  local booked_ms = booked_time_ms()
+  local position = append_record(call.epoch, call.player, booked_ms, entries)
+  for i, record in ipairs(recorded) do
+    record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
+  end
+  store_wallets(booked_ms)
+  store_transactions(call.source)
+  store_rounds()
+end
+
+-- The record of an id that this call would have used, had it not been refused.
+local function refused_record(step, refusal)
+  local own = step == refusal.step
+  local original = step.operation == 'rollback' and seen(call.source, step.reference)
+  local currency = original and original.currency or step.currency
+  if own and refusal.currency then
+    currency = refusal.currency
+  end
+  local wallet = currency and currency ~= '' and stored_wallet(currency) or nil
+  return {
+    id = step.id, state = 'refused', fingerprint = step.fingerprint, operation = step.operation,
+    kind = step.kind, currency = currency, amount = step.amount, reason = refusal.reason,
+    related = own and refusal.related or refusal.step.id,
+    version = wallet and wallet.version, status = wallet and wallet.status, cash = wallet and wallet.cash,
+    bonus = wallet and wallet.bonus, held = wallet and wallet.held,
+    receivable = wallet and wallet.receivable,
+    game = step.game, round = step.round, reference = step.reference,
+  }, wallet
+end
+
+-- Forgets what the call has tried, and remembers a final refusal under all ids that are new in it.
+local function commit_refusal(refusal)
+  wallets, changed_wallets, transactions, changed_transactions = {}, {}, {}, {}
+  local entries, recorded = {}, {}
+  for _, step in ipairs(call.steps) do
+    if not seen(call.source, step.id) then
+      local record, wallet = refused_record(step, refusal)
+      local awaited = record_of(call.source, step.id)
+      record.wins = awaited and awaited.wins
+      put_transaction(record)
+      entries[#entries + 1] = entry_of(step, record, { type = 'refused', wallet = wallet })
+      recorded[#recorded + 1] = record
+      if step == refusal.step then
+        refusal.record = record
+      end
+    end
+  end
+  local booked_ms = booked_time_ms()
+  local position = append_record(call.epoch, call.player, booked_ms, entries)
+  for i, record in ipairs(recorded) do
+    record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
+  end
+  store_transactions(call.source)
+end
+
+-- outcome, replayed, position, booked time, late, receivable change, currency, then the wallet right after it
+-- (version, status, cash, bonus, held, receivable) and the wallet's text as it is now.
+local function result_fields(reply, result)
+  local record = result.record
+  local wallet = record.version and record.version ~= '' and wallet_of(record.currency)
+  local fields = {
+    result.outcome, result.replayed and '1' or '0', record.position, record.booked_ms, record.late or '',
+    record.receivable_change or '', wallet and record.currency or '', record.version or '',
+    record.status or '', record.cash or '', record.bonus or '', record.held or '', record.receivable or '',
+    wallet and encode_wallet(wallet) or '',
+  }
+  for _, field in ipairs(fields) do
+    reply[#reply + 1] = field
+  end
+end
+
+-- reason, step index, replayed, position, related id, currency, then the wallet when it was refused (version,
+-- status, cash, bonus, held, receivable, credit line).
+local function refusal_fields(refusal)
+  local record = refusal.record
+  local currency = refusal.currency or ''
+  local now = currency ~= '' and stored_wallet(currency) or nil
+  local seen_wallet = record and record.version and record.version ~= '' and record or now
+  return {
+    'REFUSED', refusal.reason, string.format('%d', refusal.step.index), refusal.replayed and '1' or '0',
+    record and record.position or '', refusal.related or '', now and currency or '',
+    seen_wallet and seen_wallet.version or '', seen_wallet and seen_wallet.status or '',
+    seen_wallet and seen_wallet.cash or '', seen_wallet and seen_wallet.bonus or '',
+    seen_wallet and seen_wallet.held or '', seen_wallet and seen_wallet.receivable or '',
+    now and now.credit_line or '',
+  }
+end
+
+local epoch = redis.call('GET', KEYS[1])
+if epoch ~= call.epoch then
+  return { 'FENCED', epoch or '' }
+end
+
+read_steps()
+local results, refusal = decide_all()
+if not results then
+  if refusal.final then
+    commit_refusal(refusal)
+  end
+  return refusal_fields(refusal)
+end
+
+commit(results)
+local reply = { 'OK' }
+for _, result in ipairs(results) do
+  result_fields(reply, result)
+end
+return reply

@@ -1,0 +1,153 @@
+"""What the service asks of the engine, and what it gets back."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from persistence.transactions import (
+    CurrencyCode,
+    Operation,
+    Outcome,
+    PlayerId,
+    SourceId,
+    TransactionId,
+    TransactionKind,
+    WalletBalance,
+)
+
+
+class SettledRollbackPolicy(StrEnum):
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+class UnknownBetPolicy(StrEnum):
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+class LateWinPolicy(StrEnum):
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+class ShortfallPolicy(StrEnum):
+    NEGATIVE = "negative"
+    CLAMP = "clamp"
+    REJECT = "reject"
+
+
+class ZeroAmountPolicy(StrEnum):
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+class SourceStatus(StrEnum):
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A calling provider or service and its policies: where providers differ, the default comes first."""
+
+    source_id: SourceId
+    display_name: str = ""
+    status: SourceStatus = SourceStatus.ENABLED
+    settled_rollback: SettledRollbackPolicy = SettledRollbackPolicy.REFUSE
+    unknown_bet: UnknownBetPolicy = UnknownBetPolicy.REFUSE
+    late_win: LateWinPolicy = LateWinPolicy.ACCEPT
+    shortfall: ShortfallPolicy = ShortfallPolicy.NEGATIVE
+    zero_amount: ZeroAmountPolicy = ZeroAmountPolicy.ACCEPT
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction to apply.
+
+    ``amount`` is minor units, None only for a rollback that names none. ``currency_status`` is the registry's
+    word for the currency at the time of the call. ``reference`` is a rollback's original. ``metadata`` is a
+    JSON object as text, "" for none. Ids are "" where they do not apply.
+    """
+
+    operation: Operation
+    kind: TransactionKind
+    transaction_id: TransactionId
+    currency: CurrencyCode | None
+    amount: int | None
+    currency_status: str = "enabled"
+    game: str = ""
+    round: str = ""
+    reference: str = ""
+    closes_round: bool = False
+    expected_version: int | None = None
+    occurred_ms: int | None = None
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Ordered steps on one player's wallets, all or nothing."""
+
+    player_id: PlayerId
+    source: Source
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a step of a call that was answered OK. Shapes as stakehold.v1.TransactionResult."""
+
+    transaction_id: TransactionId
+    outcome: Outcome
+    replayed: bool
+    entry_id: str
+    booked_ms: int
+    late: bool
+    receivable_change: int
+    balance_after: WalletBalance | None
+    balance_now: WalletBalance | None
+
+
+class TransactionState(StrEnum):
+    NOT_SEEN = "not_seen"
+    APPLIED = "applied"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    NO_MOVEMENT = "no_movement"
+    TOMBSTONE = "tombstone"
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRecord:
+    """All that is remembered under a transaction id.
+
+    ``balance`` is the wallet right after it was applied, or when it was refused. ``related`` is what made the
+    state: the rollback that undid or forestalled it, or what a refusal ran into.
+    """
+
+    state: TransactionState
+    transaction_id: TransactionId
+    operation: Operation | None = None
+    kind: TransactionKind | None = None
+    entry_id: str = ""
+    booked_ms: int = 0
+    currency: CurrencyCode | None = None
+    amount: int | None = None
+    receivable_change: int = 0
+    balance: WalletBalance | None = None
+    balance_now: WalletBalance | None = None
+    game: str = ""
+    round: str = ""
+    reference: str = ""
+    outcome: Outcome | None = None
+    reason: str = ""
+    related: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlayerView:
+    """A player's wallets, ordered by currency, and one transaction, all read at one moment."""
+
+    balances: tuple[WalletBalance, ...] = ()
+    transaction: TransactionRecord | None = field(default=None)

@@ -1,0 +1,262 @@
+"""Sends scripts to one Valkey node, many at a time.
+
+While one batch is under way, calls gather; when it is answered, all that waited go out together. A lone call
+goes out at once. Valkey runs a batch in one turn of its loop and syncs the append-only file once for it, before
+any of the answers leave: so an answer means that the write is on disk.
+
+A script is sent once. Only NOSCRIPT, which says that it did not run, is answered by sending it again. After any
+other failure the outcome is unknown, and only the caller's retry with the same id may find it out.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from hiredis import pack_command
+from redis.asyncio import Connection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from lua import Script
+from persistence.errors import DeadlineExceeded, OutcomeUnknown, Overloaded, StoreUnavailable
+from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
+
+_log = structlog.get_logger(__name__)
+
+_REFUSED_UNRUN = (
+    AskError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_REFUSED_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+"""How the server says that it did not run a script, beside NOSCRIPT."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: bytes
+    script: Script
+    answer: asyncio.Future[Sequence[bytes]]
+    deadline: float
+
+
+class ScriptBatcher:
+    """One node's queue and connection. Use as an async context manager.
+
+    ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue.
+    """
+
+    def __init__(
+        self,
+        connection_of: Callable[[], Connection],
+        *,
+        scripts: Sequence[Script],
+        timeout_s: float,
+        max_waiting: int,
+        max_batch: int = 512,
+    ) -> None:
+        self._connection_of = connection_of
+        self._scripts = scripts
+        self._timeout_s = timeout_s
+        self._max_waiting = max_waiting
+        self._max_batch = max_batch
+        self._waiting: deque[_Waiting] = deque()
+        self._something_waits = asyncio.Event()
+        self._connection: Connection | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self.on_batch: Callable[[int], None] = lambda size: None
+
+    async def __aenter__(self) -> "ScriptBatcher":
+        self._worker = asyncio.create_task(self._work(), name="script-batcher")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        self._fail_waiting(StoreUnavailable("the service is stopping"))
+        await self._drop_connection()
+
+    @property
+    def waiting_count(self) -> int:
+        return len(self._waiting)
+
+    async def connect(self) -> None:
+        """Connects and checks the store now. Raises StoreUnavailable, or StoreUnsafe with what to change."""
+        await self._connected()
+
+    async def run(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[str], *, deadline: float
+    ) -> Sequence[bytes]:
+        """Runs a script and returns its reply once the write is on disk. ``deadline`` is in the loop's time.
+
+        Raises Overloaded, DeadlineExceeded or StoreUnavailable where it certainly did not run, OutcomeUnknown
+        where it may have. A caller that is cancelled does not hold up the others; its script still runs, if
+        it had been sent, and its retry gets the answer.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
+        answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
+        command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))
+        self._waiting.append(_Waiting(command, script, answer, deadline))
+        self._something_waits.set()
+        return await answer
+
+    async def _work(self) -> None:
+        while True:
+            await self._something_waits.wait()
+            batch = self._take_batch()
+            if batch:
+                await self._answer(batch)
+
+    def _take_batch(self) -> list[_Waiting]:
+        """The next calls to send, without those that nobody waits for any more."""
+        now = asyncio.get_running_loop().time()
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < self._max_batch:
+            call = self._waiting.popleft()
+            if call.answer.done():
+                continue
+            if call.deadline <= now:
+                call.answer.set_exception(DeadlineExceeded("the deadline passed while the call was waiting"))
+                continue
+            batch.append(call)
+        if not self._waiting:
+            self._something_waits.clear()
+        return batch
+
+    async def _answer(self, batch: list[_Waiting]) -> None:
+        """Sends a batch and settles each of its calls, whatever happens."""
+        try:
+            connection = await self._connected()
+        except Exception as error:
+            _log.warning("store_unreachable", error=str(error))
+            _settle(batch, lambda: StoreUnavailable("the store cannot be reached; nothing was done"))
+            return
+        self.on_batch(len(batch))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                unknown = await self._exchange(connection, batch)
+                if unknown:
+                    await self._load_scripts(connection)
+                    for call in await self._exchange(connection, unknown):
+                        call.answer.set_exception(StoreUnavailable("the store does not keep scripts"))
+        except (TimeoutError, OSError, RedisError) as error:
+            _log.warning("batch_failed", size=len(batch), error=str(error) or type(error).__name__)
+            await self._drop_connection()
+        except Exception:
+            _log.exception("batch_failed", size=len(batch))
+            await self._drop_connection()
+        finally:
+            _settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
+
+    async def _exchange(self, connection: Connection, batch: list[_Waiting]) -> list[_Waiting]:
+        """Sends all, reads all, and returns those whose script the node did not know."""
+        await connection.send_packed_command([call.command for call in batch], check_health=False)
+        unknown: list[_Waiting] = []
+        for call in batch:
+            try:
+                reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+            except NoScriptError:
+                unknown.append(call)
+            except ResponseError as error:
+                _refuse(call, error)
+            else:
+                if not call.answer.done():
+                    call.answer.set_result(reply)
+        return unknown
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or not self._connection.is_connected:
+            await self._drop_connection()
+            connection = self._connection_of()
+            try:
+                await self._prepare(connection)
+            except (TimeoutError, OSError, RedisError) as error:
+                await connection.disconnect(nowait=True)
+                raise StoreUnavailable(f"the store cannot be reached: {error}") from error
+            except BaseException:
+                await connection.disconnect(nowait=True)
+                raise
+            self._connection = connection
+        return self._connection
+
+    async def _prepare(self, connection: Connection) -> None:
+        async with asyncio.timeout(self._timeout_s):
+            await connection.connect()
+            await connection.send_command("INFO", "server")
+            server = str(await _text_response(connection))
+            version = server.split("redis_version:")[1].split()[0]
+            await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
+            settings = await _text_response(connection)
+            pairs = settings if isinstance(settings, list) else []
+            check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
+            await self._load_scripts(connection)
+
+    async def _load_scripts(self, connection: Connection) -> None:
+        for script in self._scripts:
+            await connection.send_command("SCRIPT", "LOAD", script.source)
+            await connection.read_response()
+
+    async def _drop_connection(self) -> None:
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.disconnect(nowait=True)
+
+    def _fail_waiting(self, error: Exception) -> None:
+        while self._waiting:
+            call = self._waiting.popleft()
+            if not call.answer.done():
+                call.answer.set_exception(error)
+
+
+def connection_without_retries(**settings: object) -> Connection:
+    """A connection on which the client library never sends anything twice."""
+    return Connection(**settings, retry=Retry(NoBackoff(), 0), retry_on_timeout=False, protocol=2)  # type: ignore[arg-type]
+
+
+async def _text_response(connection: Connection) -> object:
+    response = await connection.read_response()
+    if isinstance(response, list):
+        return [item.decode() for item in response]
+    return response.decode() if isinstance(response, bytes) else response
+
+
+def _settle(batch: Sequence[_Waiting], error: Callable[[], Exception]) -> None:
+    """Fails the calls of a batch that have no answer yet."""
+    for call in batch:
+        if not call.answer.done():
+            call.answer.set_exception(error())
+
+
+def _refuse(call: _Waiting, error: ResponseError) -> None:
+    """Settles a call that the server answered with an error instead of a reply."""
+    if call.answer.done():
+        return
+    text = str(error)
+    if isinstance(error, _REFUSED_UNRUN) or text.startswith(_REFUSED_UNRUN_WORDS):
+        call.answer.set_exception(StoreUnavailable(f"the store takes no writes now: {text}"))
+    else:
+        _log.error("script_failed", script=call.script.name, error=text)
+        call.answer.set_exception(OutcomeUnknown(f"script {call.script.name} failed: {text}"))

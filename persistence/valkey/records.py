@@ -1,0 +1,98 @@
+"""Reads what the scripts store: the other side of ``lua/includes/wallets.lua`` and ``transactions.lua``."""
+
+from persistence.calls import TransactionRecord, TransactionState
+from persistence.transactions import (
+    Buckets,
+    CurrencyCode,
+    Operation,
+    Outcome,
+    TransactionId,
+    TransactionKind,
+    WalletBalance,
+    WalletStatus,
+)
+
+SEPARATOR = "\x1f"
+
+TRANSACTION_FIELDS = (
+    "state",
+    "fingerprint",
+    "operation",
+    "kind",
+    "position",
+    "booked_ms",
+    "currency",
+    "amount",
+    "cash_change",
+    "bonus_change",
+    "held_change",
+    "receivable_change",
+    "version",
+    "status",
+    "cash",
+    "bonus",
+    "held",
+    "receivable",
+    "game",
+    "round",
+    "reference",
+    "outcome",
+    "reason",
+    "related",
+    "late",
+    "wins",
+)
+
+
+def decode_wallet(currency: str, text: str) -> WalletBalance:
+    """Reads a wallet's text: version, status, cash, bonus, held, receivable, credit line, booked time."""
+    version, status, cash, bonus, held, receivable, credit_line, *_ = text.split(SEPARATOR)
+    return WalletBalance(
+        CurrencyCode(currency),
+        int(version),
+        WalletStatus(status),
+        Buckets(int(cash), int(bonus), int(held), int(receivable)),
+        int(credit_line),
+    )
+
+
+def decode_transaction(
+    transaction_id: TransactionId, text: str, partition: int, wallets: dict[str, WalletBalance]
+) -> TransactionRecord:
+    """Reads a transaction's text. An id that is only awaited by a win counts as not seen."""
+    record = dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=False))
+    if not text or record["state"] == "awaited":
+        return TransactionRecord(TransactionState.NOT_SEEN, transaction_id)
+    now = wallets.get(record["currency"])
+    return TransactionRecord(
+        state=TransactionState(record["state"]),
+        transaction_id=transaction_id,
+        operation=Operation(record["operation"]) if record["operation"] else None,
+        kind=TransactionKind(record["kind"]) if record["kind"] else None,
+        entry_id=f"{partition}-{record['position']}",
+        booked_ms=int(record["booked_ms"]),
+        currency=CurrencyCode(record["currency"]) if record["currency"] else None,
+        amount=int(record["amount"]) if record["amount"] else None,
+        receivable_change=int(record["receivable_change"] or 0),
+        balance=_balance(record, now),
+        balance_now=now,
+        game=record["game"],
+        round=record["round"],
+        reference=record["reference"],
+        outcome=Outcome(record["outcome"]) if record["outcome"] else None,
+        reason=record["reason"],
+        related=record["related"],
+        late=record["late"] == "1",
+    )
+
+
+def _balance(record: dict[str, str], now: WalletBalance | None) -> WalletBalance | None:
+    if not record["version"] or now is None:
+        return None
+    return WalletBalance(
+        CurrencyCode(record["currency"]),
+        int(record["version"]),
+        WalletStatus(record["status"]),
+        Buckets(*(int(record[bucket]) for bucket in ("cash", "bonus", "held", "receivable"))),
+        now.credit_line,
+    )

@@ -1,0 +1,71 @@
+"""Writes calls as the scripts read them: the other side of ``lua/includes/steps.lua``."""
+
+from base64 import b85encode
+from hashlib import blake2b
+
+from persistence.calls import Call, Step
+from persistence.transactions import PlayerId, SourceId, TransactionId
+
+_DIGEST_BYTES = 16
+SEPARATOR = "\x1f"
+
+
+def fingerprint_of(player_id: PlayerId, step: Step) -> str:
+    """What identifies a step's payload: two steps with one id must have the same. 20 characters.
+
+    Covers operation, kind, player, currency, amount, game, round and reference; not what a retry may change.
+    The text under the digest is unambiguous, as no part can contain the separator.
+    """
+    payload = SEPARATOR.join(
+        (
+            step.operation,
+            step.kind,
+            player_id,
+            step.currency or "",
+            "" if step.amount is None else str(step.amount),
+            step.game,
+            step.round,
+            step.reference,
+        )
+    )
+    return b85encode(blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()).decode("ascii")
+
+
+def id_field(source_id: SourceId, transaction_id: TransactionId) -> str:
+    """The field of a transaction id in the player's hash of ids."""
+    return f"{source_id}{SEPARATOR}{transaction_id}"
+
+
+def transact_arguments(call: Call) -> list[str]:
+    """ARGV of the script ``transact``, but for the epoch in front."""
+    source = call.source
+    arguments: list[str] = [
+        call.player_id,
+        source.source_id,
+        source.settled_rollback,
+        source.unknown_bet,
+        source.late_win,
+        source.shortfall,
+        source.zero_amount,
+        source.status,
+        str(len(call.steps)),
+        "",
+    ]
+    for step in call.steps:
+        arguments += (
+            step.operation,
+            step.kind,
+            step.transaction_id,
+            fingerprint_of(call.player_id, step),
+            step.currency or "",
+            "" if step.amount is None else str(step.amount),
+            step.currency_status,
+            step.game,
+            step.round,
+            step.reference,
+            "1" if step.closes_round else "",
+            "" if step.expected_version is None else str(step.expected_version),
+            "" if step.occurred_ms is None else str(step.occurred_ms),
+            step.metadata,
+        )
+    return arguments
