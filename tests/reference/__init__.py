@@ -1,0 +1,94 @@
+"""A wallet service in plain Python, written from the rules alone: what the real one must say.
+
+It shares no code and no data structure with the service. Where the service keeps counters, this keeps every
+record and looks through all of them; where the service undoes, this works on a copy and throws it away. It
+is slow and short on purpose.
+
+The rules, as they are stated for callers and, where that is silent, as they were decided:
+
+**Unit.** A transaction id per step, in the scope (player, source). A call is a list of steps, all or
+nothing; a single debit, credit or rollback is a call of one step. Later steps see the effects of earlier
+ones.
+
+**Versions.** Opening a wallet is version 1. Each applied step, also one of zero, gives the wallet that it
+touches the next version; so does a status change that changes something. Refusals, tombstones and rollbacks
+that moved nothing take none.
+
+**Order of checks, per step.**
+
+0. Before anything, for all steps: malformed fields INVALID_FIELD, unknown currency CURRENCY_UNKNOWN,
+   unknown source SOURCE_NOT_FOUND. Nothing is remembered.
+1. Id seen. Another fingerprint: TRANSACTION_ID_CONFLICT. The same: applied, replay; applied and rolled back
+   since, TRANSACTION_ROLLED_BACK; refused, the same refusal, replayed. The fingerprint is operation, kind,
+   player, currency, amount in minor units ("10" is "10.00"), round, game and reference (of a rollback: its
+   original).
+2. Tombstoned: TRANSACTION_ROLLED_BACK, whatever the payload.
+3. Fit, in this order: WALLET_NOT_FOUND*; VERSION_MISMATCH*, against the version just before the step; zero
+   under the REFUSE policy ZERO_AMOUNT_REFUSED; source disabled: debits, DEPOSIT and BONUS SOURCE_DISABLED;
+   currency NO_NEW_DEBITS: debits CURRENCY_DISABLED; currency DISABLED: debits, DEPOSIT and BONUS
+   CURRENCY_DISABLED; references; rounds. References are checked for settling credits, WIN and REFUND. With
+   a reference: unknown id, by policy REFERENCE_NOT_FOUND* or accepted; tombstoned BET_ROLLED_BACK; refused
+   BET_REFUSED; not an applied BET, or of another currency, or of another (game, round) than the credit
+   names REFERENCE_MISMATCH; rolled back BET_ROLLED_BACK. With a round alone: no bet ever applied in it, by
+   policy as an unknown bet; all of them rolled back BET_ROLLED_BACK. With neither: accepted as it is.
+   Rounds: BET on a closed round ROUND_CLOSED; settling credit on a closed round, by policy late or
+   ROUND_CLOSED. A credit that refers to a bet and names no round belongs to the bet's round.
+4. Debits on a wallet that is closed WALLET_CLOSED, frozen WALLET_FROZEN; DEPOSIT and BONUS on a closed one
+   WALLET_CLOSED.
+5. Debits, also of zero, that leave cash below minus the credit line INSUFFICIENT_FUNDS. A balance of more
+   than 36 digits BALANCE_OVERFLOW.
+6. Apply. A credit first pays the player's receivable.
+
+**Rounds.** (player, source, game, round). ``close_round`` closes it, on debits and credits, known or not.
+Nothing re-opens it.
+
+**Rollback** R of X. R is X: INVALID_FIELD. R seen: as in 1, but a replayed rollback that was applied
+answers ALREADY_ROLLED_BACK. R tombstoned: TRANSACTION_ROLLED_BACK. X unknown: NO_ORIGINAL, and X becomes a
+tombstone. X tombstoned or rolled back: ALREADY_ROLLED_BACK. X refused: ORIGINAL_REFUSED. X a rollback:
+NOT_REVERSIBLE. An amount or currency that differs: AMOUNT_MISMATCH. X a bet with live wins (those that
+refer to it, or, in its round, those that refer to nothing) which this call does not also roll back, in any
+order: by policy BET_SETTLED or allowed. Then the exact inverse of what X did to cash and receivable
+applies, whatever the status of wallet, currency and source. Where that takes more cash than there is above
+zero: NEGATIVE goes below zero; CLAMP takes what there is and adds the rest to the receivable; REJECT
+refuses with INSUFFICIENT_FUNDS.
+
+**Refusals.** Nothing of the call is applied. A final refusal is remembered for every id that is new in the
+call, for the other ids with the failing step as the related transaction. Not final are the reasons marked
+*, TRANSACTION_ID_CONFLICT, TRANSACTION_ROLLED_BACK, and refusals given again: after these nothing new is
+remembered for any id of the call.
+"""
+
+from tests.reference.answers import (
+    CallRefused,
+    Lookup,
+    Malformed,
+    Opened,
+    Refusal,
+    Result,
+    State,
+    StatusSet,
+    Wallet,
+)
+from tests.reference.house import Currency, House
+from tests.reference.policies import Policies
+from tests.reference.steps import Credit, Debit, Money, Rollback, Step
+
+__all__ = [
+    "CallRefused",
+    "Credit",
+    "Currency",
+    "Debit",
+    "House",
+    "Lookup",
+    "Malformed",
+    "Money",
+    "Opened",
+    "Policies",
+    "Refusal",
+    "Result",
+    "Rollback",
+    "State",
+    "StatusSet",
+    "Step",
+    "Wallet",
+]
