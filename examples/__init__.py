@@ -1,0 +1,1 @@
+"""Examples to play, read and copy from. Nothing of the service imports this."""
