@@ -1,0 +1,154 @@
+"""Connections to the ledger's database, and the one place where the driver's errors become ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from persistence.errors import LedgerUnavailable, SetupRefused, StakeholdError
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection
+
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 5.0
+CLIENT_GRACE_S = 2.0
+"""How much longer than the server's statement timeout the client waits for an answer."""
+
+
+class LedgerRole(StrEnum):
+    """Group roles: what a connection may do, whoever logs in. Their grants are in migration 0005."""
+
+    READER = "stakehold_reader"
+    WRITER = "stakehold_writer"
+    REGISTRAR = "stakehold_registrar"
+
+
+class RecordRefused(StakeholdError):
+    """The database refuses what a statement would write. ``constraint`` is the rule's name, if it has one."""
+
+    def __init__(self, message: str, *, constraint: str) -> None:
+        super().__init__(message)
+        self.constraint = constraint
+
+
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.PostgresSystemError,
+)
+_NOT_SET_UP = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedColumnError,
+)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raises LedgerUnavailable, RecordRefused or SetupRefused for what the driver raises; bugs pass."""
+    try:
+        yield
+    except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+        constraint = getattr(error, "constraint_name", None) or ""
+        raise RecordRefused(_sentence(error), constraint=constraint) from error
+    except _NOT_SET_UP as error:
+        raise SetupRefused(
+            f"Postgres refuses: {_sentence(error)}. Run `stakehold migrate`, and see to it that the role in "
+            f"STAKEHOLD_POSTGRES_URL may log in and is a member of {', '.join(LedgerRole)}."
+        ) from error
+    except _UNREACHABLE as error:
+        raise LedgerUnavailable(f"Postgres did not do it: {_sentence(error)}") from error
+
+
+@asynccontextmanager
+async def ledger_connection(
+    url: str, *, role: LedgerRole | None, statement_timeout_s: float, application: str = "stakehold"
+) -> AsyncIterator[Connection]:
+    """One connection. Without a role it has all rights of who logs in, as a migration needs.
+
+    Left by an exception it is cut off rather than closed, so that the server gives its locks back at once.
+    """
+    with translated_errors():
+        connection = await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=statement_timeout_s + CLIENT_GRACE_S,
+            server_settings=_server_settings(role, statement_timeout_s, application),
+        )
+    try:
+        yield connection
+    except BaseException:
+        connection.terminate()
+        raise
+    else:
+        await _close(connection)
+
+
+@asynccontextmanager
+async def ledger_pool(
+    url: str,
+    *,
+    role: LedgerRole,
+    size: int,
+    statement_timeout_s: float,
+    application: str = "stakehold",
+) -> AsyncIterator[Pool]:
+    """At most ``size`` connections, made when they are needed."""
+    with translated_errors():
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=statement_timeout_s + CLIENT_GRACE_S,
+            server_settings=_server_settings(role, statement_timeout_s, application),
+        )
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            pool.terminate()
+
+
+def _server_settings(role: LedgerRole | None, statement_timeout_s: float, application: str) -> dict[str, str]:
+    statement_timeout_ms = str(round(statement_timeout_s * 1000))
+    settings = {
+        "application_name": application,
+        "statement_timeout": statement_timeout_ms,
+        "idle_in_transaction_session_timeout": statement_timeout_ms,
+        "TimeZone": "UTC",
+    }
+    return {**settings, "role": str(role)} if role else settings
+
+
+async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await connection.close(timeout=CLOSE_TIMEOUT_S)
+    except _UNREACHABLE:
+        connection.terminate()
+
+
+def _sentence(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).rstrip(".")

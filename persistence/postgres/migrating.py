@@ -1,0 +1,124 @@
+"""Brings a database to the newest schema: numbered files, each once, in order, forward only."""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from persistence.errors import SetupRefused
+from persistence.postgres.database import Connection, ledger_connection, translated_errors
+from persistence.postgres.ledger_settings import plant_settings
+from persistence.postgres.queries import query
+from persistence.postgres.roles import ensure_roles
+
+_FILE_NAME = re.compile(r"^(\d{4})_(\w+)\.sql$")
+_STATEMENT_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file. ``checksum`` is the SHA-256 of its text: what was applied is never edited."""
+
+    number: int
+    name: str
+    statements: str
+
+    @property
+    def checksum(self) -> bytes:
+        return hashlib.sha256(self.statements.encode()).digest()
+
+
+@cache
+def all_migrations() -> tuple[Migration, ...]:
+    """Every migration that this version knows, numbered from 1 without a gap."""
+    found = sorted(
+        (
+            Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
+            for file in files("persistence.postgres").joinpath("migrations").iterdir()
+            if (match := _FILE_NAME.match(file.name))
+        ),
+        key=lambda migration: migration.number,
+    )
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise ValueError("migrations are not numbered 1, 2, 3 …")
+    return tuple(found)
+
+
+async def migrate(
+    url: str,
+    *,
+    partition_count: int | None = None,
+    on_applied: Callable[[Migration], None] = lambda migration: None,
+    migrations: Sequence[Migration] | None = None,
+) -> int:
+    """Applies what is missing and returns how many migrations that were. Any number of programs may call it
+    at once.
+
+    ``partition_count`` is used by the first migration ever (None: 16); a later call with another raises
+    SetupRefused, as does a database that a newer version migrated, or whose migrations were edited.
+    """
+    steps = all_migrations() if migrations is None else tuple(migrations)
+    async with ledger_connection(
+        url, role=None, statement_timeout_s=_STATEMENT_TIMEOUT_S, application="stakehold migrate"
+    ) as connection:
+        with translated_errors():
+            await connection.execute(query("lock_migrations"))
+            try:
+                await ensure_roles(connection)
+                applied = await _apply_missing(connection, steps, on_applied)
+                await plant_settings(connection, partition_count)
+            finally:
+                await connection.execute(query("unlock_migrations"))
+    return applied
+
+
+async def require_migrated(connection: Connection) -> None:
+    """Raises SetupRefused unless the database has all migrations of this version. It may have newer ones, as
+    in the middle of a rollout.
+    """
+    with translated_errors():
+        exists = await connection.fetchval(query("migrations_table_exists"))
+        applied = await _applied(connection) if exists else {}
+    _require_unedited(applied, all_migrations())
+    missing = [migration for migration in all_migrations() if migration.number not in applied]
+    if missing:
+        raise SetupRefused(f"the database lacks {len(missing)} migrations: run `stakehold migrate` first")
+
+
+async def _apply_missing(
+    connection: Connection, steps: Sequence[Migration], on_applied: Callable[[Migration], None]
+) -> int:
+    if not await connection.fetchval(query("schema_exists")):
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS ledger")
+    await connection.execute(query("create_migrations_table"))
+    applied = await _applied(connection)
+    _require_unedited(applied, steps)
+    if newer := sorted(set(applied) - {migration.number for migration in steps}):
+        raise SetupRefused(
+            f"the database has migration {newer[-1]}, which this version does not know: run the newer version"
+        )
+    missing = [migration for migration in steps if migration.number not in applied]
+    for migration in missing:
+        async with connection.transaction():
+            await connection.execute(migration.statements)
+            await connection.execute(
+                query("record_migration"), migration.number, migration.name, migration.checksum
+            )
+        on_applied(migration)
+    return len(missing)
+
+
+async def _applied(connection: Connection) -> dict[int, bytes]:
+    rows = await connection.fetch(query("applied_migrations"))
+    return {row["number"]: row["checksum"] for row in rows}
+
+
+def _require_unedited(applied: dict[int, bytes], steps: Sequence[Migration]) -> None:
+    for migration in steps:
+        if applied.get(migration.number, migration.checksum) != migration.checksum:
+            raise SetupRefused(
+                f"migration {migration.number:04}_{migration.name} is not the one that this database was "
+                "made with: put the file back, and write a new migration for the change"
+            )
