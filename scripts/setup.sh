@@ -15,6 +15,7 @@ fail() {
 
 main() {
   unset PYTHONHOME PYTHONPATH VIRTUAL_ENV
+  PATH=:$PATH: PATH=${PATH//:"$VENV/bin":/:} PATH=${PATH#:} PATH=${PATH%:} # the machine's Python, not one made from it
   # Settings for other kinds of install would send the packages elsewhere or reject the project itself.
   unset PIP_CONSTRAINT PIP_NO_BINARY PIP_NO_DEPS PIP_PREFIX PIP_REQUIRE_HASHES PIP_REQUIRE_VIRTUALENV PIP_ROOT PIP_TARGET PIP_USER
   umask 022 # root's servers run as nobody, who must be able to read them
@@ -27,7 +28,7 @@ main() {
   make_environment
   echo "setup: installing the locked packages into .venv (a minute the first time)"
   pip_install --only-binary :all: --require-hashes -r requirements/dev.txt
-  pip_install --no-build-isolation --no-deps --require-hashes -r requirements/grpcurl.txt
+  pip_install --use-pep517 --no-build-isolation --no-deps --require-hashes -r requirements/grpcurl.txt
   pip_install --no-build-isolation --no-deps -e .
   fingerprint >"$STAMP"
   echo "setup: done"
@@ -95,7 +96,7 @@ find_pip() {
   fi
   local python
   python=$(find_python)
-  if "$python" -m pip install --help 2>/dev/null | grep -q -- '--python'; then
+  if [[ $("$python" -m pip --help 2>/dev/null) == *--python* ]]; then
     PIP=("$python" -m pip --python "$VENV/bin/python")
     return
   fi

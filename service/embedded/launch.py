@@ -13,7 +13,8 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -41,7 +42,9 @@ def checked(result: int) -> None:
 
 def change_account(uid: int, gid: int, capability: int) -> None:
     if capability >= 0:
-        checked(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        # Not PR_SET_KEEPCAPS: without this bit access(2), which initdb asks, forgets capabilities of other
+        # users than root.
+        checked(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
