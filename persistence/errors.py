@@ -1,32 +1,34 @@
 """What can go wrong below the API.
 
-    StakeholdError
-    ├── Refused                    a transaction was refused: the wallet's state, or a conflict
-    ├── NotDone                    certainly nothing was done; the same id may ask again
-    │   ├── StoreUnavailable
-    │   ├── PartitionFenced
-    │   ├── LedgerUnavailable
-    │   ├── Overloaded
-    │   └── DeadlineExceeded
-    ├── OutcomeUnknown             it may have been applied; the same id may ask again
-    ├── NotFound                   something asked for does not exist
-    │   ├── WalletNotFound
-    │   ├── SourceNotFound
-    │   └── BalanceNotFound
-    ├── FieldInvalid               the caller sent something malformed
-    │   ├── CurrencyUnknown
-    │   └── PageTokenInvalid
-    ├── CurrencyImmutable
-    ├── SetupRefused               the service must not start like this
-    │   └── StoreUnsafe
-    └── LedgerBroken               the drain of a partition must stop
-        ├── OutboxRecordMalformed
-        ├── OutboxGap
-        ├── VersionGap
-        ├── DriftDetected
-        └── CursorMoved
+StakeholdError
+├── Refused                    a transaction was refused: the wallet's state, or a conflict
+├── NotDone                    certainly nothing was done; the same id may ask again
+│   ├── StoreUnavailable
+│   ├── PartitionFenced
+│   ├── LedgerUnavailable
+│   ├── Overloaded
+│   └── DeadlineExceeded
+├── OutcomeUnknown             it may have been applied; the same id may ask again
+├── NotFound                   something asked for does not exist
+│   ├── WalletNotFound
+│   ├── SourceNotFound
+│   └── BalanceNotFound
+├── FieldInvalid               the caller sent something malformed
+│   ├── CurrencyUnknown
+│   └── PageTokenInvalid
+├── CurrencyImmutable
+├── CurrencyDisabled
+├── SetupRefused               the service must not start like this
+│   └── StoreUnsafe
+└── LedgerBroken               the drain of a partition must stop
+    ├── OutboxRecordMalformed
+    ├── OutboxGap
+    ├── VersionGap
+    ├── DriftDetected
+    └── CursorMoved
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -75,11 +77,12 @@ class RefusalDetails:
 
 
 class Refused(StakeholdError):
-    """A transaction was refused and nothing moved."""
+    """A transaction was refused and nothing moved. ``context`` is what the request said that explains it."""
 
-    def __init__(self, details: RefusalDetails) -> None:
+    def __init__(self, details: RefusalDetails, context: Mapping[str, str]) -> None:
         super().__init__(f"transaction {details.transaction_id} refused: {details.reason}")
         self.details = details
+        self.context = context
 
 
 class NotDone(StakeholdError):
@@ -177,6 +180,14 @@ class CurrencyImmutable(StakeholdError):
 
     def __init__(self, currency: str) -> None:
         super().__init__(f"the scale and kind of {currency} cannot be changed")
+        self.currency = currency
+
+
+class CurrencyDisabled(StakeholdError):
+    """The currency takes no new wallets."""
+
+    def __init__(self, currency: str) -> None:
+        super().__init__(f"{currency} is disabled")
         self.currency = currency
 
 

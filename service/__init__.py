@@ -1,1 +1,1 @@
-"""The gRPC service: settings, servicers, operations, the composition root and the command line."""
+"""The wallet service: its gRPC front, its command line, and the place where everything is put together."""

@@ -17,8 +17,6 @@ from dataclasses import dataclass
 import structlog
 from hiredis import pack_command
 from redis.asyncio import Connection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import (
     AskError,
     ClusterDownError,
@@ -229,11 +227,6 @@ class ScriptBatcher:
             call = self._waiting.popleft()
             if not call.answer.done():
                 call.answer.set_exception(error)
-
-
-def connection_without_retries(**settings: object) -> Connection:
-    """A connection on which the client library never sends anything twice."""
-    return Connection(**settings, retry=Retry(NoBackoff(), 0), retry_on_timeout=False, protocol=2)  # type: ignore[arg-type]
 
 
 async def _text_response(connection: Connection) -> object:

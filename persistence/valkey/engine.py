@@ -103,7 +103,8 @@ class Engine:
         if wallet is None:
             raise WalletNotFound(player_id, currency)
         if isinstance(changed, RefusalReason):
-            raise Refused(RefusalDetails(changed, TransactionId(""), 0, False, wallet, "", ""))
+            details = RefusalDetails(changed, TransactionId(""), 0, False, wallet, "", "")
+            raise Refused(details, {"expected_version": str(expected_version)})
         return wallet, changed
 
     async def read_player(

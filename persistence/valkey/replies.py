@@ -32,7 +32,8 @@ def decode_transact_reply(reply: Reply, call: Call, partition: int) -> tuple[Ste
             for index, step in enumerate(call.steps)
         )
     _raise_if_fenced(word, partition)
-    raise Refused(_decode_refusal(fields, call, partition))
+    details = _decode_refusal(fields, call, partition)
+    raise Refused(details, _refusal_context(details, call))
 
 
 def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partition: int) -> StepResult:
@@ -91,6 +92,26 @@ def _decode_refusal(fields: Sequence[str], call: Call, partition: int) -> Refusa
         entry_id=f"{partition}-{position}" if position else "",
         related_transaction_id=related,
     )
+
+
+def _refusal_context(details: RefusalDetails, call: Call) -> dict[str, str]:
+    """What the refused step named, for the reasons that are about it."""
+    step = call.steps[details.step_index]
+    match details.reason:
+        case RefusalReason.WALLET_NOT_FOUND:
+            return {"player_id": call.player_id, "currency_code": step.currency or ""}
+        case RefusalReason.REFERENCE_NOT_FOUND | RefusalReason.REFERENCE_MISMATCH:
+            return {"reference_transaction_id": step.reference, "round_id": step.round}
+        case RefusalReason.BET_ROLLED_BACK | RefusalReason.BET_REFUSED:
+            return {"reference_transaction_id": step.reference}
+        case RefusalReason.ROUND_CLOSED:
+            return {"round_id": step.round, "game_id": step.game}
+        case RefusalReason.SOURCE_DISABLED:
+            return {"source_id": call.source.source_id}
+        case RefusalReason.VERSION_MISMATCH:
+            return {"expected_version": str(step.expected_version)}
+        case _:
+            return {}
 
 
 def decode_set_wallet_reply(

@@ -1,1 +1,1 @@
-"""One module a command, each with a click command called `command`, loaded when it is first asked for."""
+"""One module for each command of the command line; each exports ``command``."""

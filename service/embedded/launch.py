@@ -41,15 +41,22 @@ def checked(result: int) -> None:
 
 
 def change_account(uid: int, gid: int, capability: int) -> None:
-    if capability >= 0:
-        # Not PR_SET_KEEPCAPS: without this bit access(2), which initdb asks, forgets capabilities of other
-        # users than root.
-        checked(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
-    os.setgroups([])
-    os.setgid(gid)
-    os.setuid(uid)
-    if capability >= 0:
-        keep_only(capability)
+    try:
+        if capability >= 0:
+            # Not PR_SET_KEEPCAPS: without this bit access(2), which initdb asks, forgets capabilities of
+            # other users than root.
+            checked(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(uid)
+        if capability >= 0:
+            keep_only(capability)
+    except OSError as error:
+        sys.exit(
+            f"cannot run as the account {uid}: {error}. Postgres refuses root, and this root lacks the "
+            "capabilities to let another account reach the files: put checkout and data where every account "
+            "may enter, or run as an ordinary user"
+        )
 
 
 def keep_only(capability: int) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from service.embedded.valkey import EmbeddedValkey, embedded_valkey
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 30.0
 PROBE_TIMEOUT_S = 2.0
+SETTINGS_NAME = "settings.sh"
 NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -85,9 +87,18 @@ async def embedded_stack(
         drain = await running.enter_async_context(_command("drain", folder, environment, drain_metrics))
         serve = await running.enter_async_context(_command("serve", folder, environment, serve_metrics))
         await until_ready(serve, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)
+        _write_settings(folder / SETTINGS_NAME, environment)
         yield EmbeddedStack(
             valkey, postgres, serve, drain, address, serve_metrics, drain_metrics, settings=environment
         )
+
+
+def _write_settings(path: Path, settings: Mapping[str, str]) -> None:
+    """For a shell to source; only its owner may read the ledger's password."""
+    unfinished = path.with_suffix(".new")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text("".join(f"export {name}={shlex.quote(text)}\n" for name, text in settings.items()))
+    unfinished.rename(path)
 
 
 def _address(port: int, *, server: str) -> str:

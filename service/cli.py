@@ -1,0 +1,45 @@
+"""The command line. Each command is a module of ``service.commands``, imported when it is asked for."""
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "up": "Run everything here: embedded Valkey and Postgres, the service and the drainer.",
+    "demo": "Play an evening in a casino against a fresh stack and check every promise.",
+    "serve": "Serve the gRPC API.",
+    "drain": "Carry committed entries from the outbox into the ledger.",
+    "migrate": "Bring the ledger's schema up to date.",
+    "verify": "Audit the ledger offline; exit 1 with findings.",
+    "settings": "List the environment variables that configure the service.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(f"service.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="stakehold")
+def main() -> None:
+    """Stakehold: a multi-currency wallet for games and sportsbooks.
+
+    `up` runs it all on this machine. With servers of your own, set STAKEHOLD_VALKEY_URL and
+    STAKEHOLD_POSTGRES_URL, run `migrate` once, then `serve` and `drain`.
+    """
+
+
+if __name__ == "__main__":
+    main()

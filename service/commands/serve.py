@@ -1,0 +1,30 @@
+"""``stakehold serve``: the gRPC API."""
+
+import asyncio
+import signal
+
+import click
+import uvloop
+
+from service.commands.starting import read_settings_or_exit, refuse_plainly
+from service.logs import configure_logs
+from service.server import running_server
+from service.settings import Settings
+
+
+@click.command()
+def command() -> None:
+    """Serve the gRPC API until interrupted. Settings come from the environment: see `stakehold settings`."""
+    settings = read_settings_or_exit()
+    configure_logs(settings.log_level, settings.log_format)
+    with refuse_plainly():
+        uvloop.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with running_server(settings):
+        await stopped.wait()

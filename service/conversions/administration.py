@@ -1,0 +1,153 @@
+"""Between AdminService's messages and currencies, sources and wallet statuses."""
+
+import re
+from collections.abc import Mapping
+from typing import TypeVar
+
+from fx.currencies import MAX_SCALE, Currency, CurrencyKind, CurrencyStatus
+from persistence.calls import (
+    LateWinPolicy,
+    SettledRollbackPolicy,
+    ShortfallPolicy,
+    Source,
+    SourceStatus,
+    UnknownBetPolicy,
+    ZeroAmountPolicy,
+)
+from persistence.errors import FieldInvalid
+from persistence.transactions import OPERATOR_SOURCE, SourceId, WalletStatus
+from service.conversions.results import WALLET_STATUSES
+from stakehold.v1 import admin_service_pb2 as pb
+
+MAX_NAME_CHARACTERS = 128
+MAX_REASON_CHARACTERS = 256
+
+_CURRENCY_CODE = re.compile(r"[A-Z][A-Z0-9]{2,11}")
+_SOURCE_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+_CURRENCY_KINDS = {
+    pb.CURRENCY_KIND_FIAT: CurrencyKind.FIAT,
+    pb.CURRENCY_KIND_STABLECOIN: CurrencyKind.STABLECOIN,
+    pb.CURRENCY_KIND_CRYPTO: CurrencyKind.CRYPTO,
+}
+_CURRENCY_STATUSES = {
+    pb.CURRENCY_STATUS_ENABLED: CurrencyStatus.ENABLED,
+    pb.CURRENCY_STATUS_NO_NEW_DEBITS: CurrencyStatus.NO_NEW_DEBITS,
+    pb.CURRENCY_STATUS_DISABLED: CurrencyStatus.DISABLED,
+}
+_SOURCE_STATUSES = {
+    pb.SOURCE_STATUS_UNSPECIFIED: SourceStatus.ENABLED,
+    pb.SOURCE_STATUS_ENABLED: SourceStatus.ENABLED,
+    pb.SOURCE_STATUS_DISABLED: SourceStatus.DISABLED,
+}
+_SETTLED_ROLLBACKS = {
+    pb.SETTLED_ROLLBACK_POLICY_UNSPECIFIED: SettledRollbackPolicy.REFUSE,
+    pb.SETTLED_ROLLBACK_POLICY_REFUSE: SettledRollbackPolicy.REFUSE,
+    pb.SETTLED_ROLLBACK_POLICY_ALLOW: SettledRollbackPolicy.ALLOW,
+}
+_UNKNOWN_BETS = {
+    pb.UNKNOWN_BET_POLICY_UNSPECIFIED: UnknownBetPolicy.REFUSE,
+    pb.UNKNOWN_BET_POLICY_REFUSE: UnknownBetPolicy.REFUSE,
+    pb.UNKNOWN_BET_POLICY_ACCEPT: UnknownBetPolicy.ACCEPT,
+}
+_LATE_WINS = {
+    pb.LATE_WIN_POLICY_UNSPECIFIED: LateWinPolicy.ACCEPT,
+    pb.LATE_WIN_POLICY_ACCEPT: LateWinPolicy.ACCEPT,
+    pb.LATE_WIN_POLICY_REFUSE: LateWinPolicy.REFUSE,
+}
+_SHORTFALLS = {
+    pb.SHORTFALL_POLICY_UNSPECIFIED: ShortfallPolicy.NEGATIVE,
+    pb.SHORTFALL_POLICY_NEGATIVE: ShortfallPolicy.NEGATIVE,
+    pb.SHORTFALL_POLICY_CLAMP: ShortfallPolicy.CLAMP,
+    pb.SHORTFALL_POLICY_REJECT: ShortfallPolicy.REJECT,
+}
+_ZERO_AMOUNTS = {
+    pb.ZERO_AMOUNT_POLICY_UNSPECIFIED: ZeroAmountPolicy.ACCEPT,
+    pb.ZERO_AMOUNT_POLICY_ACCEPT: ZeroAmountPolicy.ACCEPT,
+    pb.ZERO_AMOUNT_POLICY_REFUSE: ZeroAmountPolicy.REFUSE,
+}
+
+_Number = TypeVar("_Number", bound=int)
+_Word = TypeVar("_Word")
+
+
+def read_currency(message: pb.Currency) -> Currency:
+    if not _CURRENCY_CODE.fullmatch(message.currency_code):
+        rule = "must be 3 to 12 characters, A to Z and 0 to 9, starting with a letter"
+        raise FieldInvalid("currency.currency_code", rule)
+    if not 0 <= message.scale <= MAX_SCALE:
+        raise FieldInvalid("currency.scale", f"must be 0 to {MAX_SCALE}")
+    return Currency(
+        code=message.currency_code,
+        display_name=_read_text(message.display_name, "currency.display_name", MAX_NAME_CHARACTERS),
+        scale=message.scale,
+        kind=_read_enum(_CURRENCY_KINDS, message.kind, "currency.kind"),
+        status=_read_enum(_CURRENCY_STATUSES, message.status, "currency.status"),
+    )
+
+
+def currency_message(currency: Currency) -> pb.Currency:
+    return pb.Currency(
+        currency_code=currency.code,
+        display_name=currency.display_name,
+        scale=currency.scale,
+        kind=_number_of(_CURRENCY_KINDS, currency.kind),
+        status=_number_of(_CURRENCY_STATUSES, currency.status),
+    )
+
+
+def read_source(message: pb.Source) -> Source:
+    """A source with its defaults spelled out."""
+    if not _SOURCE_ID.fullmatch(message.source_id) or message.source_id == OPERATOR_SOURCE:
+        rule = 'must be 1 to 64 of a-z, 0-9, "-", "_" and ".", starting with a letter or digit, not "stakehold"'
+        raise FieldInvalid("source.source_id", rule)
+    return Source(
+        source_id=SourceId(message.source_id),
+        display_name=_read_text(message.display_name, "source.display_name", MAX_NAME_CHARACTERS),
+        status=_read_enum(_SOURCE_STATUSES, message.status, "source.status"),
+        settled_rollback=_read_enum(_SETTLED_ROLLBACKS, message.settled_rollback, "source.settled_rollback"),
+        unknown_bet=_read_enum(_UNKNOWN_BETS, message.unknown_bet, "source.unknown_bet"),
+        late_win=_read_enum(_LATE_WINS, message.late_win, "source.late_win"),
+        shortfall=_read_enum(_SHORTFALLS, message.shortfall, "source.shortfall"),
+        zero_amount=_read_enum(_ZERO_AMOUNTS, message.zero_amount, "source.zero_amount"),
+    )
+
+
+def source_message(source: Source) -> pb.Source:
+    return pb.Source(
+        source_id=source.source_id,
+        display_name=source.display_name,
+        status=_number_of(_SOURCE_STATUSES, source.status),
+        settled_rollback=_number_of(_SETTLED_ROLLBACKS, source.settled_rollback),
+        unknown_bet=_number_of(_UNKNOWN_BETS, source.unknown_bet),
+        late_win=_number_of(_LATE_WINS, source.late_win),
+        shortfall=_number_of(_SHORTFALLS, source.shortfall),
+        zero_amount=_number_of(_ZERO_AMOUNTS, source.zero_amount),
+    )
+
+
+def read_wallet_status(number: int) -> WalletStatus:
+    statuses = {number: status for status, number in WALLET_STATUSES.items()}
+    return _read_enum(statuses, number, "status")
+
+
+def read_reason(text: str) -> str:
+    return _read_text(text, "reason", MAX_REASON_CHARACTERS)
+
+
+def _read_text(text: str, field: str, longest: int) -> str:
+    if len(text) > longest or "\x00" in text:
+        raise FieldInvalid(field, f"must be at most {longest} characters, without NUL")
+    return text
+
+
+def _read_enum(words: Mapping[_Number, _Word], number: int, field: str) -> _Word:
+    for known, word in words.items():
+        if known == number:
+            return word
+    raise FieldInvalid(field, "must be one of its named values")
+
+
+def _number_of(words: Mapping[_Number, _Word], word: _Word) -> _Number:
+    """The number of a word; where the unspecified value means it too, the word's own."""
+    return max(number for number, meaning in words.items() if meaning == word)

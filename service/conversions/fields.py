@@ -1,0 +1,77 @@
+"""Reads single fields of requests. Everything malformed is refused with the field's path; nothing is repaired."""
+
+import json
+import re
+from collections.abc import Mapping
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fx.amounts import AmountInvalid, parse_amount
+from fx.currencies import Currency
+from persistence.errors import FieldInvalid
+from persistence.transactions import PlayerId, TransactionId
+from service.registry import Registry
+from stakehold.v1 import money_pb2
+
+MAX_METADATA_PAIRS = 16
+MAX_METADATA_CHARACTERS = 256
+
+_ID = re.compile(r"[\x20-\x7e]{1,128}")
+_OPTIONAL_ID = re.compile(r"[\x20-\x7e]{0,128}")
+_ID_RULE = "must be 1 to 128 printable ASCII characters"
+
+
+def read_player_id(text: str, field: str = "player_id") -> PlayerId:
+    if not _ID.fullmatch(text):
+        raise FieldInvalid(field, _ID_RULE)
+    return PlayerId(text)
+
+
+def read_transaction_id(text: str, field: str) -> TransactionId:
+    if not _ID.fullmatch(text):
+        raise FieldInvalid(field, _ID_RULE)
+    return TransactionId(text)
+
+
+def read_optional_id(text: str, field: str) -> str:
+    """An id that may be left out, such as a round's."""
+    if not _OPTIONAL_ID.fullmatch(text):
+        raise FieldInvalid(field, "must be at most 128 printable ASCII characters")
+    return text
+
+
+def read_money(message: money_pb2.Money, registry: Registry, field: str) -> tuple[Currency, int]:
+    """The currency and the amount in its minor units. Raises FieldInvalid and CurrencyUnknown."""
+    currency = registry.currency(message.currency_code, f"{field}.currency_code")
+    try:
+        return currency, parse_amount(message.amount, currency.scale)
+    except AmountInvalid as error:
+        raise FieldInvalid(f"{field}.amount", str(error)) from None
+
+
+def read_metadata(pairs: Mapping[str, str], field: str) -> str:
+    """Free text pairs as a JSON object, "" where there are none."""
+    if not pairs:
+        return ""
+    if len(pairs) > MAX_METADATA_PAIRS:
+        raise FieldInvalid(field, f"must have at most {MAX_METADATA_PAIRS} pairs")
+    for key, value in pairs.items():
+        if not key or len(key) > MAX_METADATA_CHARACTERS or len(value) > MAX_METADATA_CHARACTERS:
+            raise FieldInvalid(field, f"keys and values must have at most {MAX_METADATA_CHARACTERS} characters")
+        if "\x00" in key or "\x00" in value:
+            raise FieldInvalid(field, "keys and values must not contain NUL")
+    return json.dumps(dict(pairs), separators=(",", ":"), sort_keys=True)
+
+
+def unix_ms_of(timestamp: Timestamp, field: str) -> int:
+    """Whole milliseconds since 1970. Raises FieldInvalid outside the years 1 to 9999."""
+    in_range = -62_135_596_800 <= timestamp.seconds <= 253_402_300_799
+    if not in_range or not 0 <= timestamp.nanos < 1_000_000_000:
+        raise FieldInvalid(field, "must be a time of the years 1 to 9999")
+    return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
+
+
+def read_version(version: int, field: str = "expected_version") -> int:
+    if version < 1:
+        raise FieldInvalid(field, "must be at least 1, the version of a wallet that was just opened")
+    return version

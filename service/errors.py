@@ -1,0 +1,151 @@
+"""How each error of the lower layers is told to callers: one table, and the status that is made from it."""
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from persistence import errors
+from persistence.errors import RefusalReason
+from service.conversions.results import refusal_message
+from service.registry import CurrencyScales
+from stakehold.v1 import error_reason_pb2
+
+DOMAIN = "stakehold.v1"
+_UNAVAILABLE_RETRY_MS = 200
+
+_Code = grpc.StatusCode
+
+REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
+    RefusalReason.WALLET_NOT_FOUND: _Code.NOT_FOUND,
+    RefusalReason.REFERENCE_NOT_FOUND: _Code.NOT_FOUND,
+    RefusalReason.TRANSACTION_ID_CONFLICT: _Code.ALREADY_EXISTS,
+    RefusalReason.TRANSACTION_ROLLED_BACK: _Code.FAILED_PRECONDITION,
+    RefusalReason.BET_ROLLED_BACK: _Code.FAILED_PRECONDITION,
+    RefusalReason.BET_REFUSED: _Code.FAILED_PRECONDITION,
+    RefusalReason.BET_SETTLED: _Code.FAILED_PRECONDITION,
+    RefusalReason.REFERENCE_MISMATCH: _Code.FAILED_PRECONDITION,
+    RefusalReason.AMOUNT_MISMATCH: _Code.FAILED_PRECONDITION,
+    RefusalReason.NOT_REVERSIBLE: _Code.FAILED_PRECONDITION,
+    RefusalReason.ROUND_CLOSED: _Code.FAILED_PRECONDITION,
+    RefusalReason.ZERO_AMOUNT_REFUSED: _Code.FAILED_PRECONDITION,
+    RefusalReason.CURRENCY_DISABLED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SOURCE_DISABLED: _Code.FAILED_PRECONDITION,
+    RefusalReason.WALLET_FROZEN: _Code.FAILED_PRECONDITION,
+    RefusalReason.WALLET_CLOSED: _Code.FAILED_PRECONDITION,
+    RefusalReason.INSUFFICIENT_FUNDS: _Code.FAILED_PRECONDITION,
+    RefusalReason.BALANCE_OVERFLOW: _Code.FAILED_PRECONDITION,
+    RefusalReason.VERSION_MISMATCH: _Code.ABORTED,
+}
+"""What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
+
+ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
+    errors.StoreUnavailable: (_Code.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    errors.PartitionFenced: (_Code.UNAVAILABLE, "PARTITION_FENCED"),
+    errors.LedgerUnavailable: (_Code.UNAVAILABLE, "LEDGER_UNAVAILABLE"),
+    errors.OutcomeUnknown: (_Code.UNAVAILABLE, "OUTCOME_UNKNOWN"),
+    errors.Overloaded: (_Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    errors.DeadlineExceeded: (_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    errors.WalletNotFound: (_Code.NOT_FOUND, "WALLET_NOT_FOUND"),
+    errors.SourceNotFound: (_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
+    errors.BalanceNotFound: (_Code.NOT_FOUND, "BALANCE_NOT_FOUND"),
+    errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
+    errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
+    errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
+    errors.CurrencyImmutable: (_Code.FAILED_PRECONDITION, "CURRENCY_IMMUTABLE"),
+    errors.CurrencyDisabled: (_Code.FAILED_PRECONDITION, "CURRENCY_DISABLED"),
+}
+
+INTERNAL_REASON = "INTERNAL"
+
+_ADVICE = {
+    "OUTCOME_UNKNOWN": "it is not known whether it was applied; retry with the same id, or ask GetTransaction",
+    "STORE_UNAVAILABLE": "nothing was done; retry with the same id",
+    "LEDGER_UNAVAILABLE": "the ledger cannot be reached; nothing was done; retry",
+    "PARTITION_FENCED": "nothing was done; the partition waits to be recovered",
+    "OVERLOADED": "nothing was done; retry with the same id after the delay",
+}
+
+
+def status_of(error: errors.StakeholdError, scales: CurrencyScales) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    """The canonical code and the rich status for an error that is meant for callers.
+
+    Raises KeyError for errors that are not: those are INTERNAL.
+    """
+    if isinstance(error, errors.Refused):
+        return _refusal_status(error, scales)
+    code, reason = ERROR_CODES[type(error)]
+    details: list[Message] = [_error_info(reason, _metadata_of(error))]
+    match error:
+        case errors.FieldInvalid():
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=error.field, description=error.description, reason=reason
+            )
+            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        case errors.Overloaded():
+            details.append(_retry_info(error.retry_delay_ms))
+        case errors.NotDone() | errors.OutcomeUnknown():
+            details.append(_retry_info(_UNAVAILABLE_RETRY_MS))
+        case _:
+            pass
+    return code, _status(code, _ADVICE.get(reason, str(error)), details)
+
+
+def internal_status(incident_id: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    """What a bug looks like from outside: an id that finds it in the logs, and nothing else."""
+    info = _error_info(INTERNAL_REASON, {"incident_id": incident_id})
+    message = f"internal error {incident_id}; retry with the same id"
+    return _Code.INTERNAL, _status(_Code.INTERNAL, message, [info])
+
+
+def _refusal_status(
+    error: errors.Refused, scales: CurrencyScales
+) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    details = error.details
+    refusal = refusal_message(details, scales)
+    metadata = {"transaction_id": details.transaction_id, **error.context}
+    if details.related_transaction_id:
+        metadata["related_transaction_id"] = details.related_transaction_id
+    if details.balance is not None:
+        metadata["currency_code"] = details.balance.currency
+        metadata["version"] = str(details.balance.version)
+        metadata["cash"] = refusal.balance.cash
+    code = REFUSAL_CODES[details.reason]
+    message = f"transaction {details.transaction_id} refused: {details.reason}"
+    return code, _status(code, message, [_error_info(details.reason, metadata), refusal])
+
+
+def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
+    match error:
+        case errors.PartitionFenced():
+            return {"partition": str(error.partition)}
+        case errors.WalletNotFound():
+            return {"player_id": error.player_id, "currency_code": error.currency}
+        case errors.SourceNotFound():
+            return {"source_id": error.source_id}
+        case errors.BalanceNotFound():
+            version = "" if error.version is None else str(error.version)
+            return {"currency_code": error.currency, "version": version}
+        case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
+            return {"currency_code": error.currency}
+        case _:
+            return {}
+
+
+def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:
+    error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")  # no reason leaves that the API does not name
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
+
+
+def _retry_info(delay_ms: int) -> error_details_pb2.RetryInfo:
+    return error_details_pb2.RetryInfo(retry_delay=Duration(nanos=delay_ms * 1_000_000))
+
+
+def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        wrapped = Any()
+        wrapped.Pack(detail)
+        packed.append(wrapped)
+    return status_pb2.Status(code=code.value[0], message=message, details=packed)

@@ -1,0 +1,45 @@
+"""What Prometheus is told about calls. One registry for each process, made by the composition root."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class CallMetrics:
+    """Calls by method and code, their times, and the hot path's batches."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter("stakehold_calls", "Answered calls.", ("method", "code"), registry=registry)
+        self._seconds = Histogram(
+            "stakehold_call_seconds", "Time to answer.", ("method",), buckets=_SECONDS, registry=registry
+        )
+        self._batch_size = Histogram(
+            "stakehold_batch_calls", "Calls in one batch to the store.", buckets=_SIZES, registry=registry
+        )
+        self._waiting = Gauge(
+            "stakehold_waiting_calls", "Calls that wait for the store.", registry=registry
+        )
+
+    def observer_of(self, method: str) -> Callable[[str, float], None]:
+        """Counts one answer of a method: its code's name, and seconds."""
+        seconds = self._seconds.labels(method)
+        counters: dict[str, Counter] = {}
+
+        def observe(code: str, elapsed_s: float) -> None:
+            counter = counters.get(code)
+            if counter is None:
+                counter = counters[code] = self._calls.labels(method, code)
+            counter.inc()
+            seconds.observe(elapsed_s)
+
+        return observe
+
+    def observe_batch(self, size: int) -> None:
+        self._batch_size.observe(size)
+
+    def watch_waiting(self, count: Callable[[], float]) -> None:
+        """Reports the queue's length whenever it is asked for."""
+        self._waiting.set_function(count)

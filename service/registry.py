@@ -1,0 +1,87 @@
+"""Currencies and sources as the service knows them: read from the ledger's registry, kept in memory.
+
+A read costs no I/O. The registry is read again every second or so, and at once after this server changed it, so
+that every server knows a change within seconds. Should Postgres be away, what is known stays in use.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+import structlog
+
+from fx.currencies import Currency
+from persistence.calls import Source
+from persistence.errors import CurrencyUnknown, LedgerUnavailable, SourceNotFound
+
+_log = structlog.get_logger(__name__)
+
+
+class CurrencyScales(Protocol):
+    """Knows how many decimals a currency has."""
+
+    def scale_of(self, code: str) -> int: ...
+
+
+class RegistryStore(Protocol):
+    """Where currencies and sources are kept: persistence.postgres.registry."""
+
+    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Source]]: ...
+    async def put_currency(self, currency: Currency) -> bool: ...
+    async def put_source(self, source: Source) -> bool: ...
+
+
+class Registry:
+    """All currencies and sources."""
+
+    def __init__(self, store: RegistryStore) -> None:
+        self._store = store
+        self._currencies: Mapping[str, Currency] = {}
+        self._sources: Mapping[str, Source] = {}
+
+    def currency(self, code: str, field: str) -> Currency:
+        """Raises CurrencyUnknown, naming the request's field."""
+        currency = self._currencies.get(code)
+        if currency is None:
+            raise CurrencyUnknown(field, code)
+        return currency
+
+    def currencies(self) -> list[Currency]:
+        """All currencies, by code."""
+        return sorted(self._currencies.values(), key=lambda currency: currency.code)
+
+    def scale_of(self, code: str) -> int:
+        """The number of decimals of a currency that a wallet is in. Such currencies are never removed."""
+        return self._currencies[code].scale
+
+    def source(self, source_id: str) -> Source:
+        """Raises SourceNotFound."""
+        source = self._sources.get(source_id)
+        if source is None:
+            raise SourceNotFound(source_id)
+        return source
+
+    async def put_currency(self, currency: Currency) -> bool:
+        """Stores a currency and returns whether it is new. Raises CurrencyImmutable and LedgerUnavailable."""
+        created = await self._store.put_currency(currency)
+        await self.refresh()
+        return created
+
+    async def put_source(self, source: Source) -> bool:
+        """Stores a source and returns whether it is new. Raises LedgerUnavailable."""
+        created = await self._store.put_source(source)
+        await self.refresh()
+        return created
+
+    async def refresh(self) -> None:
+        """Reads everything again. Raises LedgerUnavailable."""
+        self._currencies, self._sources = await self._store.read()
+
+    async def keep_fresh(self, every_s: float) -> None:
+        """Refreshes for ever."""
+        while True:
+            await asyncio.sleep(every_s)
+            try:
+                await self.refresh()
+            except LedgerUnavailable as error:
+                _log.warning("registry_not_refreshed", error=str(error))

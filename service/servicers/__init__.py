@@ -1,0 +1,1 @@
+"""The gRPC services. Each method converts, calls one operation, and converts back; none catches anything."""

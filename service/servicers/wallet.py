@@ -1,0 +1,69 @@
+"""WalletService: bets, wins, rollbacks, and what became of them."""
+
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from persistence.errors import WalletNotFound
+from persistence.transactions import SourceId
+from persistence.valkey.engine import Engine
+from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
+from service.conversions.fields import read_player_id, read_transaction_id
+from service.conversions.results import balance_message, result_message, transaction_message
+from service.registry import Registry
+from service.servicers.deadlines import Deadlines
+from stakehold.v1 import wallet_service_pb2 as pb
+from stakehold.v1 import wallet_service_pb2_grpc
+
+Context = ServicerContext[Any, Any]
+
+
+class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
+    """Answers from the hot path alone."""
+
+    def __init__(self, engine: Engine, registry: Registry, deadlines: Deadlines) -> None:
+        self._engine = engine
+        self._registry = registry
+        self._deadlines = deadlines
+
+    async def Debit(self, request: pb.DebitRequest, context: Context) -> pb.DebitResponse:
+        call = debit_call(request, self._registry)
+        (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        return pb.DebitResponse(result=result_message(result, self._registry))
+
+    async def Credit(self, request: pb.CreditRequest, context: Context) -> pb.CreditResponse:
+        call = credit_call(request, self._registry)
+        (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        return pb.CreditResponse(result=result_message(result, self._registry))
+
+    async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
+        call = rollback_call(request, self._registry)
+        (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        return pb.RollbackResponse(result=result_message(result, self._registry))
+
+    async def Transact(self, request: pb.TransactRequest, context: Context) -> pb.TransactResponse:
+        call = transact_call(request, self._registry)
+        results = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        return pb.TransactResponse(results=[result_message(result, self._registry) for result in results])
+
+    async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.GetWalletResponse:
+        player_id = read_player_id(request.player_id)
+        view = await self._engine.read_player(player_id, deadline=self._deadlines.of(context))
+        if not view.balances:
+            raise WalletNotFound(player_id)
+        balances = [balance_message(balance, self._registry) for balance in view.balances]
+        return pb.GetWalletResponse(player_id=player_id, balances=balances)
+
+    async def GetTransaction(
+        self, request: pb.GetTransactionRequest, context: Context
+    ) -> pb.GetTransactionResponse:
+        player_id = read_player_id(request.player_id)
+        source = self._registry.source(request.source_id)
+        transaction_id = read_transaction_id(request.transaction_id, "transaction_id")
+        view = await self._engine.read_player(
+            player_id,
+            transaction=(SourceId(source.source_id), transaction_id),
+            deadline=self._deadlines.of(context),
+        )
+        assert view.transaction is not None
+        return transaction_message(view.transaction, self._registry)

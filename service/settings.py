@@ -1,0 +1,59 @@
+"""All settings, read from the environment here and nowhere else."""
+
+from enum import StrEnum
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Durability(StrEnum):
+    """What an answer promises. FSYNC: the write is on the store's disk."""
+
+    FSYNC = "fsync"
+
+
+class Settings(BaseSettings):
+    """Each field is read from the variable STAKEHOLD_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="STAKEHOLD_", frozen=True)
+
+    valkey_url: SecretStr = Field(
+        description="The hot path's store: redis://[user:password@]host:port/0, rediss:// for TLS."
+    )
+    postgres_url: SecretStr = Field(description="The ledger: postgresql://user:password@host:port/database.")
+    migration_postgres_url: SecretStr | None = Field(
+        default=None, description="The ledger as its owner, for `stakehold migrate`; default: postgres_url."
+    )
+    listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served, host:port; port 0: any.")
+    metrics_listen: str = Field(
+        default="", description="Where Prometheus metrics are served, host:port; empty: nowhere."
+    )
+    partitions: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="How many partitions a new ledger gets (default 16). An existing ledger must have as many.",
+    )
+    durability: Durability = Field(default=Durability.FSYNC, description="What an answer promises.")
+    call_timeout_s: float = Field(
+        default=5.0, gt=0, description="The longest that a call may take where its caller sets no deadline."
+    )
+    store_timeout_s: float = Field(default=2.0, gt=0, description="The longest round trip to the store.")
+    max_waiting_calls: int = Field(
+        default=4096, ge=1, description="Calls that may wait for the store before others are shed."
+    )
+    registry_refresh_s: float = Field(
+        default=1.0, gt=0, description="How often currencies and sources are read again."
+    )
+    shutdown_grace_s: float = Field(
+        default=10.0, ge=0, description="How long calls in flight may take when the service stops."
+    )
+    drain_batch_records: int = Field(
+        default=1000, ge=1, description="At most so many outbox records of a partition in one SQL transaction."
+    )
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
+    log_format: str = Field(default="json", description="json, one object a line, or console.")
+
+    def owner_postgres_url(self) -> str:
+        """The ledger's address for migrations."""
+        return (self.migration_postgres_url or self.postgres_url).get_secret_value()
