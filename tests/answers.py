@@ -1,0 +1,152 @@
+"""What the service answered, read into plain values that tests compare."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc import error_details_pb2, status_pb2
+
+from stakehold.v1 import transaction_pb2 as pb
+
+DOMAIN = "stakehold.v1"
+STATUS_DETAILS = "grpc-status-details-bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A wallet as the service shows it: amounts are its texts, the status is its word without prefix."""
+
+    currency: str
+    version: int
+    status: str
+    cash: str
+    bonus: str
+    held: str
+    receivable: str
+    credit_line: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One transaction answered OK. ``receivable_change`` is empty where there was none."""
+
+    transaction_id: str
+    outcome: str
+    replayed: bool
+    entry_id: str
+    after: Balance | None
+    now: Balance | None
+    late: bool
+    receivable_change: str
+    booked_ns: int
+
+
+class Refused(Exception):
+    """Any answer other than OK, with all that came with it."""
+
+    def __init__(self, code: str, refusal: "RefusedDetails") -> None:
+        super().__init__(f"{code} {refusal}")
+        self.code = code
+        self.details = refusal
+        self.reason = refusal.reason
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedDetails:
+    """``refusal`` is only there for refused transactions, ``fields`` only for malformed requests."""
+
+    message: str
+    reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    refusal: "RefusedTransaction | None" = None
+    fields: Sequence[str] = ()
+    retry_delay_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedTransaction:
+    """The Refusal message."""
+
+    transaction_id: str
+    step_index: int
+    replayed: bool
+    balance: Balance | None
+    entry_id: str
+    related: str
+
+
+def read_balance(balance: pb.WalletBalance) -> Balance:
+    return Balance(
+        currency=balance.currency_code,
+        version=balance.version,
+        status=pb.WalletStatus.Name(balance.status).removeprefix("WALLET_STATUS_"),
+        cash=balance.cash,
+        bonus=balance.bonus,
+        held=balance.held,
+        receivable=balance.receivable,
+        credit_line=balance.credit_line,
+    )
+
+
+def read_result(result: pb.TransactionResult) -> Done:
+    return Done(
+        transaction_id=result.transaction_id,
+        outcome=pb.Outcome.Name(result.outcome).removeprefix("OUTCOME_"),
+        replayed=result.replayed,
+        entry_id=result.entry_id,
+        after=read_balance(result.balance_after) if result.HasField("balance_after") else None,
+        now=read_balance(result.balance_now) if result.HasField("balance_now") else None,
+        late=result.late,
+        receivable_change=result.receivable_change.amount if result.HasField("receivable_change") else "",
+        booked_ns=result.booked_time.ToNanoseconds(),
+    )
+
+
+def read_refusal(refusal: pb.Refusal) -> RefusedTransaction:
+    return RefusedTransaction(
+        transaction_id=refusal.transaction_id,
+        step_index=refusal.step_index,
+        replayed=refusal.replayed,
+        balance=read_balance(refusal.balance) if refusal.HasField("balance") else None,
+        entry_id=refusal.entry_id,
+        related=refusal.related_transaction_id,
+    )
+
+
+def refused(error: grpc.RpcError) -> Refused:
+    """Reads the code and everything attached to it."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    message = error.details() or ""
+    for key, value in error.trailing_metadata() or ():
+        if key == STATUS_DETAILS:
+            assert isinstance(value, bytes)
+            return Refused(error.code().name, _read_details(message, status_pb2.Status.FromString(value)))
+    return Refused(error.code().name, RefusedDetails(message))
+
+
+def _read_details(message: str, status: status_pb2.Status) -> RefusedDetails:
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry, refusal = error_details_pb2.RetryInfo(), pb.Refusal()
+    has_retry, has_refusal = _unpack(status.details, retry), _unpack(status.details, refusal)
+    _unpack(status.details, bad_request)
+    if _unpack(status.details, info):
+        assert info.domain == DOMAIN, info
+    return RefusedDetails(
+        message,
+        reason=info.reason,
+        metadata=dict(info.metadata),
+        refusal=read_refusal(refusal) if has_refusal else None,
+        fields=tuple(violation.field for violation in bad_request.field_violations),
+        retry_delay_ms=retry.retry_delay.ToMilliseconds() if has_retry else None,
+    )
+
+
+def _unpack(
+    details: Sequence[Any],
+    into: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo
+    | pb.Refusal,
+) -> bool:
+    return any(detail.Unpack(into) for detail in details)
