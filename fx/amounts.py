@@ -18,8 +18,8 @@ class AmountInvalid(ValueError):
 def parse_amount(text: str, scale: int) -> int:
     """Reads an amount, "12.50" at scale 2, as minor units, 1250.
 
-    Raises AmountInvalid for a sign, an exponent, blanks, other digits than 0-9, a point without digits on both
-    sides, more decimals than the scale, or more than 36 digits of minor units.
+    Raises AmountInvalid for a sign, an exponent, blanks, other digits than 0-9, a point without digits on
+    both sides, more decimals than the scale, or more than 36 digits of minor units.
     """
     match = _AMOUNT.fullmatch(text) if len(text) <= _LONGEST_TEXT else None
     if match is None:

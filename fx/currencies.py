@@ -25,7 +25,7 @@ class CurrencyStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """A currency of the registry. ``scale`` is its number of decimals; it never changes, nor does ``kind``."""
+    """A currency of the registry. ``scale`` is its number of decimals; it never changes, nor ``kind``."""
 
     code: str
     display_name: str
@@ -58,7 +58,7 @@ def _fiat_currencies() -> Iterator[Currency]:
             yield Currency(code, currency.name, _scale_of(currency.sub_unit), CurrencyKind.FIAT)
 
 
-def _codes_in_use() -> set[str]:
+def _codes_in_use() -> frozenset[str]:
     """The codes that are some territory's tender today. moneyed also knows those that no longer are."""
     territories = get_global("territory_currencies")
     return _FUNDS_CODES.union(*(get_territory_currencies(territory) for territory in territories))

@@ -60,7 +60,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
 INTERNAL_REASON = "INTERNAL"
 
 _ADVICE = {
-    "OUTCOME_UNKNOWN": "it is not known whether it was applied; retry with the same id, or ask GetTransaction",
+    "OUTCOME_UNKNOWN": "it may have been applied; retry with the same id, or ask GetTransaction",
     "STORE_UNAVAILABLE": "nothing was done; retry with the same id",
     "LEDGER_UNAVAILABLE": "the ledger cannot be reached; nothing was done; retry",
     "PARTITION_FENCED": "nothing was done; the partition waits to be recovered",
@@ -68,7 +68,9 @@ _ADVICE = {
 }
 
 
-def status_of(error: errors.StakeholdError, scales: CurrencyScales) -> tuple[grpc.StatusCode, status_pb2.Status]:
+def status_of(
+    error: errors.StakeholdError, scales: CurrencyScales
+) -> tuple[grpc.StatusCode, status_pb2.Status]:
     """The canonical code and the rich status for an error that is meant for callers.
 
     Raises KeyError for errors that are not: those are INTERNAL.
@@ -134,7 +136,9 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
 
 
 def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:
-    error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")  # no reason leaves that the API does not name
+    error_reason_pb2.ErrorReason.Value(
+        f"ERROR_REASON_{reason}"
+    )  # no reason leaves that the API does not name
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 

@@ -10,7 +10,7 @@ V1 = "grpc.reflection.v1.ServerReflection"
 
 
 def add_reflection(server: grpc.aio.Server, service_names: list[str]) -> None:
-    """Lets clients discover the named services and reflection itself. The two versions differ in name only."""
+    """Lets clients discover the named services and reflection itself. The versions differ in name only."""
     _describe_v1()
     servicer = ReflectionServicer([*service_names, V1, V1ALPHA])
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)

@@ -1,7 +1,7 @@
 """Currencies and sources as the service knows them: read from the ledger's registry, kept in memory.
 
-A read costs no I/O. The registry is read again every second or so, and at once after this server changed it, so
-that every server knows a change within seconds. Should Postgres be away, what is known stays in use.
+A read costs no I/O. The registry is read again every second or so, and at once after this server changed it,
+so that every server knows a change within seconds. Should Postgres be away, what is known stays in use.
 """
 
 import asyncio

@@ -70,8 +70,8 @@ async def running_server(
 ) -> AsyncIterator[RunningServer]:
     """Serves until the context is left; then answers what is in flight and stops.
 
-    ``extra_handlers`` are served through the same interceptors, as the benchmark's echo is. Raises SetupRefused,
-    with what to change, where the ledger or the store is not fit to serve.
+    ``extra_handlers`` are served through the same interceptors, as the benchmark's echo is. Raises
+    SetupRefused, with what to change, where the ledger or the store is not fit to serve.
     """
     async with AsyncExitStack() as stack:
         metrics_registry = CollectorRegistry()
@@ -80,9 +80,7 @@ async def running_server(
         engine = await _open_engine(settings, stack, metrics)
         deadlines = Deadlines(settings.call_timeout_s)
 
-        server = grpc.aio.server(
-            interceptors=[AnswerInterceptor(registry, metrics)], options=_OPTIONS
-        )
+        server = grpc.aio.server(interceptors=[AnswerInterceptor(registry, metrics)], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
             WalletServicer(engine, registry, deadlines), server
         )
@@ -154,7 +152,9 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError as error:
-        raise SetupRefused(f"cannot listen on {listen}: {error}; set STAKEHOLD_LISTEN to a free one") from error
+        raise SetupRefused(
+            f"cannot listen on {listen}: {error}; set STAKEHOLD_LISTEN to a free one"
+        ) from error
     return int(port)
 
 

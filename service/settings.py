@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     migration_postgres_url: SecretStr | None = Field(
         default=None, description="The ledger as its owner, for `stakehold migrate`; default: postgres_url."
     )
-    listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served, host:port; port 0: any.")
+    listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served; port 0 takes any.")
     metrics_listen: str = Field(
         default="", description="Where Prometheus metrics are served, host:port; empty: nowhere."
     )
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         default=None,
         ge=1,
         le=4096,
-        description="How many partitions a new ledger gets (default 16). An existing ledger must have as many.",
+        description="How many partitions a new ledger gets (default 16); an existing one must have as many.",
     )
     durability: Durability = Field(default=Durability.FSYNC, description="What an answer promises.")
     call_timeout_s: float = Field(
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         default=10.0, ge=0, description="How long calls in flight may take when the service stops."
     )
     drain_batch_records: int = Field(
-        default=1000, ge=1, description="At most so many outbox records of a partition in one SQL transaction."
+        default=1000, ge=1, description="The most outbox records of a partition in one SQL transaction."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str = Field(default="json", description="json, one object a line, or console.")

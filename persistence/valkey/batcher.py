@@ -1,11 +1,11 @@
 """Sends scripts to one Valkey node, many at a time.
 
 While one batch is under way, calls gather; when it is answered, all that waited go out together. A lone call
-goes out at once. Valkey runs a batch in one turn of its loop and syncs the append-only file once for it, before
-any of the answers leave: so an answer means that the write is on disk.
+goes out at once. Valkey runs a batch in one turn of its loop and syncs the append-only file once for it,
+before any of the answers leave: so an answer means that the write is on disk.
 
-A script is sent once. Only NOSCRIPT, which says that it did not run, is answered by sending it again. After any
-other failure the outcome is unknown, and only the caller's retry with the same id may find it out.
+A script is sent once. Only NOSCRIPT, which says that it did not run, is answered by sending it again. After
+any other failure the outcome is unknown, and only the caller's retry with the same id may find it out.
 """
 
 import asyncio
@@ -116,7 +116,7 @@ class ScriptBatcher:
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
         answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
-        command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))
+        command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
         self._waiting.append(_Waiting(command, script, answer, deadline))
         self._something_waits.set()
         return await answer
@@ -202,10 +202,10 @@ class ScriptBatcher:
 
     async def _prepare(self, connection: Connection) -> None:
         async with asyncio.timeout(self._timeout_s):
-            await connection.connect()
+            await connection.connect()  # type: ignore[no-untyped-call]
             await connection.send_command("INFO", "server")
             server = str(await _text_response(connection))
-            version = server.split("redis_version:")[1].split()[0]
+            version = server.split("redis_version:")[1].split(maxsplit=1)[0]
             await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
             settings = await _text_response(connection)
             pairs = settings if isinstance(settings, list) else []

@@ -88,7 +88,8 @@ class Engine:
         deadline: float,
     ) -> tuple[WalletBalance, bool]:
         """Sets a status; returns the wallet, and whether it changed. Raises WalletNotFound, and Refused for
-        an expected version that is not the wallet's."""
+        an expected version that is not the wallet's.
+        """
         partition, keys = self._locate(player_id)
         arguments = _set_wallet_arguments(
             player_id,

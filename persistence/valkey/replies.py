@@ -97,21 +97,20 @@ def _decode_refusal(fields: Sequence[str], call: Call, partition: int) -> Refusa
 def _refusal_context(details: RefusalDetails, call: Call) -> dict[str, str]:
     """What the refused step named, for the reasons that are about it."""
     step = call.steps[details.step_index]
-    match details.reason:
-        case RefusalReason.WALLET_NOT_FOUND:
-            return {"player_id": call.player_id, "currency_code": step.currency or ""}
-        case RefusalReason.REFERENCE_NOT_FOUND | RefusalReason.REFERENCE_MISMATCH:
-            return {"reference_transaction_id": step.reference, "round_id": step.round}
-        case RefusalReason.BET_ROLLED_BACK | RefusalReason.BET_REFUSED:
-            return {"reference_transaction_id": step.reference}
-        case RefusalReason.ROUND_CLOSED:
-            return {"round_id": step.round, "game_id": step.game}
-        case RefusalReason.SOURCE_DISABLED:
-            return {"source_id": call.source.source_id}
-        case RefusalReason.VERSION_MISMATCH:
-            return {"expected_version": str(step.expected_version)}
-        case _:
-            return {}
+    context = {
+        RefusalReason.WALLET_NOT_FOUND: {"player_id": call.player_id, "currency_code": step.currency or ""},
+        RefusalReason.REFERENCE_NOT_FOUND: {
+            "reference_transaction_id": step.reference,
+            "round_id": step.round,
+        },
+        RefusalReason.REFERENCE_MISMATCH: {"reference_transaction_id": step.reference},
+        RefusalReason.BET_ROLLED_BACK: {"reference_transaction_id": step.reference},
+        RefusalReason.BET_REFUSED: {"reference_transaction_id": step.reference},
+        RefusalReason.ROUND_CLOSED: {"round_id": step.round, "game_id": step.game},
+        RefusalReason.SOURCE_DISABLED: {"source_id": call.source.source_id},
+        RefusalReason.VERSION_MISMATCH: {"expected_version": str(step.expected_version)},
+    }
+    return context.get(details.reason, {})
 
 
 def decode_set_wallet_reply(

@@ -99,7 +99,9 @@ def currency_message(currency: Currency) -> pb.Currency:
 def read_source(message: pb.Source) -> Source:
     """A source with its defaults spelled out."""
     if not _SOURCE_ID.fullmatch(message.source_id) or message.source_id == OPERATOR_SOURCE:
-        rule = 'must be 1 to 64 of a-z, 0-9, "-", "_" and ".", starting with a letter or digit, not "stakehold"'
+        rule = (
+            'must be 1 to 64 of a-z, 0-9, "-", "_" and ".", starting with a letter or digit, not "stakehold"'
+        )
         raise FieldInvalid("source.source_id", rule)
     return Source(
         source_id=SourceId(message.source_id),

@@ -1,7 +1,5 @@
 """Reads requests as calls of the engine."""
 
-from typing import Protocol
-
 from persistence.calls import Call, Source, Step
 from persistence.errors import FieldInvalid
 from persistence.transactions import CurrencyCode, Operation, PlayerId, TransactionKind
@@ -15,7 +13,7 @@ from service.conversions.fields import (
     unix_ms_of,
 )
 from service.registry import Registry
-from stakehold.v1 import money_pb2, transaction_pb2, wallet_service_pb2
+from stakehold.v1 import transaction_pb2, wallet_service_pb2
 
 MAX_STEPS = 16
 
@@ -36,37 +34,13 @@ _CREDIT_KINDS = {
 }
 
 
-class _Movement(Protocol):
-    """What DebitRequest, DebitStep, CreditRequest and CreditStep have in common."""
-
-    transaction_id: str
-    kind: transaction_pb2.TransactionKind.ValueType
-    round_id: str
-    game_id: str
-    reference_transaction_id: str
-    close_round: bool
-    expected_version: int
-
-    @property
-    def amount(self) -> money_pb2.Money: ...
-    @property
-    def context(self) -> wallet_service_pb2.TransactionContext: ...
-    def HasField(self, field_name: str, /) -> bool: ...  # noqa: N802
-
-
-class _Reversal(Protocol):
-    """What RollbackRequest and RollbackStep have in common."""
-
-    transaction_id: str
-    original_transaction_id: str
-    round_id: str
-    game_id: str
-
-    @property
-    def amount(self) -> money_pb2.Money: ...
-    @property
-    def context(self) -> wallet_service_pb2.TransactionContext: ...
-    def HasField(self, field_name: str, /) -> bool: ...  # noqa: N802
+_Movement = (
+    wallet_service_pb2.DebitRequest
+    | wallet_service_pb2.CreditRequest
+    | wallet_service_pb2.DebitStep
+    | wallet_service_pb2.CreditStep
+)
+_Reversal = wallet_service_pb2.RollbackRequest | wallet_service_pb2.RollbackStep
 
 
 def debit_call(request: wallet_service_pb2.DebitRequest, registry: Registry) -> Call:

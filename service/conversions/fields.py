@@ -1,4 +1,4 @@
-"""Reads single fields of requests. Everything malformed is refused with the field's path; nothing is repaired."""
+"""Reads single fields of requests. What is malformed is refused with its path; nothing is repaired."""
 
 import json
 import re
@@ -57,7 +57,9 @@ def read_metadata(pairs: Mapping[str, str], field: str) -> str:
         raise FieldInvalid(field, f"must have at most {MAX_METADATA_PAIRS} pairs")
     for key, value in pairs.items():
         if not key or len(key) > MAX_METADATA_CHARACTERS or len(value) > MAX_METADATA_CHARACTERS:
-            raise FieldInvalid(field, f"keys and values must have at most {MAX_METADATA_CHARACTERS} characters")
+            raise FieldInvalid(
+                field, f"keys and values must have at most {MAX_METADATA_CHARACTERS} characters"
+            )
         if "\x00" in key or "\x00" in value:
             raise FieldInvalid(field, "keys and values must not contain NUL")
     return json.dumps(dict(pairs), separators=(",", ":"), sort_keys=True)

@@ -152,8 +152,6 @@ def _add_balances(
         message.balance_after.CopyFrom(balance_message(after, scales))
         if receivable_change:
             change = format_amount(receivable_change, scales.scale_of(after.currency))
-            message.receivable_change.CopyFrom(
-                money_pb2.Money(currency_code=after.currency, amount=change)
-            )
+            message.receivable_change.CopyFrom(money_pb2.Money(currency_code=after.currency, amount=change))
     if now is not None:
         message.balance_now.CopyFrom(balance_message(now, scales))

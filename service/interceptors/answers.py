@@ -21,7 +21,7 @@ Context = ServicerContext[Any, Any]
 _STATUS_DETAILS = "grpc-status-details-bin"
 
 
-class AnswerInterceptor(ServerInterceptor):  # type: ignore[misc]
+class AnswerInterceptor(ServerInterceptor):
     """The only place that catches what operations raise."""
 
     def __init__(self, scales: CurrencyScales, metrics: CallMetrics) -> None:
@@ -68,6 +68,7 @@ class AnswerInterceptor(ServerInterceptor):  # type: ignore[misc]
                 code, status = self._status(method, error)
                 observe(code.name, time.perf_counter() - started)
                 await _abort(context, code, status)
+                raise
             observe("OK", time.perf_counter() - started)
             return response
 
