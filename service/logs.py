@@ -26,7 +26,5 @@ def configure_logs(level: str, log_format: str) -> None:
     )
 
 
-def _unchanged(
-    _logger: object, _name: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _unchanged(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     return event

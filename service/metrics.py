@@ -19,9 +19,7 @@ class CallMetrics:
         self._batch_size = Histogram(
             "stakehold_batch_calls", "Calls in one batch to the store.", buckets=_SIZES, registry=registry
         )
-        self._waiting = Gauge(
-            "stakehold_waiting_calls", "Calls that wait for the store.", registry=registry
-        )
+        self._waiting = Gauge("stakehold_waiting_calls", "Calls that wait for the store.", registry=registry)
 
     def observer_of(self, method: str) -> Callable[[str, float], None]:
         """Counts one answer of a method: its code's name, and seconds."""
