@@ -105,8 +105,11 @@ class Guest:
             self._book(move)
             self._send(move, [ok(results=[result("APPLIED", replayed=False)])], together=group)
 
-    def refused(self, move: Move, reason: str, *, replayed: bool = False, with_cash: bool = False) -> None:
-        fields: Json = {"replayed": replayed}
+    def refused(
+        self, move: Move, reason: str, *, replayed: bool | None = False, with_cash: bool = False
+    ) -> None:
+        """The move is refused. ``replayed`` is None where it does not matter who was refused first."""
+        fields: Json = {} if replayed is None else {"replayed": replayed}
         if with_cash:
             fields["cash"] = self.purse(move.currency).cash_text()
         self._send(move, [refusal(reason, **fields)])

@@ -15,9 +15,9 @@ def rollback_overtakes_bet(guest: Guest, currency: Currency) -> None:
     undo = rollback(late, guest.new_id("rb"))
     guest.answers(undo, "NO_ORIGINAL")
     guest.asks(late, "TOMBSTONED")
-    guest.refused(late, "TRANSACTION_ROLLED_BACK")
+    guest.refused(late, "TRANSACTION_ROLLED_BACK", replayed=None)
     guest.answers(undo, "NO_ORIGINAL", "ALREADY_ROLLED_BACK", replayed=None)
-    guest.refused(late, "TRANSACTION_ROLLED_BACK", replayed=True)
+    guest.refused(late, "TRANSACTION_ROLLED_BACK", replayed=None)
 
 
 def bet_is_rolled_back(guest: Guest, currency: Currency) -> None:
@@ -29,7 +29,7 @@ def bet_is_rolled_back(guest: Guest, currency: Currency) -> None:
     guest.answers(undo, "APPLIED", "ALREADY_ROLLED_BACK", replayed=None)
     guest.answers(rollback(placed, guest.new_id("rb")), "ALREADY_ROLLED_BACK")
     guest.asks(placed, "ROLLED_BACK")
-    guest.refused(placed, "TRANSACTION_ROLLED_BACK", replayed=False)
+    guest.refused(placed, "TRANSACTION_ROLLED_BACK", replayed=None)
     guest.refused(win(guest, placed, placed.amount * 2), "BET_ROLLED_BACK")
 
 

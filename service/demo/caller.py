@@ -1,0 +1,95 @@
+"""Sends the evening's calls through the generated stubs, as a careful provider would."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from random import Random
+
+import grpc
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+from service.demo.answers import Answer, answer_of, answer_of_error
+from service.demo.evening import Line
+from stakehold.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    wallet_service_pb2,
+    wallet_service_pb2_grpc,
+)
+
+RETRIED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
+CALL_TIMEOUT_S = 10.0
+RETRY_FOR_S = 60.0
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.05, 2.0
+PATIENCE_S = 0.004
+"""Calls that are given up are given up within so many seconds: some before they are applied, some after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An answer, with how long the last attempt took and how many attempts came before it."""
+
+    answer: Answer
+    latency_s: float
+    retries: int
+
+
+class Caller:
+    """At most ``concurrency`` calls are in the air at a time."""
+
+    def __init__(self, channel: grpc.aio.Channel, *, concurrency: int) -> None:
+        self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
+        self._wallets = wallet_service_pb2_grpc.WalletServiceStub(channel)
+        self._in_the_air = asyncio.Semaphore(concurrency)
+
+    async def send(self, line: Line) -> Sent:
+        """Sends until there is an answer: codes that mean "ask again with the same id" are asked again."""
+        give_up = time.monotonic() + RETRY_FOR_S
+        retries, delay_s = 0, FIRST_DELAY_S
+        while True:
+            started = time.perf_counter()
+            answer = await self._attempt(line)
+            latency_s = time.perf_counter() - started
+            if answer.code not in RETRIED or time.monotonic() > give_up:
+                return Sent(answer, latency_s, retries)
+            await asyncio.sleep(max(answer.retry_delay_s, delay_s))
+            retries, delay_s = retries + 1, min(2 * delay_s, LONGEST_DELAY_S)
+
+    async def lose(self, line: Line) -> None:
+        """Sends once and never learns the answer."""
+        if line.lost == "dropped":
+            await self.send(line)
+            return
+        async with self._in_the_air:
+            call = self._start(line)
+            outcome = asyncio.ensure_future(_outcome(call))
+            # The line's own moment, the same in every run.
+            await asyncio.wait({outcome}, timeout=Random(line.number).uniform(0, PATIENCE_S))
+            call.cancel()
+            await outcome
+
+    async def _attempt(self, line: Line) -> Answer:
+        async with self._in_the_air:
+            return await _outcome(self._start(line))
+
+    def _start(self, line: Line) -> "grpc.aio.UnaryUnaryCall[Message, Message]":
+        name = f"{line.rpc}Request"
+        module = wallet_service_pb2 if hasattr(wallet_service_pb2, name) else admin_service_pb2
+        request = json_format.ParseDict(line.request, getattr(module, name)())
+        stub = self._wallets if module is wallet_service_pb2 else self._admin
+        call: grpc.aio.UnaryUnaryCall[Message, Message] = getattr(stub, line.rpc)(
+            request, timeout=CALL_TIMEOUT_S
+        )
+        return call
+
+
+async def _outcome(call: "grpc.aio.UnaryUnaryCall[Message, Message]") -> Answer:
+    try:
+        return answer_of(await call)
+    except grpc.aio.AioRpcError as error:
+        return answer_of_error(error)
+    except asyncio.CancelledError:
+        if call.cancelled():
+            return Answer("CANCELLED")
+        raise

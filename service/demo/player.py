@@ -1,0 +1,60 @@
+"""Plays an evening: many players at once, each player's turns in order."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from service.demo.caller import Caller
+from service.demo.evening import Line, Turn, turns_of
+from service.demo.expectations import surprise
+from service.demo.tally import Tally
+
+Progress = Callable[[int], None]
+"""Told how many more lines were played."""
+
+
+async def play(
+    lines: Sequence[Line], caller: Caller, tally: Tally, *, concurrency: int, progress: Progress
+) -> None:
+    """Plays the operator's lines, then everybody else's, the earliest turn that may be played first."""
+    turns = {player: deque(theirs) for player, theirs in turns_of(lines).items()}
+    for turn in turns.pop("", ()):
+        await _play_turn(turn, caller, tally)
+        progress(len(turn))
+    waiting: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
+    for player, theirs in turns.items():
+        waiting.put_nowait((theirs[0][0].number, player))
+
+    async def take_turns() -> None:
+        while True:
+            _, player = await waiting.get()
+            turn = turns[player].popleft()
+            await _play_turn(turn, caller, tally)
+            progress(len(turn))
+            if turns[player]:
+                waiting.put_nowait((turns[player][0][0].number, player))
+            waiting.task_done()
+
+    async with asyncio.TaskGroup() as group:
+        workers = [group.create_task(take_turns()) for _ in range(concurrency)]
+        await waiting.join()
+        for worker in workers:
+            worker.cancel()
+
+
+async def _play_turn(turn: Turn, caller: Caller, tally: Tally) -> None:
+    if len(turn) == 1:
+        await _play_line(turn[0], caller, tally)
+        return
+    async with asyncio.TaskGroup() as group:
+        for line in turn:
+            group.create_task(_play_line(line, caller, tally))
+
+
+async def _play_line(line: Line, caller: Caller, tally: Tally) -> None:
+    if line.lost:
+        await caller.lose(line)
+        tally.lost += 1
+        return
+    sent = await caller.send(line)
+    tally.take(line, sent, surprise(line.expect, sent.answer, asked_again=sent.retries > 0))

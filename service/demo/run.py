@@ -1,0 +1,84 @@
+"""One evening from the first call to the verdict."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import grpc
+
+from service.demo.books import Books
+from service.demo.caller import Caller
+from service.demo.evening import Line
+from service.demo.player import play
+from service.demo.promises import Evidence, promises
+from service.demo.report import Play, report
+from service.demo.tally import Tally
+
+DRAIN_PATIENCE_S = 60.0
+
+
+class Bar(Protocol):
+    """Shows how far something has come."""
+
+    def update(self, n_steps: int) -> None: ...
+
+
+class Screen(Protocol):
+    """Where the demo speaks."""
+
+    def bar(self, label: str, length: int) -> AbstractContextManager[Bar]: ...
+
+    def say(self, line: str) -> None: ...
+
+
+async def run_evening(lines: Sequence[Line], address: str, *, concurrency: int, screen: Screen) -> bool:
+    """Plays and reports; whether all promises were kept. Raises AioRpcError where the books are closed."""
+    tally = Tally()
+    async with grpc.aio.insecure_channel(address) as channel:
+        caller = Caller(channel, concurrency=concurrency)
+        started = time.monotonic()
+        with screen.bar("Playing the evening", len(lines)) as bar:
+            await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
+        elapsed_s = time.monotonic() - started
+        evidence = await _read_books(lines, Books(channel), tally, screen)
+    players = len({line.player for line in lines if line.player})
+    verdict = promises(evidence)
+    screen.say("")
+    for text in report(Play(players, concurrency, elapsed_s), evidence, verdict):
+        screen.say(text)
+    return all(promise.kept for promise in verdict)
+
+
+async def _read_books(lines: Sequence[Line], books: Books, tally: Tally, screen: Screen) -> Evidence:
+    expected = sum(len(line.expect[0]["balances"]) for line in lines if line.rpc == "GetWallet")
+    answered = sum(map(len, tally.entry_ids.values()))
+    with screen.bar("Waiting for the ledger", answered) as bar:
+        drain = await books.follow(
+            tally.entry_ids, patience_s=DRAIN_PATIENCE_S, progress=_falling(bar, answered)
+        )
+    screen.say("Comparing wallets with their statements, and auditing the ledger …")
+    disagreements = await books.disagreements(tally.wallets)
+    trial_balance = await books.trial_balance()
+    findings, summary = await books.audit()
+    return Evidence(
+        tally=tally,
+        expected_wallets=expected,
+        drain=drain,
+        disagreements=disagreements,
+        trial_balance=trial_balance,
+        findings=findings,
+        summary=summary,
+    )
+
+
+def _falling(bar: Bar, remaining: int) -> Callable[[int], None]:
+    """Progress for a bar out of counts of what remains."""
+    before = remaining
+
+    def show(now: int) -> None:
+        nonlocal before
+        bar.update(before - now)
+        before = now
+
+    return show
