@@ -40,7 +40,7 @@ check-types: setup
 
 .PHONY: check-imports
 check-imports: setup
-	lint-imports
+	lint-imports --no-logo
 
 .PHONY: check-protos
 check-protos: setup
