@@ -1,53 +1,84 @@
-"""Opens partitions for the first time, and finds those whose store is not the one that the ledger knows.
+"""Sees to it, before anything is served or drained, that ledger and store are one deployment's.
 
-A new partition is opened in three steps, each redone after a crash: the ledger says "opening", the store gets
-the first epoch, the ledger says "open". From then on a store without the ledger's epoch has lost its data or
-belongs to another deployment. It is never given an epoch again by starting: the partition is fenced.
+A partition is opened once, in three steps: the ledger says that it is opening, the store gets its epoch, the
+ledger says that it is open. From then on a store without that epoch has lost its data, or is another
+deployment's; it is never set up again in silence.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-import structlog
+from persistence.errors import SetupRefused
+from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.migrating import require_migrated
+from persistence.postgres.partitions import LedgerPartition, PartitionStates, locked_partition_states
+from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
 
-from persistence.postgres.database import Connection, translated_errors
-from persistence.postgres.queries import query
-from persistence.valkey.epochs import StoredEpochs, stored_epochs
+_TIMEOUT_S = 10.0
 
-_log = structlog.get_logger(__name__)
 
-FIRST_EPOCH = 1
+@dataclass(frozen=True, slots=True)
+class OpenedPartitions:
+    """``epochs`` of the partitions that can be served, and for each of the others why it is fenced."""
+
+    epochs: Mapping[int, int]
+    fenced: Mapping[int, str]
+
+    def require_all(self) -> None:
+        """Raises SetupRefused where a partition is fenced."""
+        if self.fenced:
+            reasons = "; ".join(f"partition {number}: {why}" for number, why in sorted(self.fenced.items()))
+            raise SetupRefused(
+                f"{len(self.fenced)} of {len(self.fenced) + len(self.epochs)} partitions are fenced. Check "
+                f"that STAKEHOLD_VALKEY_URL names the store of this ledger, with its data. {reasons}"
+            )
 
 
 async def open_partitions(
-    connection: Connection, valkey_url: str, *, timeout_s: float = 5.0
-) -> Mapping[int, int]:
-    """The epoch of each partition that may be served, opening new ones. Fenced partitions are left out.
+    *, postgres_url: str, valkey_url: str, timeout_s: float = _TIMEOUT_S
+) -> OpenedPartitions:
+    """Opens what is new and checks what is open. Any number of programs may do so at once.
 
-    ``connection`` needs the writer's role. Raises LedgerUnavailable and StoreUnavailable.
+    Raises LedgerUnavailable, StoreUnavailable, and SetupRefused where the database is not migrated.
     """
-    async with stored_epochs(valkey_url, timeout_s=timeout_s) as store:
-        with translated_errors():
-            await connection.execute(query("lock_partition_opening"))
-            try:
-                await _open_new(connection, store)
-                rows = await connection.fetch(query("partition_epochs"))
-            finally:
-                await connection.execute(query("unlock_partition_opening"))
-        epochs: dict[int, int] = {row["partition"]: row["epoch"] for row in rows}
-        found = await store.read(list(epochs))
-    for partition, epoch in list(epochs.items()):
-        if found[partition] != epoch:
-            _log.error(
-                "partition_fenced", partition=partition, ledger_epoch=epoch, store_epoch=found[partition]
-            )
-            del epochs[partition]
-    return epochs
+    async with (
+        ledger_connection(
+            postgres_url,
+            role=LedgerRole.WRITER,
+            statement_timeout_s=timeout_s,
+            application="stakehold",
+        ) as connection,
+        outbox_reader(valkey_url, timeout_s=timeout_s) as store,
+    ):
+        await require_migrated(connection)
+        async with locked_partition_states(connection) as states:
+            return await _open(states, store)
 
 
-async def _open_new(connection: Connection, store: StoredEpochs) -> None:
-    await connection.execute(query("begin_opening_partitions"))
-    opening = [row["partition"] for row in await connection.fetch(query("partitions_being_opened"))]
-    if opening:
-        await store.plant(opening, FIRST_EPOCH)
-        await connection.execute(query("finish_opening_partitions"))
-        _log.info("partitions_opened", count=len(opening))
+async def _open(states: PartitionStates, store: OutboxReader) -> OpenedPartitions:
+    epochs: dict[int, int] = {}
+    fenced: dict[int, str] = {}
+    partitions = await states.read()
+    surveys = await store.survey(partition.partition for partition in partitions)
+    for partition in partitions:
+        problem = _problem(partition, surveys[partition.partition])
+        if problem:
+            fenced[partition.partition] = problem
+            continue
+        if partition.state != "open":
+            await states.set_state(partition.partition, "opening")
+            await store.plant_epoch(partition.partition, partition.epoch)
+            await states.set_state(partition.partition, "open")
+        epochs[partition.partition] = partition.epoch
+    return OpenedPartitions(epochs, fenced)
+
+
+def _problem(partition: LedgerPartition, found: OutboxSurvey) -> str | None:
+    """Why the store's partition is not the one that the ledger knows, if it is not."""
+    if partition.state == "new":
+        if found.epoch is not None or found.last is not None:
+            return "the ledger is new, but the store has data already, of another ledger"
+        return None
+    if partition.state == "opening" and found.epoch is None:
+        return None
+    return found.problem(partition.epoch, partition.cursor)

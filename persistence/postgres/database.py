@@ -1,9 +1,10 @@
 """Connections to the ledger's database, and the one place where the driver's errors become ours."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -19,8 +20,11 @@ else:
     Pool = asyncpg.Pool
     Connection = asyncpg.Connection
 
+Row = asyncpg.Record
+
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 5.0
+NO_SETTINGS: Mapping[str, str] = MappingProxyType({})
 CLIENT_GRACE_S = 2.0
 """How much longer than the server's statement timeout the client waits for an answer."""
 
@@ -82,7 +86,12 @@ def translated_errors() -> Iterator[None]:
 
 @asynccontextmanager
 async def ledger_connection(
-    url: str, *, role: LedgerRole | None, statement_timeout_s: float, application: str = "stakehold"
+    url: str,
+    *,
+    role: LedgerRole | None,
+    statement_timeout_s: float,
+    application: str = "stakehold",
+    settings: Mapping[str, str] = NO_SETTINGS,
 ) -> AsyncIterator[Connection]:
     """One connection. Without a role it has all rights of who logs in, as a migration needs.
 
@@ -93,7 +102,7 @@ async def ledger_connection(
             url,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=statement_timeout_s + CLIENT_GRACE_S,
-            server_settings=_server_settings(role, statement_timeout_s, application),
+            server_settings={**_server_settings(role, statement_timeout_s, application), **settings},
         )
     try:
         yield connection

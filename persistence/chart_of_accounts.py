@@ -1,0 +1,105 @@
+"""Which accounts an entry moves money between. The only place that knows.
+
+    kind                       counter-account          because
+    bet, win, refund, tip      source, settlement       settled with the game provider
+    jackpot_win                source, jackpot          paid from the provider's jackpot
+    promotional_win            house, promotions        a prize of the house
+    deposit, withdrawal        source, clearing         cleared with the payment processor
+    bonus                      house, bonus_cost        a gift of the house
+    correction                 house, corrections       booked by hand
+
+The player's side is one leg for each bucket that changed. A rollback carries its original's kind, so it posts
+to the same accounts with the signs turned round. A positive leg is in the account owner's favour: so what a
+player owes is a negative balance of the player's ``receivable`` account, and a negative balance of a source's
+settlement account is what the source owes the house.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from persistence.outbox import OutboxEntry
+from persistence.transactions import CurrencyCode, EntryType, PlayerId, TransactionKind
+
+
+class OwnerKind(StrEnum):
+    PLAYER = "player"
+    SOURCE = "source"
+    HOUSE = "house"
+
+
+class Bucket(StrEnum):
+    CASH = "cash"
+    BONUS = "bonus"
+    HELD = "held"
+    RECEIVABLE = "receivable"
+    SETTLEMENT = "settlement"
+    JACKPOT = "jackpot"
+    CLEARING = "clearing"
+    PROMOTIONS = "promotions"
+    BONUS_COST = "bonus_cost"
+    CORRECTIONS = "corrections"
+
+
+PLAYER_BUCKETS = (Bucket.CASH, Bucket.BONUS, Bucket.HELD, Bucket.RECEIVABLE)
+
+COUNTER_ACCOUNTS = {
+    TransactionKind.BET: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
+    TransactionKind.WIN: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
+    TransactionKind.REFUND: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
+    TransactionKind.TIP: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
+    TransactionKind.JACKPOT_WIN: (OwnerKind.SOURCE, Bucket.JACKPOT),
+    TransactionKind.PROMOTIONAL_WIN: (OwnerKind.HOUSE, Bucket.PROMOTIONS),
+    TransactionKind.DEPOSIT: (OwnerKind.SOURCE, Bucket.CLEARING),
+    TransactionKind.WITHDRAWAL: (OwnerKind.SOURCE, Bucket.CLEARING),
+    TransactionKind.BONUS: (OwnerKind.HOUSE, Bucket.BONUS_COST),
+    TransactionKind.CORRECTION: (OwnerKind.HOUSE, Bucket.CORRECTIONS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as people name it, within a partition. The house's id is empty."""
+
+    owner_kind: OwnerKind
+    owner_id: str
+    bucket: Bucket
+    currency: CurrencyCode
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One posting: ``amount`` is never zero."""
+
+    account: Account
+    amount: int
+
+
+def legs_of(player: PlayerId, entry: OutboxEntry) -> tuple[Leg, ...]:
+    """The postings that follow from an entry, in their order; they sum to zero. None where nothing moved.
+
+    Raises ValueError for an entry that moves money and does not say what for.
+    """
+    change = entry.change
+    amounts = (change.cash, change.bonus, change.held, -change.receivable)
+    if entry.type is not EntryType.APPLIED or not any(amounts):
+        return ()
+    currency = entry.currency
+    if currency is None:
+        raise ValueError("an entry moves money without a currency")
+    legs = [
+        Leg(Account(OwnerKind.PLAYER, player, bucket, currency), amount)
+        for bucket, amount in zip(PLAYER_BUCKETS, amounts, strict=True)
+        if amount
+    ]
+    if total := sum(amounts):
+        legs.append(Leg(counter_account(entry, currency), -total))
+    return tuple(legs)
+
+
+def counter_account(entry: OutboxEntry, currency: CurrencyCode) -> Account:
+    """The account on the other side of the player's."""
+    if entry.kind not in COUNTER_ACCOUNTS:
+        raise ValueError(f"no account is on the other side of kind {entry.kind}")
+    owner_kind, bucket = COUNTER_ACCOUNTS[entry.kind]
+    owner_id = entry.source if owner_kind is OwnerKind.SOURCE else ""
+    return Account(owner_kind, owner_id, bucket, currency)

@@ -1,0 +1,88 @@
+"""Carries the outboxes into the ledger: each record exactly once, in order.
+
+A partition has one owner at a time. It reads the stream after the cursor that stands in Postgres, and one SQL
+transaction writes the entries and moves the cursor. So a crash at any point loses and doubles nothing, and
+any number of drainers may run: those that own nothing wait to take over.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from persistence.drain_metrics import DrainMetrics
+from persistence.drain_worker import DrainSettings, DrainWorker
+from persistence.errors import LedgerBroken
+from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.ledger_settings import read_settings
+from persistence.postgres.ledger_writer import BetweenSteps, go_on
+from persistence.postgres.migrating import require_migrated
+
+
+def wall_clock_ms() -> int:
+    """Now, in Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Drainer:
+    """Drains all partitions that nobody else drains, in a few workers.
+
+    ``between_steps`` is called after each step with its name; tests end the drainer there.
+    """
+
+    def __init__(
+        self,
+        settings: DrainSettings,
+        *,
+        metrics: DrainMetrics,
+        now_ms: Callable[[], int] = wall_clock_ms,
+        between_steps: BetweenSteps = go_on,
+    ) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._between_steps = between_steps
+
+    async def run(self, stop: asyncio.Event, *, until_empty: bool = False) -> None:
+        """Drains until ``stop`` is set, or with ``until_empty`` until the outboxes are.
+
+        A partition with a record that cannot be applied stops, the others go on. Raises LedgerBroken at the
+        end if there are such, SetupRefused at the start if the database is not migrated.
+        """
+        count = await self._partition_count()
+        worker_count = min(self._settings.worker_count, count)
+        workers = [
+            DrainWorker(
+                self._settings,
+                range(first, count, worker_count),
+                partition_count=count,
+                metrics=self._metrics,
+                now_ms=self._now_ms,
+                between_steps=self._between_steps,
+            )
+            for first in range(worker_count)
+        ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for worker in workers:
+                    group.create_task(worker.run(stop, until_empty=until_empty))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        _require_none_stopped(workers)
+
+    async def _partition_count(self) -> int:
+        async with ledger_connection(
+            self._settings.postgres_url,
+            role=LedgerRole.WRITER,
+            statement_timeout_s=self._settings.statement_timeout_s,
+        ) as connection:
+            await require_migrated(connection)
+            return (await read_settings(connection)).partition_count
+
+
+def _require_none_stopped(workers: list[DrainWorker]) -> None:
+    stopped = {partition: reason for worker in workers for partition, reason in worker.stopped.items()}
+    if stopped:
+        reasons = "; ".join(
+            f"partition {partition}: {reason}" for partition, reason in sorted(stopped.items())
+        )
+        raise LedgerBroken(f"{len(stopped)} partitions are stopped and need a decision. {reasons}")

@@ -1,0 +1,153 @@
+"""Reads the partitions' outboxes, and cuts off what is in the ledger."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+
+from persistence.drain_batch import RawRecord
+from persistence.errors import StoreUnavailable
+from persistence.transactions import OutboxPosition
+from persistence.valkey.keys import epoch_key, outbox_key
+
+_LAST_SEQUENCE = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxSurvey:
+    """What the store has of a partition. ``last`` is the newest record ever written; None: there was none."""
+
+    epoch: int | None
+    length: int
+    last: OutboxPosition | None
+
+    def problem(self, epoch: int, cursor: OutboxPosition) -> str | None:
+        """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
+        if self.epoch is None:
+            return f"the ledger is in epoch {epoch}, but the store has no data"
+        if self.epoch != epoch:
+            return f"the ledger is in epoch {epoch}, but the store in epoch {self.epoch}"
+        drained_anything = cursor > OutboxPosition(1, -1)
+        if drained_anything and (self.last is None or self.last < cursor):
+            return f"the ledger is drained up to {cursor}, but the store lost what came after {self.last}"
+        return None
+
+
+class OutboxReader:
+    """One connection of its own, for it blocks. Every method raises StoreUnavailable where the store fails;
+    the connection is then of no more use.
+    """
+
+    def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+
+    async def read(
+        self, cursors: Mapping[int, OutboxPosition], *, count: int, block_ms: int
+    ) -> dict[int, list[RawRecord]]:
+        """The next records of each partition after its cursor, at most ``count`` of each.
+
+        Waits until there is one, but no longer than ``block_ms`` (at least 1).
+        """
+        partitions = {outbox_key(partition).encode(): partition for partition in cursors}
+        command: list[str | int] = ["XREAD", "COUNT", count, "BLOCK", max(1, block_ms), "STREAMS"]
+        command += map(outbox_key, cursors)
+        command += [_just_before_next(cursor) for cursor in cursors.values()]
+        (reply,) = await self._ask([command], extra_s=block_ms / 1000)
+        return {
+            partitions[stream]: [RawRecord(stream_id.decode(), fields) for stream_id, fields in records]
+            for stream, records in cast(
+                "Sequence[tuple[bytes, list[tuple[bytes, list[bytes]]]]]", reply or []
+            )
+        }
+
+    async def trim(self, cursors: Mapping[int, OutboxPosition]) -> None:
+        """Deletes all records up to each partition's cursor."""
+        await self._ask(
+            [
+                ["XTRIM", outbox_key(partition), "MINID", "=", f"{cursor.epoch}-{cursor.sequence + 1}"]
+                for partition, cursor in cursors.items()
+            ]
+        )
+
+    async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]:
+        """What the store has of each partition now."""
+        asked = list(partitions)
+        commands: list[list[str | int]] = []
+        for partition in asked:
+            commands += [["GET", epoch_key(partition)], ["XINFO", "STREAM", outbox_key(partition)]]
+        replies = await self._ask(commands, no_key_is_none=True)
+        return {
+            partition: _survey(epoch, stream)
+            for partition, epoch, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
+        }
+
+    async def plant_epoch(self, partition: int, epoch: int) -> None:
+        """Opens a partition that the store does not know yet; one that it knows stays as it is."""
+        await self._ask([["SET", epoch_key(partition), epoch, "NX"]])
+
+    async def _ask(
+        self, commands: Sequence[Sequence[str | int]], *, extra_s: float = 0.0, no_key_is_none: bool = False
+    ) -> list[object]:
+        if not commands:
+            return []
+        try:
+            async with asyncio.timeout(self._timeout_s + extra_s):
+                packed = self._connection.pack_commands(commands)
+                await self._connection.send_packed_command(packed, check_health=False)
+                return [await self._answer(no_key_is_none) for _ in commands]
+        except (TimeoutError, OSError, RedisError) as error:
+            raise StoreUnavailable(
+                f"the store did not answer: {str(error) or type(error).__name__}"
+            ) from error
+
+    async def _answer(self, no_key_is_none: bool) -> object:
+        try:
+            return await self._connection.read_response(disable_decoding=True, timeout=math.inf)
+        except ResponseError as error:
+            if no_key_is_none and "no such key" in str(error):
+                return None
+            raise
+
+
+@asynccontextmanager
+async def outbox_reader(url: str, *, timeout_s: float) -> AsyncIterator[OutboxReader]:
+    """A reader connected to the store. Nothing that it sends is ever sent twice."""
+    pool = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None)
+    connection = cast("AbstractConnection", pool.make_connection())  # type: ignore[no-untyped-call]
+    try:
+        async with asyncio.timeout(timeout_s):
+            await connection.connect()  # type: ignore[no-untyped-call]
+    except (TimeoutError, OSError, RedisError) as error:
+        await connection.disconnect(nowait=True)
+        raise StoreUnavailable(
+            f"the store cannot be reached: {str(error) or type(error).__name__}"
+        ) from error
+    try:
+        yield OutboxReader(connection, timeout_s)
+    finally:
+        await connection.disconnect(nowait=True)
+
+
+def _just_before_next(cursor: OutboxPosition) -> str:
+    """The stream id after which the next record stands; before an epoch's first it is the epoch's edge."""
+    if cursor.sequence < 0:
+        return f"{cursor.epoch - 1}-{_LAST_SEQUENCE}"
+    return str(cursor)
+
+
+def _survey(epoch: object, stream: object) -> OutboxSurvey:
+    epoch_found = int(epoch) if isinstance(epoch, bytes) else None
+    if not isinstance(stream, list):
+        return OutboxSurvey(epoch_found, 0, None)
+    facts = dict(zip(stream[0::2], stream[1::2], strict=True))
+    last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
+    return OutboxSurvey(epoch_found, facts[b"length"], last if last.epoch else None)
