@@ -4,17 +4,22 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
+from typing import TYPE_CHECKING
 
 import grpc
 
 from stakehold.v1 import admin_service_pb2 as admin_pb
 from stakehold.v1 import money_pb2, transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as wallet_pb
-from stakehold.v1.admin_service_pb2_grpc import AdminServiceAsyncStub, AdminServiceStub
-from stakehold.v1.wallet_service_pb2_grpc import WalletServiceAsyncStub, WalletServiceStub
+from stakehold.v1.admin_service_pb2_grpc import AdminServiceStub
+from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests import requests
 from tests.answers import Balance, Done, read_balance, read_result, refused
 from tests.reference import Currency, Policies, Step
+
+if TYPE_CHECKING:  # these exist for type checkers only
+    from stakehold.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+    from stakehold.v1.wallet_service_pb2_grpc import WalletServiceAsyncStub
 
 TIMEOUT_S = 30.0
 _names = count(1)
@@ -29,8 +34,8 @@ def new_name(prefix: str) -> str:
 class WalletApi:
     """Every call raises Refused for any answer other than OK."""
 
-    wallets: WalletServiceAsyncStub
-    admin: AdminServiceAsyncStub
+    wallets: "WalletServiceAsyncStub"
+    admin: "AdminServiceAsyncStub"
 
     async def transact(
         self, source_id: str, player_id: str, steps: Sequence[Step], *, timeout_s: float = TIMEOUT_S
