@@ -17,12 +17,12 @@ local EPOCH, PLAYER, SOURCE, OPERATION, CURRENCY, STATUS, CREDIT_LINE, EXPECTED_
 local function commit(wallet, entry_type, transaction_id)
   advance(wallet)
   local booked_ms = booked_time_ms()
-  append_record(EPOCH, PLAYER, booked_ms, {
-    {
-      type = entry_type, source = SOURCE, transaction_id = transaction_id, currency = CURRENCY,
-      version = wallet.version, wallet = wallet, metadata = METADATA,
-    },
-  })
+  local record = {
+    id = transaction_id, currency = CURRENCY, version = wallet.version, status = wallet.status,
+    cash = wallet.cash, bonus = wallet.bonus, held = wallet.held, receivable = wallet.receivable,
+  }
+  local entry = encode_entry(entry_type, SOURCE, record, wallet.credit_line, true, { metadata = METADATA })
+  append_record(EPOCH, PLAYER, booked_ms, { entry })
   store_wallets(booked_ms)
   return { 'OK', '1', encode_wallet(wallet) }
 end

@@ -2,7 +2,7 @@
 --
 -- KEYS    epoch, outbox, wallets, ids, rounds: one player's, in one partition (persistence/valkey/keys.py)
 -- ARGV    epoch, player, source, the source's six policies, number of steps, "", then for each step the
---         fourteen fields of STEP_FIELDS (includes/steps.lua); amounts are minor units as texts
+--         fourteen fields of a step (includes/steps.lua); amounts are minor units as texts
 -- Reply   a flat list that begins with a word:
 --         OK       then for each step the fourteen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
@@ -23,7 +23,20 @@
 -- include: debits
 -- include: credits
 -- include: rollbacks
-local DECISIONS = { debit = debit, credit = credit, rollback = rollback }
+-- How each operation is decided. Its functions are made when a call's first step needs them: most calls are
+-- one debit, and making functions is a good part of what a call costs.
+local OPERATIONS = { debit = debits, credit = credits, rollback = rollbacks }
+local decisions = {}
+
+local function decide_new(step)
+  local operation = step.operation
+  local decision = decisions[operation]
+  if not decision then
+    decision = OPERATIONS[operation]()
+    decisions[operation] = decision
+  end
+  return decision(step)
+end
 
 -- The first answer again. A rollback that moved money says so with another outcome: the original is rolled
 -- back already.
@@ -39,7 +52,7 @@ end
 local function decide(step)
   local record = seen(call.source, step.id)
   if not record then
-    return DECISIONS[step.operation](step)
+    return decide_new(step)
   end
   if record.state == 'tombstone' then
     return refuse_for_now(step, 'TRANSACTION_ROLLED_BACK', nil, record.related)
@@ -68,63 +81,32 @@ local function decide_all()
   return results
 end
 
-local function entry_of(step, record, facts)
-  return {
-    type = facts.type,
-    operation = step.operation,
-    source = call.source,
-    transaction_id = step.id,
-    kind = record.kind,
-    fingerprint = step.fingerprint,
-    currency = record.currency,
-    amount = record.amount,
-    version = facts.version,
-    change = facts.change,
-    wallet = facts.wallet,
-    game = record.game,
-    round = record.round,
-    reference = step.reference,
-    outcome = record.outcome,
-    reason = record.reason,
-    related = record.related,
-    late = record.late,
-    closes_round = step.closes_round,
-    occurred_ms = step.occurred_ms,
-    metadata = step.metadata,
-  }
-end
-
-local function tombstone_entry(tombstone)
-  return {
-    type = 'tombstone', source = call.source, transaction_id = tombstone.id, related = tombstone.related,
-  }
-end
-
--- Writes the call's effect. Entries are numbered from 0 within the record.
-local function commit(results)
-  local entries, recorded = {}, {}
-  for i, step in ipairs(call.steps) do
-    local result = results[i]
-    if not result.replayed then
-      entries[#entries + 1] = entry_of(step, result.record, result.entry)
-      recorded[#recorded + 1] = result.record
-      if result.tombstone then
-        entries[#entries + 1] = tombstone_entry(result.tombstone)
-        recorded[#recorded + 1] = result.tombstone
-      end
-    end
-  end
-  if #entries == 0 then
-    return
-  end
+-- Gives what was recorded its place: entries are numbered from 0 within the outbox record.
+local function append(entries, recorded)
   local booked_ms = booked_time_ms()
   local position = append_record(call.epoch, call.player, booked_ms, entries)
   for i, record in ipairs(recorded) do
     record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
   end
-  store_wallets(booked_ms)
-  store_transactions(call.source)
-  store_rounds()
+  return booked_ms
+end
+
+-- Writes the call's effect.
+local function commit(results)
+  local entries, recorded = {}, {}
+  for _, result in ipairs(results) do
+    if not result.replayed then
+      entries[#entries + 1], recorded[#recorded + 1] = result.entry, result.record
+      if result.tombstone then
+        entries[#entries + 1], recorded[#recorded + 1] = result.tombstone_entry, result.tombstone
+      end
+    end
+  end
+  if #entries > 0 then
+    store_wallets(append(entries, recorded))
+    store_transactions(call.source)
+    store_rounds()
+  end
 end
 
 -- The record of an id that this call would have used, had it not been refused.
@@ -157,35 +139,31 @@ local function commit_refusal(refusal)
       local awaited = record_of(call.source, step.id)
       record.wins = awaited and awaited.wins
       put_transaction(record)
-      entries[#entries + 1] = entry_of(step, record, { type = 'refused', wallet = wallet })
+      local credit_line = wallet and wallet.credit_line
+      entries[#entries + 1] = encode_entry('refused', call.source, record, credit_line, false, step)
       recorded[#recorded + 1] = record
       if step == refusal.step then
         refusal.record = record
       end
     end
   end
-  local booked_ms = booked_time_ms()
-  local position = append_record(call.epoch, call.player, booked_ms, entries)
-  for i, record in ipairs(recorded) do
-    record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
-  end
+  append(entries, recorded)
   store_transactions(call.source)
 end
 
 -- outcome, replayed, position, booked time, late, receivable change, currency, then the wallet right after it
 -- (version, status, cash, bonus, held, receivable) and the wallet's text as it is now.
 local function result_fields(reply, result)
-  local record = result.record
+  local record, last = result.record, #reply
   local wallet = record.version and record.version ~= '' and wallet_of(record.currency)
-  local fields = {
-    result.outcome, result.replayed and '1' or '0', record.position, record.booked_ms, record.late or '',
-    record.receivable_change or '', wallet and record.currency or '', record.version or '',
-    record.status or '', record.cash or '', record.bonus or '', record.held or '', record.receivable or '',
-    wallet and encode_wallet(wallet) or '',
-  }
-  for _, field in ipairs(fields) do
-    reply[#reply + 1] = field
-  end
+  reply[last + 1], reply[last + 2] = result.outcome, result.replayed and '1' or '0'
+  reply[last + 3], reply[last + 4] = record.position, record.booked_ms
+  reply[last + 5], reply[last + 6] = record.late or '', record.receivable_change or ''
+  reply[last + 7] = wallet and record.currency or ''
+  reply[last + 8], reply[last + 9] = record.version or '', record.status or ''
+  reply[last + 10], reply[last + 11] = record.cash or '', record.bonus or ''
+  reply[last + 12], reply[last + 13] = record.held or '', record.receivable or ''
+  reply[last + 14] = wallet and encode_wallet(wallet) or ''
 end
 
 -- reason, step index, replayed, position, related id, currency, then the wallet when it was refused (version,

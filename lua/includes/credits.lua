@@ -1,113 +1,95 @@
--- include: movements
+-- include: settlements
 -- A credit gives cash: a win, a refund, a deposit and so on. What the player owes is paid from it first.
-
--- Whether a win or refund fits the bet that it names.
-local function check_bet(step)
-  local bet = seen(call.source, step.reference)
-  if not bet then
-    if call.unknown_bet == 'refuse' then
-      return refuse_for_now(step, 'REFERENCE_NOT_FOUND', step.currency)
+local function credits()
+  -- Whether a win or refund fits the bet that it names.
+  local function check_bet(step)
+    local bet = seen(call.source, step.reference)
+    if not bet then
+      if call.unknown_bet == 'refuse' then
+        return refuse_for_now(step, 'REFERENCE_NOT_FOUND', step.currency)
+      end
+      return true
+    end
+    if bet.state == 'tombstone' then
+      return refuse_finally(step, 'BET_ROLLED_BACK', step.currency, bet.related)
+    end
+    if bet.state == 'refused' then
+      return refuse_finally(step, 'BET_REFUSED', step.currency)
+    end
+    local is_bet = bet.operation == 'debit' and bet.kind == 'bet'
+    local names_round = step.round ~= '' or step.game ~= ''
+    local other_round = names_round and (step.round ~= bet.round or step.game ~= bet.game)
+    if not is_bet or bet.currency ~= step.currency or other_round then
+      return refuse_finally(step, 'REFERENCE_MISMATCH', step.currency)
+    end
+    if bet.state == 'rolled_back' then
+      return refuse_finally(step, 'BET_ROLLED_BACK', step.currency, bet.related)
     end
     return true
   end
-  if bet.state == 'tombstone' then
-    return refuse_finally(step, 'BET_ROLLED_BACK', step.currency, bet.related)
-  end
-  if bet.state == 'refused' then
-    return refuse_finally(step, 'BET_REFUSED', step.currency)
-  end
-  local is_bet = bet.operation == 'debit' and bet.kind == 'bet'
-  local names_round = step.round ~= '' or step.game ~= ''
-  local other_round = names_round and (step.round ~= bet.round or step.game ~= bet.game)
-  if not is_bet or bet.currency ~= step.currency or other_round then
-    return refuse_finally(step, 'REFERENCE_MISMATCH', step.currency)
-  end
-  if bet.state == 'rolled_back' then
-    return refuse_finally(step, 'BET_ROLLED_BACK', step.currency, bet.related)
-  end
-  return true
-end
 
--- Whether a win or refund that names only a round finds a bet there.
-local function check_round_bets(step, round)
-  if round.bets == 0 then
-    if call.unknown_bet == 'refuse' then
-      return refuse_for_now(step, 'REFERENCE_NOT_FOUND', step.currency)
-    end
-  elseif round.live_bets == 0 then
-    return refuse_finally(step, 'BET_ROLLED_BACK', step.currency)
-  end
-  return true
-end
-
--- The round that a win or refund counts in: the one it names, or its bet's.
-local function settled_round(record)
-  local round = round_named(record.game, record.round)
-  local bet = not round and record.reference ~= '' and seen(call.source, record.reference)
-  return round or bet and round_named(bet.game, bet.round) or nil
-end
-
--- Counts a settling credit where rollbacks of bets look for it; `by` is 1, or -1 for its own rollback.
-local function count_settlement(record, by)
-  local round = settled_round(record)
-  if record.reference ~= '' then
-    count_win(call.source, record.reference, by)
-  elseif round then
-    round.unattributed_wins = round.unattributed_wins + by
-  end
-  if round then
-    round.wins = round.wins + by
-    put_round(round)
-  end
-end
-
-local function check_settlement(step, round)
-  if step.reference ~= '' then
-    return check_bet(step)
-  end
-  if round then
-    return check_round_bets(step, round)
-  end
-  return true
-end
-
-local function credit(step)
-  local wallet, refusal = check_wallet(step)
-  if not wallet then
-    return nil, refusal
-  end
-  local late = ''
-  local settles = settles_bets(step)
-  if settles then
-    local fits_bet, misfit = check_settlement(step, round_named(step.game, step.round))
-    if not fits_bet then
-      return nil, misfit
-    end
-    local round = settled_round(step)
-    if round and round.state == 'closed' then
-      if call.late_win == 'refuse' then
-        return refuse_finally(step, 'ROUND_CLOSED', step.currency)
+  -- Whether a win or refund that names only a round finds a bet there.
+  local function check_round_bets(step, round)
+    if round.bets == 0 then
+      if call.unknown_bet == 'refuse' then
+        return refuse_for_now(step, 'REFERENCE_NOT_FOUND', step.currency)
       end
-      late = '1'
+    elseif round.live_bets == 0 then
+      return refuse_finally(step, 'BET_ROLLED_BACK', step.currency)
     end
-  end
-  if wallet.status == 'closed' and STARTS_PLAY[step.kind] then
-    return refuse_finally(step, 'WALLET_CLOSED', step.currency)
+    return true
   end
 
-  local collected = smaller(step.amount, wallet.receivable)
-  local change = {
-    cash = subtract(step.amount, collected), bonus = '0', held = '0', receivable = negate(collected),
-  }
-  local facts = { kind = step.kind, amount = step.amount, game = step.game, round = step.round, late = late }
-  local result, overflow = apply(step, wallet, change, facts)
-  if not result then
-    return nil, overflow
+  local function check_settlement(step, round)
+    if step.reference ~= '' then
+      return check_bet(step)
+    end
+    if round then
+      return check_round_bets(step, round)
+    end
+    return true
   end
-  if settles then
-    count_settlement(result.record, 1)
+
+  local function credit(step)
+    local wallet, refusal = check_wallet(step)
+    if not wallet then
+      return nil, refusal
+    end
+    local late = ''
+    local settles = settles_bets(step)
+    if settles then
+      local fits_bet, misfit = check_settlement(step, round_named(step.game, step.round))
+      if not fits_bet then
+        return nil, misfit
+      end
+      local round = settled_round(step)
+      if round and round.state == 'closed' then
+        if call.late_win == 'refuse' then
+          return refuse_finally(step, 'ROUND_CLOSED', step.currency)
+        end
+        late = '1'
+      end
+    end
+    if wallet.status == 'closed' and STARTS_PLAY[step.kind] then
+      return refuse_finally(step, 'WALLET_CLOSED', step.currency)
+    end
+
+    local collected = smaller(step.amount, wallet.receivable)
+    local change = {
+      cash = subtract(step.amount, collected), bonus = '0', held = '0', receivable = negate(collected),
+    }
+    local facts = { kind = step.kind, amount = step.amount, game = step.game, round = step.round, late = late }
+    local result, overflow = apply(step, wallet, change, facts)
+    if not result then
+      return nil, overflow
+    end
+    if settles then
+      count_settlement(result.record, 1)
+    end
+    close_round_if_asked(step)
+    return result
   end
-  close_round_if_asked(step)
-  return result
+
+  return credit
 end
 

@@ -1,37 +1,41 @@
 -- include: movements
 -- A debit takes cash: a bet, a tip, a withdrawal, a correction.
-local function debit(step)
-  local wallet, refusal = check_wallet(step)
-  if not wallet then
-    return nil, refusal
-  end
-  local round = step.kind == 'bet' and round_named(step.game, step.round)
-  if round and round.state == 'closed' then
-    return refuse_finally(step, 'ROUND_CLOSED', step.currency)
-  end
-  if wallet.status == 'closed' then
-    return refuse_finally(step, 'WALLET_CLOSED', step.currency)
-  end
-  if wallet.status == 'debits_frozen' then
-    return refuse_finally(step, 'WALLET_FROZEN', step.currency)
-  end
-  if is_below(subtract(wallet.cash, step.amount), negate(wallet.credit_line)) then
-    return refuse_finally(step, 'INSUFFICIENT_FUNDS', step.currency)
+local function debits()
+  local function debit(step)
+    local wallet, refusal = check_wallet(step)
+    if not wallet then
+      return nil, refusal
+    end
+    local round = step.kind == 'bet' and round_named(step.game, step.round)
+    if round and round.state == 'closed' then
+      return refuse_finally(step, 'ROUND_CLOSED', step.currency)
+    end
+    if wallet.status == 'closed' then
+      return refuse_finally(step, 'WALLET_CLOSED', step.currency)
+    end
+    if wallet.status == 'debits_frozen' then
+      return refuse_finally(step, 'WALLET_FROZEN', step.currency)
+    end
+    if is_below(subtract(wallet.cash, step.amount), negate(wallet.credit_line)) then
+      return refuse_finally(step, 'INSUFFICIENT_FUNDS', step.currency)
+    end
+
+    local change = { cash = negate(step.amount), bonus = '0', held = '0', receivable = '0' }
+    local facts = { kind = step.kind, amount = step.amount, game = step.game, round = step.round, late = '' }
+    local awaited = record_of(call.source, step.id)
+    local result, overflow = apply(step, wallet, change, facts)
+    if not result then
+      return nil, overflow
+    end
+    result.record.wins = awaited and awaited.wins or ''
+    if round then
+      round.bets, round.live_bets = round.bets + 1, round.live_bets + 1
+      put_round(round)
+    end
+    close_round_if_asked(step)
+    return result
   end
 
-  local change = { cash = negate(step.amount), bonus = '0', held = '0', receivable = '0' }
-  local facts = { kind = step.kind, amount = step.amount, game = step.game, round = step.round, late = '' }
-  local awaited = record_of(call.source, step.id)
-  local result, overflow = apply(step, wallet, change, facts)
-  if not result then
-    return nil, overflow
-  end
-  result.record.wins = awaited and awaited.wins or ''
-  if round then
-    round.bets, round.live_bets = round.bets + 1, round.live_bets + 1
-    put_round(round)
-  end
-  close_round_if_asked(step)
-  return result
+  return debit
 end
 

@@ -19,64 +19,65 @@ local function negate(amount)
   return '-' .. amount
 end
 
-local function to_limbs(digits)
-  local limbs = {}
-  for last = #digits, 1, -LIMB_DIGITS do
-    limbs[#limbs + 1] = tonumber(string.sub(digits, math.max(1, last - LIMB_DIGITS + 1), last))
-  end
-  return limbs
-end
-
-local function from_limbs(limbs)
-  local top = #limbs
-  while top > 1 and limbs[top] == 0 do
-    top = top - 1
-  end
-  local texts = { string.format('%d', limbs[top]) }
-  for i = top - 1, 1, -1 do
-    texts[#texts + 1] = string.format('%07d', limbs[i])
-  end
-  return table.concat(texts)
-end
-
--- Below, at or above zero as the first magnitude is below, at or above the second.
-local function compare_limbs(a, b)
-  if #a ~= #b then
-    return #a - #b
-  end
-  for i = #a, 1, -1 do
-    if a[i] ~= b[i] then
-      return a[i] - b[i]
-    end
-  end
-  return 0
-end
-
-local function add_limbs(a, b)
-  local sum, carry = {}, 0
-  for i = 1, math.max(#a, #b) do
-    local limb = (a[i] or 0) + (b[i] or 0) + carry
-    carry = limb >= LIMB and 1 or 0
-    sum[i] = limb - carry * LIMB
-  end
-  if carry > 0 then
-    sum[#sum + 1] = carry
-  end
-  return sum
-end
-
--- The first magnitude must not be below the second.
-local function subtract_limbs(a, b)
-  local difference, borrow = {}, 0
-  for i = 1, #a do
-    local limb = a[i] - (b[i] or 0) - borrow
-    borrow = limb < 0 and 1 or 0
-    difference[i] = limb + borrow * LIMB
-  end
-  return difference
-end
-
+-- The sum of two amounts of any length. Its parts are made only for the calls that need them.
 local function add_long(a, b)
+  local function to_limbs(digits)
+    local limbs = {}
+    for last = #digits, 1, -LIMB_DIGITS do
+      limbs[#limbs + 1] = tonumber(string.sub(digits, math.max(1, last - LIMB_DIGITS + 1), last))
+    end
+    return limbs
+  end
+
+  local function from_limbs(limbs)
+    local top = #limbs
+    while top > 1 and limbs[top] == 0 do
+      top = top - 1
+    end
+    local texts = { string.format('%d', limbs[top]) }
+    for i = top - 1, 1, -1 do
+      texts[#texts + 1] = string.format('%07d', limbs[i])
+    end
+    return table.concat(texts)
+  end
+
+  -- Below, at or above zero as the first magnitude is below, at or above the second.
+  local function compare_limbs(x, y)
+    if #x ~= #y then
+      return #x - #y
+    end
+    for i = #x, 1, -1 do
+      if x[i] ~= y[i] then
+        return x[i] - y[i]
+      end
+    end
+    return 0
+  end
+
+  local function add_limbs(x, y)
+    local sum, carry = {}, 0
+    for i = 1, math.max(#x, #y) do
+      local limb = (x[i] or 0) + (y[i] or 0) + carry
+      carry = limb >= LIMB and 1 or 0
+      sum[i] = limb - carry * LIMB
+    end
+    if carry > 0 then
+      sum[#sum + 1] = carry
+    end
+    return sum
+  end
+
+  -- The first magnitude must not be below the second.
+  local function subtract_limbs(x, y)
+    local difference, borrow = {}, 0
+    for i = 1, #x do
+      local limb = x[i] - (y[i] or 0) - borrow
+      borrow = limb < 0 and 1 or 0
+      difference[i] = limb + borrow * LIMB
+    end
+    return difference
+  end
+
   local a_negative, b_negative = is_negative(a), is_negative(b)
   local a_limbs = to_limbs(a_negative and string.sub(a, 2) or a)
   local b_limbs = to_limbs(b_negative and string.sub(b, 2) or b)

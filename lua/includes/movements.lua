@@ -1,6 +1,7 @@
 -- include: wallets
 -- include: transactions
 -- include: rounds
+-- include: outbox
 -- include: refusals
 -- include: steps
 -- What debits, credits and rollbacks have in common.
@@ -72,19 +73,8 @@ local function apply(step, wallet, change, facts)
     late = facts.late,
   }
   put_transaction(record)
-  return {
-    outcome = 'applied',
-    record = record,
-    entry = {
-      type = 'applied',
-      version = wallet.version,
-      change = change,
-      wallet = {
-        version = wallet.version, status = wallet.status, cash = cash, bonus = bonus, held = held,
-        receivable = receivable, credit_line = wallet.credit_line,
-      },
-    },
-  }
+  local entry = encode_entry('applied', call.source, record, wallet.credit_line, true, step)
+  return { outcome = 'applied', record = record, entry = entry }
 end
 
 -- The round of a transaction, or nil where it named none.

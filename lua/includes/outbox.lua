@@ -1,22 +1,19 @@
 -- include: text
 -- The outbox record, format 1: persistence/outbox.py reads what is written here and documents each field.
-local NO_CHANGE = { cash = '0', bonus = '0', held = '0', receivable = '0' }
-local NO_WALLET = {
-  version = '', status = '', cash = '', bonus = '', held = '', receivable = '', credit_line = '',
-}
 
--- `entry` names what applies; everything else is written empty. `wallet` is a copy of the wallet as decided on.
-local function encode_entry(entry)
-  local change, wallet = entry.change or NO_CHANGE, entry.wallet or NO_WALLET
+-- The text of one entry. `record` is what is remembered under the id (includes/transactions.lua), or has the
+-- fields of one; of its wallet fields, version is the entry's own where the entry changed the wallet. `context`
+-- is the step that caused it.
+local function encode_entry(entry_type, source, record, credit_line, changes_wallet, context)
   return join({
-    entry.type, entry.operation or '', entry.source, entry.transaction_id, entry.kind or '',
-    entry.fingerprint or '', entry.currency or '', entry.amount or '', entry.version or '',
-    change.cash, change.bonus, change.held, change.receivable,
-    wallet.cash, wallet.bonus, wallet.held, wallet.receivable,
-    wallet.version, wallet.status, wallet.credit_line,
-    entry.game or '', entry.round or '', entry.reference or '', entry.outcome or '', entry.reason or '',
-    entry.related or '', entry.late or '', entry.closes_round or '', entry.occurred_ms or '',
-    entry.metadata or '',
+    entry_type, record.operation or '', source, record.id, record.kind or '', record.fingerprint or '',
+    record.currency or '', record.amount or '', changes_wallet and record.version or '',
+    record.cash_change or '0', record.bonus_change or '0', record.held_change or '0',
+    record.receivable_change or '0', record.cash or '', record.bonus or '', record.held or '',
+    record.receivable or '', record.version or '', record.status or '', credit_line or '',
+    record.game or '', record.round or '', record.reference or '', record.outcome or '',
+    record.reason or '', record.related or '', record.late or '', context.closes_round or '',
+    context.occurred_ms or '', context.metadata or '',
   })
 end
 
@@ -26,7 +23,7 @@ local function append_record(epoch, player, booked_ms, entries)
   local fields = { 'format', '1', 'time', booked_ms, 'player', player }
   for _, entry in ipairs(entries) do
     fields[#fields + 1] = 'entry'
-    fields[#fields + 1] = encode_entry(entry)
+    fields[#fields + 1] = entry
   end
   return redis.call('XADD', KEYS[2], epoch .. '-*', unpack(fields))
 end

@@ -1,125 +1,130 @@
--- include: credits
+-- include: settlements
 -- A rollback undoes an earlier transaction of the same player and source exactly.
+local function rollbacks()
+  -- A rollback that has nothing to undo: remembered under its own id, without a version.
+  local function without_movement(step, outcome, original)
+    local record = {
+      id = step.id, state = 'no_movement', fingerprint = step.fingerprint, operation = 'rollback',
+      kind = 'rollback', currency = original and original.currency or '', amount = step.amount,
+      game = step.game, round = step.round, reference = step.reference, outcome = outcome,
+      related = original and original.related or '',
+    }
+    put_transaction(record)
+    local entry = encode_entry('no_movement', call.source, record, nil, false, step)
+    return { outcome = outcome, record = record, entry = entry }
+  end
 
--- A rollback that has nothing to undo: remembered under its own id, without a version.
-local function without_movement(step, outcome, original)
-  local record = {
-    id = step.id, state = 'no_movement', fingerprint = step.fingerprint, operation = 'rollback',
-    kind = 'rollback', currency = original and original.currency or '', amount = step.amount,
-    game = step.game, round = step.round, reference = step.reference, outcome = outcome,
-    related = original and original.related or '',
-  }
-  put_transaction(record)
-  return { outcome = outcome, record = record, entry = { type = 'no_movement' } }
-end
+  -- A rollback that came before its original: the original's id is refused from now on.
+  local function forestall(step, awaited)
+    local result = without_movement(step, 'no_original')
+    local tombstone = {
+      id = step.reference, state = 'tombstone', related = step.id, wins = awaited and awaited.wins or '',
+    }
+    put_transaction(tombstone)
+    result.tombstone = tombstone
+    result.tombstone_entry = encode_entry('tombstone', call.source, tombstone, nil, false, {})
+    return result
+  end
 
--- A rollback that came before its original: the original's id is refused from now on.
-local function forestall(step, awaited)
-  local result = without_movement(step, 'no_original')
-  local tombstone = {
-    id = step.reference, state = 'tombstone', related = step.id, wins = awaited and awaited.wins or '',
-  }
-  put_transaction(tombstone)
-  result.tombstone = tombstone
-  return result
-end
-
--- How many of the credits that settle a bet would stand after this call. Rollbacks of them count wherever in
--- the call they are.
-local function standing_wins(bet)
-  local round = round_named(bet.game, bet.round)
-  local wins = (tonumber(bet.wins) or 0) + (round and round.unattributed_wins or 0)
-  for id in pairs(call.rolled_back_here) do
-    local win = seen(call.source, id)
-    if win and win.state == 'applied' and settles_bets(win) then
-      local of_bet = win.reference == bet.id
-      local of_round = win.reference == '' and bet.round ~= ''
-        and win.round == bet.round and win.game == bet.game
-      if of_bet or of_round then
-        wins = wins - 1
+  -- How many of the credits that settle a bet would stand after this call. Rollbacks of them count wherever in
+  -- the call they are.
+  local function standing_wins(bet)
+    local round = round_named(bet.game, bet.round)
+    local wins = (tonumber(bet.wins) or 0) + (round and round.unattributed_wins or 0)
+    for id in pairs(call.rolled_back_here) do
+      local win = seen(call.source, id)
+      if win and win.state == 'applied' and settles_bets(win) then
+        local of_bet = win.reference == bet.id
+        local of_round = win.reference == '' and bet.round ~= ''
+          and win.round == bet.round and win.game == bet.game
+        if of_bet or of_round then
+          wins = wins - 1
+        end
       end
     end
+    return wins
   end
-  return wins
-end
 
--- The exact inverse of the original's changes; nil where the source's policy refuses it because the money
--- that it takes is gone.
-local function inverse_change(original, wallet)
-  local change = {
-    cash = negate(original.cash_change),
-    bonus = negate(original.bonus_change),
-    held = negate(original.held_change),
-    receivable = negate(original.receivable_change),
-  }
-  if not is_negative(change.cash) or call.shortfall == 'negative' then
+  -- The exact inverse of the original's changes; nil where the source's policy refuses it because the money
+  -- that it takes is gone.
+  local function inverse_change(original, wallet)
+    local change = {
+      cash = negate(original.cash_change),
+      bonus = negate(original.bonus_change),
+      held = negate(original.held_change),
+      receivable = negate(original.receivable_change),
+    }
+    if not is_negative(change.cash) or call.shortfall == 'negative' then
+      return change
+    end
+    local taken = original.cash_change
+    local available = is_negative(wallet.cash) and '0' or wallet.cash
+    if is_below(available, taken) then
+      if call.shortfall == 'reject' then
+        return nil
+      end
+      change.cash = negate(available)
+      change.receivable = add(change.receivable, subtract(taken, available))
+    end
     return change
   end
-  local taken = original.cash_change
-  local available = is_negative(wallet.cash) and '0' or wallet.cash
-  if is_below(available, taken) then
-    if call.shortfall == 'reject' then
-      return nil
+
+  local function uncount(original)
+    if original.kind == 'bet' and original.round ~= '' then
+      local round = round_of(call.source, original.game, original.round)
+      round.live_bets = round.live_bets - 1
+      put_round(round)
+    elseif settles_bets(original) then
+      count_settlement(original, -1)
     end
-    change.cash = negate(available)
-    change.receivable = add(change.receivable, subtract(taken, available))
-  end
-  return change
-end
-
-local function uncount(original)
-  if original.kind == 'bet' and original.round ~= '' then
-    local round = round_of(call.source, original.game, original.round)
-    round.live_bets = round.live_bets - 1
-    put_round(round)
-  elseif settles_bets(original) then
-    count_settlement(original, -1)
-  end
-end
-
-local function is_other_amount(step, original)
-  return step.amount ~= '' and (step.amount ~= original.amount or step.currency ~= original.currency)
-end
-
-local function rollback(step)
-  local original = seen(call.source, step.reference)
-  if not original then
-    return forestall(step, record_of(call.source, step.reference))
-  end
-  if original.operation == 'rollback' then
-    return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
-  end
-  if original.state == 'tombstone' then
-    return without_movement(step, 'already_rolled_back', original)
-  end
-  if is_other_amount(step, original) then
-    return refuse_finally(step, 'AMOUNT_MISMATCH', original.currency, original.id)
-  end
-  if original.state == 'refused' then
-    return without_movement(step, 'original_refused', original)
-  end
-  if original.state == 'rolled_back' then
-    return without_movement(step, 'already_rolled_back', original)
-  end
-  if original.kind == 'bet' and call.settled_rollback == 'refuse' and standing_wins(original) > 0 then
-    return refuse_finally(step, 'BET_SETTLED', original.currency, original.id)
-  end
-  local wallet = wallet_of(original.currency)
-  local change = inverse_change(original, wallet)
-  if not change then
-    return refuse_finally(step, 'INSUFFICIENT_FUNDS', original.currency, original.id)
   end
 
-  local facts = {
-    kind = original.kind, amount = original.amount, game = original.game, round = original.round, late = '',
-  }
-  local result, overflow = apply(step, wallet, change, facts)
-  if not result then
-    return nil, overflow
+  local function is_other_amount(step, original)
+    return step.amount ~= '' and (step.amount ~= original.amount or step.currency ~= original.currency)
   end
-  original.state, original.related = 'rolled_back', step.id
-  put_transaction(original)
-  uncount(original)
-  return result
+
+  local function rollback(step)
+    local original = seen(call.source, step.reference)
+    if not original then
+      return forestall(step, record_of(call.source, step.reference))
+    end
+    if original.operation == 'rollback' then
+      return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
+    end
+    if original.state == 'tombstone' then
+      return without_movement(step, 'already_rolled_back', original)
+    end
+    if is_other_amount(step, original) then
+      return refuse_finally(step, 'AMOUNT_MISMATCH', original.currency, original.id)
+    end
+    if original.state == 'refused' then
+      return without_movement(step, 'original_refused', original)
+    end
+    if original.state == 'rolled_back' then
+      return without_movement(step, 'already_rolled_back', original)
+    end
+    if original.kind == 'bet' and call.settled_rollback == 'refuse' and standing_wins(original) > 0 then
+      return refuse_finally(step, 'BET_SETTLED', original.currency, original.id)
+    end
+    local wallet = wallet_of(original.currency)
+    local change = inverse_change(original, wallet)
+    if not change then
+      return refuse_finally(step, 'INSUFFICIENT_FUNDS', original.currency, original.id)
+    end
+
+    local facts = {
+      kind = original.kind, amount = original.amount, game = original.game, round = original.round, late = '',
+    }
+    local result, overflow = apply(step, wallet, change, facts)
+    if not result then
+      return nil, overflow
+    end
+    original.state, original.related = 'rolled_back', step.id
+    put_transaction(original)
+    uncount(original)
+    return result
+  end
+
+  return rollback
 end
 

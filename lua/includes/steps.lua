@@ -1,8 +1,5 @@
 -- The call as it came: who calls, by which policies, and the steps in their order.
-local STEP_FIELDS = {
-  'operation', 'kind', 'id', 'fingerprint', 'currency', 'amount', 'currency_status', 'game', 'round',
-  'reference', 'closes_round', 'expected_version', 'occurred_ms', 'metadata',
-}
+local STEP_FIELD_COUNT = 14
 local FIRST_STEP = 12
 
 local call = {
@@ -21,13 +18,25 @@ local call = {
 }
 
 local function read_steps()
-  local at = FIRST_STEP
   for i = 1, tonumber(ARGV[10]) do
-    local step = { index = i - 1 }
-    for _, name in ipairs(STEP_FIELDS) do
-      step[name] = ARGV[at]
-      at = at + 1
-    end
+    local at = FIRST_STEP + (i - 1) * STEP_FIELD_COUNT
+    local step = {
+      index = i - 1,
+      operation = ARGV[at],
+      kind = ARGV[at + 1],
+      id = ARGV[at + 2],
+      fingerprint = ARGV[at + 3],
+      currency = ARGV[at + 4],
+      amount = ARGV[at + 5],
+      currency_status = ARGV[at + 6],
+      game = ARGV[at + 7],
+      round = ARGV[at + 8],
+      reference = ARGV[at + 9],
+      closes_round = ARGV[at + 10],
+      expected_version = ARGV[at + 11],
+      occurred_ms = ARGV[at + 12],
+      metadata = ARGV[at + 13],
+    }
     call.steps[i] = step
     if step.operation == 'rollback' then
       call.rolled_back_here[step.reference] = true

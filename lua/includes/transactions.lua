@@ -1,33 +1,36 @@
 -- include: text
--- What became of the player's transaction ids: a hash of source US id → the fields of TRANSACTION_FIELDS.
--- persistence/valkey/records.py reads the same fields.
+-- What became of the player's transaction ids: a hash of source US id → the fields that encode_transaction
+-- writes. persistence/valkey/records.py reads the same fields.
 --
 -- state  applied | rolled_back (applied, and undone since) | refused | no_movement (a rollback that had nothing
 --        to undo) | tombstone (a rollback came first) | awaited (a win was accepted before its bet; such an id
 --        counts as not seen)
 -- wins   of a bet: how many credits that settle it stand
-local TRANSACTION_FIELDS = {
-  'state', 'fingerprint', 'operation', 'kind', 'position', 'booked_ms', 'currency', 'amount',
-  'cash_change', 'bonus_change', 'held_change', 'receivable_change',
-  'version', 'status', 'cash', 'bonus', 'held', 'receivable',
-  'game', 'round', 'reference', 'outcome', 'reason', 'related', 'late', 'wins',
-}
 local transactions, changed_transactions = {}, {}
 
 local function decode_transaction(id, text)
-  local fields, transaction = split(text), { id = id }
-  for i, name in ipairs(TRANSACTION_FIELDS) do
-    transaction[name] = fields[i]
-  end
-  return transaction
+  local fields = split(text)
+  return {
+    id = id, state = fields[1], fingerprint = fields[2], operation = fields[3], kind = fields[4],
+    position = fields[5], booked_ms = fields[6], currency = fields[7], amount = fields[8],
+    cash_change = fields[9], bonus_change = fields[10], held_change = fields[11],
+    receivable_change = fields[12], version = fields[13], status = fields[14], cash = fields[15],
+    bonus = fields[16], held = fields[17], receivable = fields[18], game = fields[19], round = fields[20],
+    reference = fields[21], outcome = fields[22], reason = fields[23], related = fields[24],
+    late = fields[25], wins = fields[26],
+  }
 end
 
-local function encode_transaction(transaction)
-  local fields = {}
-  for i, name in ipairs(TRANSACTION_FIELDS) do
-    fields[i] = transaction[name] or ''
-  end
-  return join(fields)
+local function encode_transaction(record)
+  return join({
+    record.state, record.fingerprint or '', record.operation or '', record.kind or '',
+    record.position or '', record.booked_ms or '', record.currency or '', record.amount or '',
+    record.cash_change or '', record.bonus_change or '', record.held_change or '',
+    record.receivable_change or '', record.version or '', record.status or '', record.cash or '',
+    record.bonus or '', record.held or '', record.receivable or '', record.game or '', record.round or '',
+    record.reference or '', record.outcome or '', record.reason or '', record.related or '',
+    record.late or '', record.wins or '',
+  })
 end
 
 local function id_field(source, id)
