@@ -213,7 +213,8 @@ async def test_a_killed_parent_leaves_no_orphan(tmp_path: Path, *, after_start: 
 
     async def a_server_exists() -> bool:
         descendants[:] = family.children(recursive=True)
-        return any("--port" in _command_line(child) for child in descendants)
+        commands = [_command_line(child) for child in descendants]
+        return any(words and "--version" not in words for words in commands)
 
     if after_start:
         await until(lambda: _said(log, 2), what="both servers are ready")
