@@ -1,0 +1,112 @@
+"""The servers that are measured: all with fsync, the drainer started and stopped at will."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service.embedded import EmbeddedPostgres, EmbeddedValkey, embedded_postgres, embedded_valkey
+from service.embedded.children import Child, spawn, until_ready
+from service.embedded.ports import LOOPBACK, free_port
+
+START_TIMEOUT_S = 60.0
+STOP_GRACE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BenchStack:
+    """What runs. ``environment`` has the settings of the service and the drainer."""
+
+    folder: Path
+    address: str
+    valkey: EmbeddedValkey
+    postgres: EmbeddedPostgres
+    server: Child
+    environment: Mapping[str, str]
+
+    def server_cpu_s(self) -> float:
+        """Processor time that the server has used so far."""
+        times = psutil.Process(self.server.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    @asynccontextmanager
+    async def draining(self) -> AsyncIterator[None]:
+        """Runs `stakehold drain` inside the context."""
+        drainer = _python("drain", self.folder, self.environment, "service.cli", "drain")
+        try:
+            yield
+            if not drainer.running:
+                raise RuntimeError(f"the drainer ended:\n{drainer.log_tail()}")
+        finally:
+            await drainer.stop(ask_with=signal.SIGTERM, grace_s=STOP_GRACE_S)
+
+
+@asynccontextmanager
+async def bench_stack(folder: Path, *, profile: Path | None = None) -> AsyncIterator[BenchStack]:
+    """Starts all but the drainer. With ``profile``, the server leaves its profile there when it stops."""
+    async with AsyncExitStack() as running:
+        postgres = await running.enter_async_context(embedded_postgres(folder / "postgres", fsync=True))
+        valkey = await running.enter_async_context(embedded_valkey(folder / "valkey", append_fsync="always"))
+        address = f"{LOOPBACK}:{free_port()}"
+        environment = {
+            **os.environ,
+            "STAKEHOLD_VALKEY_URL": valkey.url,
+            "STAKEHOLD_POSTGRES_URL": postgres.dsn,
+            "STAKEHOLD_LISTEN": address,
+            "STAKEHOLD_LOG_LEVEL": "warning",
+            **({"BENCH_PROFILE": str(profile)} if profile else {}),
+        }
+        migration = _python("migrate", folder, environment, "service.cli", "migrate")
+        if await migration.exited():
+            raise RuntimeError(f"the migration failed:\n{migration.log_tail()}")
+        server = _python("serve", folder, environment, "tests.bench.server")
+        running.push_async_callback(_stop, server)
+        await until_ready(server, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)
+        yield BenchStack(folder, address, valkey, postgres, server, environment)
+
+
+def _python(name: str, folder: Path, environment: Mapping[str, str], *words: str) -> Child:
+    log = folder / f"{name}.log"
+    return spawn(name, [sys.executable, "-m", *words], log=log, env=environment)
+
+
+async def _stop(child: Child) -> None:
+    await child.stop(ask_with=signal.SIGTERM, grace_s=STOP_GRACE_S)
+
+
+async def _is_serving(address: str) -> bool:
+    async with grpc.aio.insecure_channel(address) as channel:
+        try:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(
+                health_pb2.HealthCheckRequest(), timeout=2.0
+            )
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@asynccontextmanager
+async def load_process(address: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process that sends the load, ended with the context."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.bench.load",
+        address,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.stdin is not None:
+            process.stdin.close()
+        await process.wait()

@@ -1,0 +1,42 @@
+"""How much is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes of one run. Rounds are odd, so that a median is one of them."""
+
+    players: int
+    rounds: int
+    round_s: float
+    script_calls: int
+    copy_rows: int
+    draining_s: float
+    half_load_s: float
+    remembered_ids: int
+
+
+FULL = Plan(
+    players=10_000,
+    rounds=5,
+    round_s=1.5,
+    script_calls=100_000,
+    copy_rows=100_000,
+    draining_s=8.0,
+    half_load_s=8.0,
+    remembered_ids=20_000,
+)
+QUICK = Plan(
+    players=1_000,
+    rounds=3,
+    round_s=0.4,
+    script_calls=10_000,
+    copy_rows=20_000,
+    draining_s=1.0,
+    half_load_s=1.5,
+    remembered_ids=2_000,
+)
+CONCURRENCIES = (1, 16, 64, 256)
+MAIN_CONCURRENCY = 64
+"""The concurrency of the comparisons that are made at one only."""
