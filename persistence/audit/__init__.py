@@ -1,0 +1,1 @@
+"""Checks the ledger against itself and against the hot wallets."""

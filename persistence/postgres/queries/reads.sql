@@ -1,0 +1,73 @@
+-- What LedgerService reads. Every query that may meet a large table is driven by an index; tests explain them.
+
+-- limit_statements --
+SELECT set_config('statement_timeout', $1, true);
+
+-- newest_place --
+SELECT booked_time, partition, chain_position
+FROM ledger.entries
+ORDER BY booked_time DESC, partition DESC, chain_position DESC
+LIMIT 1;
+
+-- list_entries --
+SELECT entries.*
+FROM ledger.entries
+WHERE (booked_time, partition, chain_position) > ($1, $2, $3)
+    AND (booked_time, partition, chain_position) <= ($4, $5, $6)
+    -- filters
+ORDER BY booked_time, partition, chain_position
+LIMIT $7;
+
+-- postings_of_entries --
+SELECT
+    partition, epoch, sequence, entry_index,
+    accounts.owner_kind, accounts.owner_id, accounts.bucket, postings.currency, postings.amount
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::smallint[])
+    AS wanted (partition, epoch, sequence, entry_index)
+JOIN ledger.postings USING (partition, epoch, sequence, entry_index)
+JOIN ledger.accounts USING (account_id, partition)
+ORDER BY partition, epoch, sequence, entry_index, posting_index;
+
+-- rollbacks_of_entries --
+SELECT rollback.player_id, rollback.source_id, rollback.reference_transaction_id, rollback.transaction_id
+FROM unnest($1::text[], $2::text[], $3::text[]) AS original (player_id, source_id, transaction_id)
+JOIN ledger.entries AS rollback
+    ON rollback.player_id = original.player_id
+    AND rollback.source_id = original.source_id
+    AND rollback.reference_transaction_id = original.transaction_id
+WHERE rollback.operation = 'rollback' AND rollback.entry_type = 'applied';
+
+-- wallet_exists --
+SELECT EXISTS (SELECT FROM ledger.wallets WHERE player_id = $1 AND currency = $2);
+
+-- last_change_before --
+SELECT version, booked_time, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after
+FROM ledger.entries
+WHERE player_id = $1 AND currency = $2 AND version IS NOT NULL AND booked_time < $3
+ORDER BY booked_time DESC, partition DESC, chain_position DESC
+LIMIT 1;
+
+-- change_of_version --
+SELECT version, booked_time, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after
+FROM ledger.entries
+WHERE player_id = $1 AND currency = $2 AND version = $3;
+
+-- statement_lines --
+SELECT entries.*
+FROM ledger.entries
+WHERE player_id = $1 AND currency = $2 AND version > $3 AND version <= $4 AND entry_type = 'applied'
+ORDER BY version
+LIMIT $5;
+
+-- trial_balance --
+SELECT
+    currency,
+    owner_kind,
+    CASE owner_kind WHEN 'player' THEN '' ELSE owner_id END AS owner_id,
+    bucket,
+    sum(balance) AS balance
+FROM ledger.balances
+JOIN ledger.accounts USING (account_id)
+WHERE $1::text IS NULL OR currency = $1
+GROUP BY 1, 2, 3, 4
+ORDER BY currency COLLATE "C", owner_kind COLLATE "C", 3 COLLATE "C", bucket COLLATE "C";
