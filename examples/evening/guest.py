@@ -156,7 +156,11 @@ class Guest:
         purse.move(move.change)
 
     def _applied(self, move: Move, **fields: Any) -> Json:
-        return ok(results=[result("APPLIED", cash=self.purse(move.currency).cash_text(), **fields)])
+        outcomes = ["APPLIED"]
+        if move.rpc == "Rollback" and fields.get("replayed") is not False:
+            # A rollback that is asked for again says that it is done already.
+            outcomes.append("ALREADY_ROLLED_BACK")
+        return ok(results=[result(*outcomes, cash=self.purse(move.currency).cash_text(), **fields)])
 
     def _send(self, move: Move, expect: Sequence[Json], *, together: int = 0, lost: str = "") -> None:
         request = {"sourceId": move.source, "playerId": self.player_id} | self._timed(move.body)

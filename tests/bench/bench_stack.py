@@ -17,6 +17,7 @@ from service.embedded import EmbeddedPostgres, EmbeddedValkey, embedded_postgres
 from service.embedded.children import Child, spawn, until_ready
 from service.embedded.ports import LOOPBACK, free_port
 
+ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60.0
 STOP_GRACE_S = 30.0
 
@@ -75,7 +76,7 @@ async def bench_stack(folder: Path, *, profile: Path | None = None) -> AsyncIter
 
 def _python(name: str, folder: Path, environment: Mapping[str, str], *words: str) -> Child:
     log = folder / f"{name}.log"
-    return spawn(name, [sys.executable, "-m", *words], log=log, env=environment)
+    return spawn(name, [sys.executable, "-m", *words], log=log, env=environment, cwd=ROOT)
 
 
 async def _stop(child: Child) -> None:
@@ -101,6 +102,7 @@ async def load_process(address: str) -> AsyncIterator[asyncio.subprocess.Process
         "-m",
         "tests.bench.load",
         address,
+        cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
