@@ -2,9 +2,10 @@
 
 import asyncio
 import secrets
+import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
@@ -51,18 +52,20 @@ def command(*, target: str | None, evening: Path, concurrency: int) -> None:
 
 
 async def _run(lines: Sequence[Line], target: str | None, concurrency: int) -> bool:
-    async with _service(target) as address:
-        return await run_evening(lines, address, concurrency=concurrency, screen=_Terminal())
-
-
-@asynccontextmanager
-async def _service(target: str | None) -> AsyncIterator[str]:
+    screen = _Terminal()
     if target:
-        yield target
-        return
-    with tempfile.TemporaryDirectory(prefix="stakehold-demo-") as folder:
-        async with embedded_stack(Path(folder), tell=lambda phrase: click.echo(f"… {phrase}")) as stack:
-            yield stack.address
+        return await run_evening(lines, target, concurrency=concurrency, screen=screen)
+    folder, keep = Path(tempfile.mkdtemp(prefix="stakehold-demo-")), False
+    try:
+        async with embedded_stack(folder, tell=lambda phrase: click.echo(f"… {phrase}")) as stack:
+            kept = await run_evening(lines, stack.address, concurrency=concurrency, screen=screen)
+            keep = not kept
+            return kept
+    finally:
+        if keep:
+            click.echo(f"Data and logs are kept in {folder}.", err=True)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Terminal:
