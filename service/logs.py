@@ -5,6 +5,10 @@ import sys
 
 import structlog
 
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals may hold secrets
+)
+
 
 def configure_logs(level: str, log_format: str) -> None:
     """Writes events to standard error, as JSON or for a console."""
@@ -17,7 +21,7 @@ def configure_logs(level: str, log_format: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks if log_format == "json" else _unchanged,
+            _TRACEBACKS if log_format == "json" else _unchanged,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),

@@ -21,6 +21,12 @@ class CallMetrics:
         )
         self._waiting = Gauge("stakehold_waiting_calls", "Calls that wait for the store.", registry=registry)
 
+        self._fenced = Gauge(
+            "stakehold_fenced_partitions",
+            "Partitions that take no calls because their store is not the ledger's.",
+            registry=registry,
+        )
+
     def observer_of(self, method: str) -> Callable[[str, float], None]:
         """Counts one answer of a method: its code's name, and seconds."""
         seconds = self._seconds.labels(method)
@@ -41,3 +47,6 @@ class CallMetrics:
     def watch_waiting(self, count: Callable[[], float]) -> None:
         """Reports the queue's length whenever it is asked for."""
         self._waiting.set_function(count)
+
+    def set_fenced(self, count: int) -> None:
+        self._fenced.set(count)

@@ -11,11 +11,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, start_http_server
 
 from fx.currencies import initial_currencies
+from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
 from persistence.partition_opening import open_partitions
 from persistence.postgres.database import LedgerRole, ledger_connection, ledger_pool
 from persistence.postgres.ledger_settings import read_settings
 from persistence.postgres.migrating import require_migrated
+from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.registry import PostgresRegistry
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine
@@ -26,12 +28,14 @@ from service.reflection import add_reflection
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
 from service.servicers.deadlines import Deadlines
+from service.servicers.ledger import LedgerServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     ledger_service_pb2,
+    ledger_service_pb2_grpc,
     wallet_service_pb2,
     wallet_service_pb2_grpc,
 )
@@ -78,6 +82,10 @@ async def running_server(
         metrics = CallMetrics(metrics_registry)
         registry = await _open_registry(settings, stack)
         engine = await _open_engine(settings, stack, metrics)
+        reader = await _open_reader(settings, stack)
+        audit = Audit(
+            settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value()
+        )
         deadlines = Deadlines(settings.call_timeout_s)
 
         server = grpc.aio.server(interceptors=[AnswerInterceptor(registry, metrics)], options=_OPTIONS)
@@ -86,6 +94,9 @@ async def running_server(
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(engine, registry, deadlines), server
+        )
+        ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(
+            LedgerServicer(reader, registry, audit, deadlines), server
         )
         server.add_generic_rpc_handlers(tuple(extra_handlers))
         health_servicer = health.aio.HealthServicer()
@@ -124,28 +135,48 @@ async def _open_registry(settings: Settings, stack: AsyncExitStack) -> Registry:
 
 
 async def _open_engine(settings: Settings, stack: AsyncExitStack, metrics: CallMetrics) -> Engine:
-    connections = node_connections(settings.valkey_url.get_secret_value(), settings.store_timeout_s)
-    async with ledger_connection(
+    """Checks that the store is safe and is the ledger's, opens new partitions, and leaves out fenced ones."""
+    postgres_url, valkey_url = (
         settings.postgres_url.get_secret_value(),
-        role=LedgerRole.WRITER,
+        settings.valkey_url.get_secret_value(),
+    )
+    async with ledger_connection(
+        postgres_url,
+        role=LedgerRole.READER,
         statement_timeout_s=settings.call_timeout_s,
         application="stakehold serve",
     ) as connection:
         await require_migrated(connection)
         ledger = await read_settings(connection, expected_partition_count=settings.partitions)
-        batcher = await stack.enter_async_context(
-            ScriptBatcher(
-                connections,
-                scripts=SCRIPTS,
-                timeout_s=settings.store_timeout_s,
-                max_waiting=settings.max_waiting_calls,
-            )
+    batcher = await stack.enter_async_context(
+        ScriptBatcher(
+            node_connections(valkey_url, settings.store_timeout_s),
+            scripts=SCRIPTS,
+            timeout_s=settings.store_timeout_s,
+            max_waiting=settings.max_waiting_calls,
         )
-        await batcher.connect()
-        batcher.on_batch = metrics.observe_batch
-        metrics.watch_waiting(lambda: batcher.waiting_count)
-        epochs = await open_partitions(connection, settings.valkey_url.get_secret_value())
-    return Engine(batcher, partition_count=ledger.partition_count, epochs=epochs)
+    )
+    await batcher.connect()
+    batcher.on_batch = metrics.observe_batch
+    metrics.watch_waiting(lambda: batcher.waiting_count)
+    opened = await open_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
+    for partition, why in opened.fenced.items():
+        _log.error("partition_fenced", partition=partition, reason=why)
+    metrics.set_fenced(len(opened.fenced))
+    return Engine(batcher, partition_count=ledger.partition_count, epochs=opened.epochs)
+
+
+async def _open_reader(settings: Settings, stack: AsyncExitStack) -> LedgerReader:
+    pool = await stack.enter_async_context(
+        ledger_pool(
+            settings.postgres_url.get_secret_value(),
+            role=LedgerRole.READER,
+            size=_LEDGER_POOL_SIZE,
+            statement_timeout_s=settings.call_timeout_s,
+            application="stakehold serve",
+        )
+    )
+    return LedgerReader(pool)
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> int:

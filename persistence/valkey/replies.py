@@ -97,7 +97,7 @@ def _decode_refusal(fields: Sequence[str], call: Call, partition: int) -> Refusa
 def _refusal_context(details: RefusalDetails, call: Call) -> dict[str, str]:
     """What the refused step named, for the reasons that are about it."""
     step = call.steps[details.step_index]
-    context = {
+    context: dict[RefusalReason, dict[str, str]] = {
         RefusalReason.WALLET_NOT_FOUND: {"player_id": call.player_id, "currency_code": step.currency or ""},
         RefusalReason.REFERENCE_NOT_FOUND: {
             "reference_transaction_id": step.reference,
