@@ -134,7 +134,7 @@ class Agreement:
     def _balance_difference(
         self, name: str, wallet: Wallet | None, shown: Balance | None, *, required: bool
     ) -> Iterator[str]:
-        if shown is None and not required:
+        if not required and (shown is None or wallet is None):
             return
         yield from _difference(name, self._shown(wallet), shown)
 

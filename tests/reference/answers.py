@@ -37,7 +37,7 @@ class Result:
 class Refusal:
     """Why a call was not done.
 
-    ``balance`` must be shown where ``looked_at_wallet``, and must be this where it is shown at all.
+    ``balance`` must be shown where ``looked_at_wallet``; where there is none, what is shown is left open.
     ``related`` holds the ids that may be named as standing in the way; None leaves it open.
     """
 

@@ -280,11 +280,6 @@ class Attempt:
     ) -> NoReturn:
         """``wallet`` is as the steps so far made it; callers see the one that stands."""
         step = self.steps[self.index].step
-        shown = (
-            self.before.wallets.get(wallet.currency)
-            if wallet
-            else self.before.wallet_of(self.source_id, step)
-        )
         raise CallRefused(
             Refusal(
                 reason,
@@ -292,7 +287,7 @@ class Attempt:
                 self.index,
                 remembered=reason not in NOT_REMEMBERED,
                 looked_at_wallet=wallet is not None,
-                balance=shown,
+                balance=None if wallet is None else self.before.wallets[wallet.currency],
                 related=None if related is None else frozenset(related),
             )
         )

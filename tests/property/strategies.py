@@ -1,0 +1,101 @@
+"""Calls that collide: few ids, rounds and amounts, so that whatever can meet does."""
+
+from hypothesis import strategies as st
+
+from tests.reference import Credit, Debit, Money, Policies, Rollback, Step
+from tests.reference.amounts import decimal_text
+from tests.reference.steps import CREDIT_KINDS, DEBIT_KINDS
+
+SCALES = {"EUR": 2, "USD": 2, "JPY": 0, "ETH": 18, "VARY": 3}
+"""VARY is this machine's own: its status changes while it is used. Nobody opens a USD wallet at first."""
+
+IDS = tuple(f"t{number}" for number in range(1, 9))
+STANDING = {
+    "default": Policies(),
+    "lenient": Policies(settled_rollback="ALLOW", unknown_bet="ACCEPT", shortfall="CLAMP"),
+    "strict": Policies(late_win="REFUSE", shortfall="REJECT", zero_amount="REFUSE"),
+}
+VARYING = "varying"
+"""The source whose policies change while it calls."""
+
+STATUSES = ("ACTIVE", "DEBITS_FROZEN", "CLOSED")
+CURRENCY_STATUSES = ("ENABLED", "NO_NEW_DEBITS", "DISABLED")
+
+ids = st.sampled_from(IDS)
+sources = st.sampled_from([*STANDING, VARYING])
+currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "JPY", "ETH", "VARY", "USD"])
+
+policies = st.builds(
+    Policies,
+    status=st.sampled_from(["ENABLED", "ENABLED", "DISABLED"]),
+    settled_rollback=st.sampled_from(["REFUSE", "ALLOW"]),
+    unknown_bet=st.sampled_from(["REFUSE", "ACCEPT"]),
+    late_win=st.sampled_from(["ACCEPT", "REFUSE"]),
+    shortfall=st.sampled_from(["NEGATIVE", "CLAMP", "REJECT"]),
+    zero_amount=st.sampled_from(["ACCEPT", "ACCEPT", "REFUSE"]),
+)
+
+_minor_units = st.one_of(
+    st.sampled_from([1000, 1000, 1000, 2500, 7000, 0, 1]),
+    st.integers(0, 20_000),
+    st.sampled_from([10**15 - 1, 10**15, 2**53 - 1, 2**53, 2**53 + 1, 10**35, 10**36 - 1]),
+    st.integers(0, 10**36 - 1),
+)
+
+
+@st.composite
+def money(draw: st.DrawFn, minor_units: st.SearchStrategy[int] = _minor_units) -> Money:
+    """An amount in any of the ways in which it can be written."""
+    currency = draw(currencies)
+    text = decimal_text(draw(minor_units), SCALES[currency])
+    spelling = draw(st.sampled_from(["full", "full", "short", "long"]))
+    if spelling == "short" and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return Money(currency, f"00{text}" if spelling == "long" else text)
+
+
+_rounds = st.sampled_from(
+    [("", ""), ("", ""), ("r1", "g1"), ("r1", "g1"), ("r1", ""), ("r2", "g1"), ("", "g1")]
+)
+_references = st.one_of(st.just(""), ids, ids)
+_expected_versions = st.one_of(st.none(), st.none(), st.none(), st.none(), st.integers(1, 8))
+_closes = st.sampled_from([False, False, False, True])
+
+
+@st.composite
+def debits(draw: st.DrawFn) -> Debit:
+    kind = draw(
+        st.one_of(st.just("BET"), st.just("BET"), st.just("BET"), st.sampled_from(sorted(DEBIT_KINDS)))
+    )
+    return Debit(draw(ids), kind, *draw(_movements()))
+
+
+@st.composite
+def any_credits(draw: st.DrawFn) -> Credit:
+    kind = draw(
+        st.one_of(st.just("WIN"), st.just("WIN"), st.just("WIN"), st.sampled_from(sorted(CREDIT_KINDS)))
+    )
+    return Credit(draw(ids), kind, *draw(_movements()))
+
+
+@st.composite
+def _movements(draw: st.DrawFn) -> tuple[Money, str, str, str, bool, int | None]:
+    amount = draw(money())
+    round_id, game_id = draw(_rounds)
+    close_round = bool(round_id) and draw(_closes)
+    return amount, round_id, game_id, draw(_references), close_round, draw(_expected_versions)
+
+
+@st.composite
+def rollbacks(draw: st.DrawFn) -> Rollback:
+    amount = draw(st.one_of(st.none(), st.none(), st.none(), money()))
+    round_id, game_id = draw(st.sampled_from([("", ""), ("", ""), ("r1", "g1")]))
+    return Rollback(draw(ids), draw(ids), amount, round_id, game_id)
+
+
+steps: st.SearchStrategy[Step] = st.one_of(debits(), any_credits(), rollbacks())
+calls = st.one_of(
+    st.lists(steps, min_size=1, max_size=1),
+    st.lists(steps, min_size=1, max_size=1),
+    st.lists(steps, min_size=2, max_size=5),
+)

@@ -1,0 +1,37 @@
+"""Random evenings: whatever callers do, the service says what the reference says."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.deployment import Deployment
+from tests.property.machine import WalletMachine
+from tests.property.strategies import STANDING
+from tests.wallet_api import blocking_wallet_api
+
+EXAMPLES_SETTING = "STAKEHOLD_PROPERTY_EXAMPLES"
+EXAMPLES = 80
+STEPS = 40
+
+
+@pytest.mark.timeout(900)
+async def test_every_reply_is_the_one_that_the_reference_gives(deployment: Deployment) -> None:
+    with blocking_wallet_api(deployment.address) as api:
+        for source_id, policies in STANDING.items():
+            api.put_source(source_id, policies)
+
+        run_state_machine_as_test(
+            lambda: WalletMachine(api),  # type: ignore[arg-type]  # any callable that makes one will do
+            settings=settings(
+                max_examples=int(os.environ.get(EXAMPLES_SETTING, EXAMPLES)),
+                stateful_step_count=STEPS,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                print_blob=True,
+                report_multiple_bugs=False,
+            ),
+        )
+
+    await deployment.require_agreement()
