@@ -2,8 +2,8 @@
 
 One record is one call's effect, so that what was applied all or nothing also reaches the ledger so. A record
 is a stream entry with the fields ``format`` (1), ``time`` (booked time, Unix milliseconds), ``player`` and
-one ``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id may
-contain. The Lua side is ``lua/includes/outbox.lua``; both sides change together, under a new format number.
+one ``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id
+may contain. The Lua side is ``lua/includes/outbox.lua``; both change together, under a new format number.
 """
 
 import json

@@ -85,3 +85,5 @@ class Registry:
                 await self.refresh()
             except LedgerUnavailable as error:
                 _log.warning("registry_not_refreshed", error=str(error))
+            except Exception:
+                _log.exception("registry_not_refreshed")
