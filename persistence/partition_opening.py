@@ -27,10 +27,10 @@ class OpenedPartitions:
     def require_all(self) -> None:
         """Raises SetupRefused where a partition is fenced."""
         if self.fenced:
-            reasons = "; ".join(f"partition {number}: {why}" for number, why in sorted(self.fenced.items()))
             raise SetupRefused(
-                f"{len(self.fenced)} of {len(self.fenced) + len(self.epochs)} partitions are fenced. Check "
-                f"that STAKEHOLD_VALKEY_URL names the store of this ledger, with its data. {reasons}"
+                f"{len(self.fenced)} of {len(self.fenced) + len(self.epochs)} partitions are fenced. See to it "
+                "that STAKEHOLD_VALKEY_URL and STAKEHOLD_POSTGRES_URL belong together, and that the store has "
+                f"its data: {'; '.join(sorted(set(self.fenced.values())))}"
             )
 
 

@@ -4,9 +4,8 @@ import asyncio
 
 import click
 
-from persistence.errors import StakeholdError
-from persistence.postgres.migrating import migrate
-from service.settings import Settings
+from persistence.postgres.migrating import Migration, migrate
+from service.commands.starting import read_settings_or_exit, refuse_plainly
 
 
 @click.command()
@@ -16,15 +15,15 @@ def command() -> None:
     The first time it also fixes the number of partitions (STAKEHOLD_PARTITIONS, default 16) and makes the
     roles stakehold_reader, stakehold_writer and stakehold_registrar.
     """
-    settings = Settings()
-    try:
+    settings = read_settings_or_exit()
+    with refuse_plainly():
         applied = asyncio.run(
             migrate(
-                settings.owner_postgres_url(),
-                partition_count=settings.partitions,
-                on_applied=lambda migration: click.echo(f"applied {migration.number:04}_{migration.name}"),
+                settings.owner_postgres_url(), partition_count=settings.partitions, on_applied=_say_applied
             )
         )
-    except StakeholdError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"The ledger is up to date ({applied} migrations applied).")
+    click.echo(f"The ledger is up to date: {applied} migrations were missing.")
+
+
+def _say_applied(migration: Migration) -> None:
+    click.echo(f"applied {migration.number:04}_{migration.name}")
