@@ -143,7 +143,9 @@ def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.Erro
 
 
 def _retry_info(delay_ms: int) -> error_details_pb2.RetryInfo:
-    return error_details_pb2.RetryInfo(retry_delay=Duration(nanos=delay_ms * 1_000_000))
+    delay = Duration()
+    delay.FromMilliseconds(delay_ms)
+    return error_details_pb2.RetryInfo(retry_delay=delay)
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
