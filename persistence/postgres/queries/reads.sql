@@ -60,14 +60,17 @@ ORDER BY version
 LIMIT $5;
 
 -- trial_balance --
-SELECT
-    currency,
-    owner_kind,
-    CASE owner_kind WHEN 'player' THEN '' ELSE owner_id END AS owner_id,
-    bucket,
-    sum(balance) AS balance
-FROM ledger.balances
-JOIN ledger.accounts USING (account_id)
-WHERE $1::text IS NULL OR currency = $1
-GROUP BY 1, 2, 3, 4
-ORDER BY currency COLLATE "C", owner_kind COLLATE "C", 3 COLLATE "C", bucket COLLATE "C";
+SELECT currency, owner_kind, owner_id, bucket, sum(balance) AS balance
+FROM (
+    SELECT
+        currency COLLATE "C" AS currency,
+        owner_kind COLLATE "C" AS owner_kind,
+        CASE owner_kind WHEN 'player' THEN '' ELSE owner_id END COLLATE "C" AS owner_id,
+        bucket COLLATE "C" AS bucket,
+        balance
+    FROM ledger.balances
+    JOIN ledger.accounts USING (account_id)
+    WHERE $1::text IS NULL OR currency = $1
+) AS summed_by
+GROUP BY currency, owner_kind, owner_id, bucket
+ORDER BY currency, owner_kind, owner_id, bucket;

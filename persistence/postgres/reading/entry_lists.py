@@ -5,7 +5,7 @@ what was the newest entry of the ledger when its first page was read, and a page
 entry of the page before. So whatever the ledger held when the first page was read is listed exactly once, and
 nothing is listed twice, however many entries arrive in between. Of those that arrive late (their partition
 was drained after others, so that they sort before that end) a list has those that sort after the page at
-hand. Whoever follows the ledger begins each list earlier than the last one ended, by the longest lag of a drainer.
+hand. Whoever follows the ledger begins each list earlier than the last one ended, by a drainer's longest lag.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,135 @@
+"""A ledger filled the way it is in earnest: by the engine and the drainer, without the gRPC front."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
+
+from persistence.calls import Call, Source, Step, StepResult
+from persistence.drain_metrics import DrainMetrics
+from persistence.drain_worker import DrainSettings
+from persistence.drainer import Drainer
+from persistence.errors import Refused
+from persistence.partition_opening import open_partitions
+from persistence.transactions import (
+    CurrencyCode,
+    Operation,
+    PlayerId,
+    SourceId,
+    TransactionId,
+    TransactionKind,
+    WalletStatus,
+)
+from persistence.valkey.batcher import ScriptBatcher
+from persistence.valkey.engine import SCRIPTS, Engine, deadline_after
+from persistence.valkey.node import node_connections
+
+EUR = CurrencyCode("EUR")
+USD = CurrencyCode("USD")
+PARTITION_COUNT = 16
+TIMEOUT_S = 10.0
+
+_OPERATIONS = {
+    TransactionKind.BET: Operation.DEBIT,
+    TransactionKind.TIP: Operation.DEBIT,
+    TransactionKind.WITHDRAWAL: Operation.DEBIT,
+}
+
+
+def movement(
+    kind: TransactionKind,
+    transaction_id: str,
+    amount: int,
+    currency: CurrencyCode = EUR,
+    *,
+    round_id: str = "",
+    game: str = "",
+    operation: Operation | None = None,
+    occurred_ms: int | None = None,
+    metadata: str = "",
+) -> Step:
+    """A debit or credit, in minor units. What the kind does not say, ``operation`` does."""
+    return Step(
+        operation or _OPERATIONS.get(kind, Operation.CREDIT),
+        kind,
+        TransactionId(transaction_id),
+        currency,
+        amount,
+        round=round_id,
+        game=game,
+        occurred_ms=occurred_ms,
+        metadata=metadata,
+    )
+
+
+def rollback(transaction_id: str, original: str) -> Step:
+    return Step(
+        Operation.ROLLBACK,
+        TransactionKind.ROLLBACK,
+        TransactionId(transaction_id),
+        None,
+        None,
+        reference=original,
+    )
+
+
+@dataclass(slots=True)
+class Wallets:
+    """A store and a ledger, and whoever moves money in them."""
+
+    engine: Engine
+    valkey_url: str
+    ledger_dsn: str
+    sources: Mapping[str, Source] = field(default_factory=dict)
+
+    async def open(self, player: str, currency: CurrencyCode = EUR, *, credit_line: int = 0) -> None:
+        await self.engine.open_wallet(
+            PlayerId(player), currency, credit_line=credit_line, deadline=deadline_after(TIMEOUT_S)
+        )
+
+    async def set_status(self, player: str, status: WalletStatus, currency: CurrencyCode = EUR) -> None:
+        await self.engine.set_wallet_status(
+            PlayerId(player),
+            currency,
+            status,
+            reason="by a test",
+            expected_version=None,
+            deadline=deadline_after(TIMEOUT_S),
+        )
+
+    async def move(self, player: str, *steps: Step, source: str = "games") -> tuple[StepResult, ...]:
+        """One call of all steps. Raises Refused."""
+        caller = self.sources.get(source) or Source(SourceId(source))
+        call = Call(PlayerId(player), caller, steps)
+        return await self.engine.transact(call, deadline=deadline_after(TIMEOUT_S))
+
+    async def refused(self, player: str, *steps: Step, source: str = "games") -> None:
+        """One call that must be refused."""
+        try:
+            await self.move(player, *steps, source=source)
+        except Refused:
+            return
+        raise AssertionError("was not refused")
+
+    async def drain(self) -> None:
+        """Carries everything into the ledger."""
+        settings = DrainSettings(
+            self.ledger_dsn, self.valkey_url, batch_records=50, worker_count=1, block_ms=1
+        )
+        drainer = Drainer(settings, metrics=DrainMetrics(CollectorRegistry()))
+        await drainer.run(asyncio.Event(), until_empty=True)
+
+
+@asynccontextmanager
+async def wallets(
+    valkey_url: str, ledger_dsn: str, *, sources: Mapping[str, Source] | None = None
+) -> AsyncIterator[Wallets]:
+    """Wallets in a store and a migrated ledger of one's own."""
+    opened = await open_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)
+    opened.require_all()
+    connections = node_connections(valkey_url, TIMEOUT_S)
+    async with ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher:
+        engine = Engine(batcher, partition_count=PARTITION_COUNT, epochs=opened.epochs)
+        yield Wallets(engine, valkey_url, ledger_dsn, sources or {})
