@@ -27,10 +27,11 @@ class OpenedPartitions:
     def require_all(self) -> None:
         """Raises SetupRefused where a partition is fenced."""
         if self.fenced:
+            count = len(self.fenced) + len(self.epochs)
             raise SetupRefused(
-                f"{len(self.fenced)} of {len(self.fenced) + len(self.epochs)} partitions are fenced. See to it "
-                "that STAKEHOLD_VALKEY_URL and STAKEHOLD_POSTGRES_URL belong together, and that the store has "
-                f"its data: {'; '.join(sorted(set(self.fenced.values())))}"
+                f"{len(self.fenced)} of {count} partitions are fenced. See to it that STAKEHOLD_VALKEY_URL "
+                "and STAKEHOLD_POSTGRES_URL belong together, and that the store has its data: "
+                f"{'; '.join(sorted(set(self.fenced.values())))}"
             )
 
 
