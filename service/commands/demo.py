@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import click
-import grpc
 
+from service.demo.caller import ServiceGone
 from service.demo.evening import EveningUnreadable, Line, read_evening
 from service.demo.run import Bar, run_evening
 from service.embedded.errors import EmbeddedError
@@ -42,12 +42,8 @@ def command(*, target: str | None, evening: Path, concurrency: int) -> None:
     try:
         lines = read_evening(evening, player_suffix=suffix)
         kept = asyncio.run(_run(lines, target, concurrency))
-    except (EmbeddedError, EveningUnreadable) as error:
+    except (EmbeddedError, EveningUnreadable, ServiceGone) as error:
         raise click.ClickException(str(error)) from error
-    except grpc.aio.AioRpcError as error:
-        raise click.ClickException(
-            f"{target or 'The service'} cannot be asked any more: {error.code().name}, {error.details()}"
-        ) from error
     raise SystemExit(0 if kept else 1)
 
 

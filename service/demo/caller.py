@@ -26,6 +26,10 @@ PATIENCE_S = 0.004
 """Calls that are given up are given up within so many seconds: some before they are applied, some after."""
 
 
+class ServiceGone(Exception):
+    """The service does not answer, or not any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """An answer, with how long the last attempt took and how many attempts came before it."""
@@ -51,8 +55,12 @@ class Caller:
             started = time.perf_counter()
             answer = await self._attempt(line)
             latency_s = time.perf_counter() - started
-            if answer.code not in RETRIED or time.monotonic() > give_up:
+            if answer.code not in RETRIED:
                 return Sent(answer, latency_s, retries)
+            if time.monotonic() > give_up:
+                raise ServiceGone(
+                    f"{line} was not answered for {RETRY_FOR_S:.0f} s; the last word was {answer}"
+                )
             await asyncio.sleep(max(answer.retry_delay_s, delay_s))
             retries, delay_s = retries + 1, min(2 * delay_s, LONGEST_DELAY_S)
 

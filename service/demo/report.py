@@ -65,7 +65,8 @@ def _drain(evidence: Evidence) -> Iterator[str]:
     if drain.caught_up_s is None:
         yield f"Drain     NOT caught up: {drain.remaining():,} entries are not in the ledger"
     else:
-        yield f"Drain     caught up {drain.caught_up_s:.1f} s after the play: {len(drain.lags_ms):,} entries"
+        entries, later_s = len(drain.lags_ms), drain.caught_up_s
+        yield f"Drain     all {entries:,} entries were seen in the ledger {later_s:.1f} s after the play"
     yield f"Lag       {lag} from wallet to ledger"
 
 
@@ -74,14 +75,14 @@ def _balances(evidence: Evidence) -> Iterator[str]:
     by_currency: dict[str, list[transaction_pb2.WalletBalance]] = defaultdict(list)
     for (_, currency), wallet in wallets.items():
         by_currency[currency].append(wallet)
-    yield "Balances (wallets as expected and as in the ledger)"
+    yield "Balances (all wallets of the evening)"
     rows = [("currency", "wallets", "cash", "owed")]
     for currency, theirs in sorted(by_currency.items()):
         cash, owed = (
             sum(map(Decimal, amounts))
             for amounts in ((w.cash for w in theirs), (w.receivable for w in theirs))
         )
-        rows.append((currency, str(len(theirs)), f"{cash:,}", f"{owed:,}"))
+        rows.append((currency, str(len(theirs)), f"{cash:,f}", f"{owed:,f}"))
     yield from table(rows)
     yield "  for example"
     shown = sorted(wallets)[:SHOWN_PLAYERS]
@@ -107,7 +108,7 @@ def _trial_balance(evidence: Evidence) -> Iterator[str]:
     for total in evidence.trial_balance.totals:
         owners = sums[total.currency_code]
         rows.append(
-            (total.currency_code, *(f"{owners[kind]:,}" for kind in kinds), f"{Decimal(total.amount):,}")
+            (total.currency_code, *(f"{owners[kind]:,f}" for kind in kinds), f"{Decimal(total.amount):,f}")
         )
     yield from table(rows)
 

@@ -1,5 +1,6 @@
 """One evening from the first call to the verdict."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -8,7 +9,7 @@ from typing import Protocol
 import grpc
 
 from service.demo.books import Books
-from service.demo.caller import Caller
+from service.demo.caller import Caller, ServiceGone
 from service.demo.evening import Line
 from service.demo.player import play
 from service.demo.promises import Evidence, promises
@@ -16,6 +17,7 @@ from service.demo.report import Play, report
 from service.demo.tally import Tally
 
 DRAIN_PATIENCE_S = 60.0
+REACHED_WITHIN_S = 5.0
 
 
 class Bar(Protocol):
@@ -33,21 +35,43 @@ class Screen(Protocol):
 
 
 async def run_evening(lines: Sequence[Line], address: str, *, concurrency: int, screen: Screen) -> bool:
-    """Plays and reports; whether all promises were kept. Raises AioRpcError where the books are closed."""
+    """Plays and reports; whether all promises were kept. Raises ServiceGone."""
     tally = Tally()
     async with grpc.aio.insecure_channel(address) as channel:
+        await _require_answer(channel, address)
         caller = Caller(channel, concurrency=concurrency)
         started = time.monotonic()
         with screen.bar("Playing the evening", len(lines)) as bar:
-            await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
+            try:
+                await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
+            except BaseExceptionGroup as group:
+                raise _first(group) from None
         elapsed_s = time.monotonic() - started
-        evidence = await _read_books(lines, Books(channel), tally, screen)
+        try:
+            evidence = await _read_books(lines, Books(channel), tally, screen)
+        except grpc.aio.AioRpcError as error:
+            raise ServiceGone(f"the ledger cannot be read: {error.code().name}, {error.details()}") from error
     players = len({line.player for line in lines if line.player})
     verdict = promises(evidence)
     screen.say("")
     for text in report(Play(players, concurrency, elapsed_s), evidence, verdict):
         screen.say(text)
     return all(promise.kept for promise in verdict)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What many callers met with at once, said once."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _require_answer(channel: grpc.aio.Channel, address: str) -> None:
+    try:
+        async with asyncio.timeout(REACHED_WITHIN_S):
+            await channel.channel_ready()
+    except TimeoutError:
+        raise ServiceGone(f"nothing answers at {address}; start a service with `stakehold up`") from None
 
 
 async def _read_books(lines: Sequence[Line], books: Books, tally: Tally, screen: Screen) -> Evidence:

@@ -95,7 +95,7 @@ def _labels(answer: Answer) -> Iterator[str]:
     if answer.code != "OK":
         yield f"refused {answer.reason or answer.code}"
     elif not answer.results:
-        yield "other"
+        yield "read or set up"
     for result in answer.results:
         yield "replayed" if result.replayed else result.outcome.lower().replace("_", " ")
 
