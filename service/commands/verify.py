@@ -1,0 +1,159 @@
+"""``stakehold verify``: the audit, offline."""
+
+import asyncio
+import json
+import sys
+import traceback
+from contextlib import aclosing
+from dataclasses import asdict
+
+import click
+from pydantic import SecretStr, ValidationError
+
+from persistence.audit.audit import Audit
+from persistence.audit.counts import AuditCounts
+from persistence.audit.findings import AuditSummary, Finding
+from persistence.errors import StakeholdError
+from persistence.transactions import PlayerId
+from service.commands.starting import CANNOT_START, read_settings_or_exit
+from service.settings import Settings
+
+FOUND = 1
+INTERRUPTED = 130
+_BATCH_SIZE = 1000
+_REDRAW_S = 0.2
+_CLEAR_LINE = "\r\x1b[K"
+
+
+@click.command()
+@click.option(
+    "--ledger-only", is_flag=True, help="Leave the hot wallets out; STAKEHOLD_VALKEY_URL is not needed."
+)
+@click.option("--player", metavar="ID", help="Audit only this player's wallets, and no chains or cursors.")
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How findings and the summary are written: a sentence, or a JSON object, a line.",
+)
+def command(*, ledger_only: bool, player: str | None, output: str) -> None:
+    r"""Audit the ledger against itself and against the hot wallets, and name everything that is wrong.
+
+    Recomputes each partition's hash chain, each entry's postings and each balance; looks for gaps in wallets'
+    versions, missing rows and records in quarantine; and compares hot wallets with the ledger at the same
+    version. Changes nothing, and may run beside the service or without it. Wallets that are ahead of the
+    ledger are counted and not compared: drain first to have all of them compared.
+
+    Findings go to standard output, one a line, as soon as they are found; amounts in them are in minor units,
+    as they stand in the database.
+
+    \b
+    Exit status: 0 nothing is wrong
+                 1 there are findings
+                 2 it could not be checked
+    """
+    settings = _read_settings(ledger_only=ledger_only)
+    report = _Report(output)
+    try:
+        summary = asyncio.run(_verify(settings, PlayerId(player) if player else None, report, ledger_only))
+    except KeyboardInterrupt:
+        report.clear()
+        click.echo("stakehold: interrupted, so this verdict is of no use", err=True)
+        sys.exit(INTERRUPTED)
+    except StakeholdError as error:
+        report.clear()
+        click.echo(f"stakehold: could not verify: {error}", err=True)
+        sys.exit(CANNOT_START)
+    except Exception:
+        report.clear()
+        traceback.print_exc()  # its usual status, 1, would say that something was found
+        sys.exit(CANNOT_START)
+    sys.exit(FOUND if summary.finding_count else 0)
+
+
+async def _verify(
+    settings: Settings, player_id: PlayerId | None, report: "_Report", ledger_only: bool
+) -> AuditSummary:
+    audit = Audit(
+        settings.postgres_url.get_secret_value(),
+        valkey_url=None if ledger_only else settings.valkey_url.get_secret_value(),
+        store_timeout_s=settings.store_timeout_s,
+        batch_size=_BATCH_SIZE,
+    )
+    counts = AuditCounts()
+    progress = asyncio.create_task(report.show_progress(counts))
+    try:
+        async with aclosing(audit.run(player_id, counts=counts)) as events:
+            async for event in events:
+                report.tell(event, ledger_only=ledger_only)
+    finally:
+        progress.cancel()
+        await asyncio.gather(progress, return_exceptions=True)
+    return counts.summary()
+
+
+def _read_settings(*, ledger_only: bool) -> Settings:
+    if not ledger_only:
+        return read_settings_or_exit()
+    try:
+        return Settings(valkey_url=SecretStr(""))
+    except ValidationError:
+        return read_settings_or_exit()
+
+
+class _Report:
+    """Findings and the summary on standard output, progress on standard error where that is a terminal."""
+
+    def __init__(self, output: str) -> None:
+        self._output = output
+        self._is_watched = sys.stderr.isatty()
+
+    def tell(self, event: Finding | AuditSummary, *, ledger_only: bool) -> None:
+        self.clear()
+        match event:
+            case Finding() if self._output == "json":
+                click.echo(json.dumps({"finding": asdict(event)}))
+            case AuditSummary() if self._output == "json":
+                click.echo(json.dumps({"summary": asdict(event)}))
+            case Finding():
+                click.echo(f"{event.kind.upper()} in partition {event.partition}: {event.description}")
+            case AuditSummary():
+                click.echo(_summary_text(event, ledger_only=ledger_only))
+
+    async def show_progress(self, counts: AuditCounts) -> None:
+        while self._is_watched:
+            click.echo(f"{_CLEAR_LINE}{_progress_text(counts)}", err=True, nl=False)
+            await asyncio.sleep(_REDRAW_S)
+
+    def clear(self) -> None:
+        """Makes room for a line where the progress stands."""
+        if self._is_watched:
+            click.echo(_CLEAR_LINE, err=True, nl=False)
+
+
+def _progress_text(counts: AuditCounts) -> str:
+    entries = f"{counts.entry_count:,}"
+    if counts.expected_entry_count:
+        entries += f" of {counts.expected_entry_count:,}"
+    return (
+        f"checking {counts.stage or 'nothing yet'}: {entries} entries, {counts.wallet_count:,} hot wallets, "
+        f"{counts.finding_count:,} findings"
+    )
+
+
+def _summary_text(summary: AuditSummary, *, ledger_only: bool) -> str:
+    verdict = f"{summary.finding_count:,} findings" if summary.finding_count else "nothing is wrong"
+    text = (
+        f"Checked {summary.entry_count:,} entries with {summary.posting_count:,} postings, and compared "
+        f"{summary.wallet_count:,} hot wallets: {verdict}."
+    )
+    if ledger_only:
+        text += " Hot wallets were left out."
+    if summary.undrained_wallet_count:
+        text += (
+            f" {summary.undrained_wallet_count:,} wallets are ahead of the ledger and were not compared: run "
+            "`stakehold drain --until-empty` first to have them compared."
+        )
+    return text
