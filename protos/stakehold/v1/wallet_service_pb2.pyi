@@ -32,7 +32,7 @@ class _TransactionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tran
     TRANSACTION_STATE_UNSPECIFIED: _TransactionState.ValueType  # 0
     """Not a state."""
     TRANSACTION_STATE_NOT_SEEN: _TransactionState.ValueType  # 1
-    """Nothing was ever applied or refused under this id."""
+    """Nothing has been applied or refused under this id so far."""
     TRANSACTION_STATE_APPLIED: _TransactionState.ValueType  # 2
     """It was applied and stands. For a rollback: it was answered OK, see its outcome."""
     TRANSACTION_STATE_REFUSED: _TransactionState.ValueType  # 3
@@ -48,7 +48,7 @@ class TransactionState(_TransactionState, metaclass=_TransactionStateEnumTypeWra
 TRANSACTION_STATE_UNSPECIFIED: TransactionState.ValueType  # 0
 """Not a state."""
 TRANSACTION_STATE_NOT_SEEN: TransactionState.ValueType  # 1
-"""Nothing was ever applied or refused under this id."""
+"""Nothing has been applied or refused under this id so far."""
 TRANSACTION_STATE_APPLIED: TransactionState.ValueType  # 2
 """It was applied and stands. For a rollback: it was answered OK, see its outcome."""
 TRANSACTION_STATE_REFUSED: TransactionState.ValueType  # 3

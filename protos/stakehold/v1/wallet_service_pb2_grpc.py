@@ -125,7 +125,8 @@ class WalletServiceServicer:
 
     def GetTransaction(self, request, context):
         """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
-        that was not seen is an answer.
+        that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
+        To give a transaction up for certain, roll it back; then its id is refused whenever it comes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,8 @@ class WalletServiceStub:
     """
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetTransactionRequest, _wallet_service_pb2.GetTransactionResponse]
     """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
-    that was not seen is an answer.
+    that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
+    To give a transaction up for certain, roll it back; then its id is refused whenever it comes.
     """
 
 @_typing.type_check_only
@@ -99,7 +100,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """
     GetTransaction: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetTransactionRequest, _wallet_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
-    that was not seen is an answer.
+    that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
+    To give a transaction up for certain, roll it back; then its id is refused whenever it comes.
     """
 
 class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -169,7 +171,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.GetTransactionResponse, _abc.Awaitable[_wallet_service_pb2.GetTransactionResponse]]:
         """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
-        that was not seen is an answer.
+        that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
+        To give a transaction up for certain, roll it back; then its id is refused whenever it comes.
         """
 
 def add_WalletServiceServicer_to_server(servicer: WalletServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
