@@ -10,7 +10,7 @@ import click
 from tests.bench.measuring import measure
 from tests.bench.plan import FULL, QUICK
 from tests.bench.profiling import profile_debits
-from tests.bench.report import document, table
+from tests.bench.report import document, table, warnings
 
 OUTPUT = Path("build") / "bench.json"
 
@@ -30,6 +30,8 @@ def main(*, quick: bool, as_json: bool, profile: bool) -> None:
     written = json.dumps(document(results), indent=2)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(written + "\n", encoding="utf-8")
+    for warning in warnings(results):
+        click.secho(warning, fg="yellow", err=True)
     if as_json:
         click.echo(written)
         return

@@ -16,6 +16,7 @@ from tests.bench.environment import environment
 from tests.bench.load import Job
 from tests.bench.loader import Loader, running_loader
 from tests.bench.memory import bytes_used
+from tests.bench.neighbours import Neighbours
 from tests.bench.plan import CONCURRENCIES, MAIN_CONCURRENCY, Plan
 from tests.bench.setting_up import put_source
 
@@ -139,6 +140,7 @@ class Bench:
 
 async def measure(plan: Plan, folder: Path, tell: Tell) -> Results:
     """A whole run. ``tell`` hears what is measured next."""
+    neighbours = Neighbours()
     tell("starting Valkey, Postgres and the service")
     async with bench_stack(folder) as stack, running_loader(stack) as loader, _ledger(stack) as ledger:
         bench = Bench(plan, stack, loader, ledger)
@@ -147,6 +149,7 @@ async def measure(plan: Plan, folder: Path, tell: Tell) -> Results:
         for what, step in _steps(bench):
             tell(what)
             await step()
+        bench.results.environment["neighbours_share"] = round(neighbours.share(), 3)
         return bench.results
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.measuring import Results
+from tests.bench.neighbours import QUIET
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,13 @@ def table(results: Results) -> Iterator[str]:
     yield f"{'ratio':28} {'value':>11}  goal"
     for name, ratio in results.ratios.items():
         yield f"{name:28} {ratio:11.2f}  {_judged(name, ratio)}".rstrip()
+
+
+def warnings(results: Results) -> Iterator[str]:
+    """What a reader must know before believing the figures."""
+    share = results.environment["neighbours_share"]
+    if share > QUIET:
+        yield f"Other programs took {share:.0%} of the processors: measure again on a quiet machine."
 
 
 def _judged(name: str, ratio: float) -> str:

@@ -5,7 +5,7 @@ import pytest
 from stakehold.v1 import wallet_service_pb2
 from tests.bench.figures import Figures, medians, paired_ratio, percentile
 from tests.bench.measuring import Results
-from tests.bench.report import GOALS, document, table
+from tests.bench.report import GOALS, document, table, warnings
 from tests.bench.workload import HOT_PLAYER, requests
 
 FIGURES = {"per_s": 1000.0, "p50_ms": 1.0, "p95_ms": 2.0, "p99_ms": 3.0, "server_cpu_us": 400.0}
@@ -99,6 +99,18 @@ def test_the_document_says_of_each_goal_whether_it_is_met(results: Results) -> N
         "drain_vs_unary": True,
         "hot_wallet": True,
     }
+
+
+def test_a_busy_machine_is_named(results: Results) -> None:
+    results.environment["neighbours_share"] = 0.4
+
+    assert "40%" in "".join(warnings(results))
+
+
+def test_a_quiet_machine_needs_no_word(results: Results) -> None:
+    results.environment["neighbours_share"] = 0.02
+
+    assert list(warnings(results)) == []
 
 
 def test_the_table_shows_every_ratio_and_the_goals_that_are_missed(results: Results) -> None:
