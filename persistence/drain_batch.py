@@ -11,6 +11,9 @@ from persistence.transactions import Buckets, CurrencyCode, EntryId, OutboxPosit
 
 Wallet = tuple[PlayerId, CurrencyCode]
 
+LAST_MOMENT_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
 
 @dataclass(frozen=True, slots=True)
 class RawRecord:
@@ -98,12 +101,13 @@ class _Building:
         wallets, versions = dict[Wallet, Buckets](), dict[Wallet, int]()
         try:
             self._require_own(record.player)
+            _require_moments(record)
             legs = [legs_of(record.player, entry) for entry in record.entries]
             for entry in record.entries:
                 if entry.version is not None:
                     self._follow(record.player, entry, wallets, versions)
             self._chain(record, legs)
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise OutboxRecordMalformed(raw.stream_id, str(error)) from error
         self._wallets.update(wallets)
         self._versions.update(versions)
@@ -182,6 +186,12 @@ class _Building:
             previous_hash = hash_
         self._lines += lines
         self._chain_hash = previous_hash
+
+
+def _require_moments(record: OutboxRecord) -> None:
+    for moment_ms in (record.booked_ms, *(entry.occurred_ms for entry in record.entries)):
+        if moment_ms is not None and not 0 <= moment_ms <= LAST_MOMENT_MS:
+            raise ValueError(f"{moment_ms} ms is no time that a calendar has")
 
 
 def _name(wallet: Wallet) -> str:

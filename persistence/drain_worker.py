@@ -139,20 +139,24 @@ class DrainWorker:
             return False
         await self._between_steps("records_read")
         try:
-            await self._write(writer, received)
+            broken = await self._write(writer, received)
+            await reader.trim({partition: self._owned[partition].cursor for partition in received})
+            await self._between_steps("trimmed")
+            for partition, record in broken.items():
+                await self._quarantine(writer, partition, record)
         except CursorMoved as error:
             _log.warning("partitions_lost", partitions=list(received), error=str(error))
             for partition in received:
                 await self._give_back(writer, partition)
-            return True
-        await reader.trim(
-            {partition: self._owned[partition].cursor for partition in received if partition in self._owned}
-        )
-        await self._between_steps("trimmed")
         return True
 
-    async def _write(self, writer: LedgerWriter, received: dict[int, list[RawRecord]]) -> None:
-        """Writes what was received, all partitions together; where one is refused, each on its own."""
+    async def _write(
+        self, writer: LedgerWriter, received: dict[int, list[RawRecord]]
+    ) -> dict[int, BrokenRecord]:
+        """Writes what was received, all partitions together; where one is refused, each on its own.
+
+        Returns the records at which partitions cannot go on.
+        """
         batches = [self._build(self._owned[partition], records) for partition, records in received.items()]
         await self._between_steps("batches_built")
         good = [batch for batch in batches if batch.records]
@@ -167,8 +171,7 @@ class DrainWorker:
             for batch in good:
                 if found := await self._write_up_to_broken(writer, batch):
                     broken[batch.before.partition] = found
-        for partition, record in broken.items():
-            await self._quarantine(writer, partition, record)
+        return broken
 
     async def _write_up_to_broken(self, writer: LedgerWriter, refused: PartitionBatch) -> BrokenRecord | None:
         """Writes all records before the one that the ledger refuses, by halves, and returns that one."""

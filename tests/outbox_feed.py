@@ -29,7 +29,9 @@ def encode_entry(texts: EntryTexts) -> str:
     return SEPARATOR.join(texts.get(name, "") for name in ENTRY_FIELDS)
 
 
-def record_fields(player: str, entries: Sequence[EntryTexts], *, booked_ms: int = FIRST_BOOKED_MS) -> list[str]:
+def record_fields(
+    player: str, entries: Sequence[EntryTexts], *, booked_ms: int = FIRST_BOOKED_MS
+) -> list[str]:
     """A record's names and values in turn."""
     fields = ["format", FORMAT, "time", str(booked_ms), "player", player]
     for texts in entries:
@@ -52,7 +54,10 @@ class FedWallet:
 
     def opened(self) -> dict[str, str]:
         return self._advanced(
-            type="wallet_opened", source="stakehold", transaction_id=f"open-{self.currency}", currency=self.currency
+            type="wallet_opened",
+            source="stakehold",
+            transaction_id=f"open-{self.currency}",
+            currency=self.currency,
         )
 
     def applied(
@@ -129,8 +134,9 @@ class OutboxFeed:
 
     async def add_raw(self, partition: int, fields: Sequence[str | bytes], *, stream_id: str = "1-*") -> str:
         """Whatever a test wants to stand in the stream."""
-        added = await self.client.execute_command("XADD", outbox_key(partition), stream_id, *fields)
-        return str(added.decode())
+        self._pipeline.execute_command("XADD", outbox_key(partition), stream_id, *fields)
+        (added,) = await self.flush()
+        return added
 
     async def lengths(self) -> list[int]:
         """How many records wait in each partition."""

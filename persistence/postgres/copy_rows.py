@@ -119,7 +119,7 @@ def posting_lines(entry_id: EntryId, legs: Iterable[Leg], account_ids: Sequence[
 
 
 def timestamp(unix_ms: int) -> str:
-    """A moment as Postgres reads it. Raises OverflowError for years that no calendar has."""
+    """A moment as Postgres reads it."""
     return (_EPOCH + timedelta(milliseconds=unix_ms)).isoformat()
 
 

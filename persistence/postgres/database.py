@@ -160,4 +160,4 @@ async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).rstrip(".")
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -1,0 +1,183 @@
+"""A ledger, an outbox to fill by hand, and drainers to start, stop and break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
+
+from persistence.drain_batch import RawRecord
+from persistence.drain_metrics import DrainMetrics
+from persistence.drain_worker import DrainSettings
+from persistence.drainer import Drainer
+from persistence.partition_opening import open_partitions
+from persistence.postgres.database import Connection
+from persistence.postgres.ledger_writer import go_on
+from persistence.transactions import OutboxPosition
+from persistence.valkey.outbox_reader import outbox_reader
+from tests.outbox_feed import FedWallet, OutboxFeed
+from tests.waiting import until
+
+BALANCES = """
+    SELECT owner_kind || ' ' || owner_id || ' ' || bucket || ' ' || currency AS account, sum(balance)::bigint
+    FROM ledger.accounts JOIN ledger.balances USING (account_id) GROUP BY 1
+"""
+BOOKS = """
+    SELECT
+        (SELECT count(*) FROM ledger.entries) AS entries,
+        (SELECT count(*) FROM ledger.postings) AS postings,
+        (SELECT md5(string_agg(hash::text, '' ORDER BY partition, chain_position)) FROM ledger.entries)
+            AS chains,
+        (SELECT md5(string_agg(account_id || ' ' || balance, ',' ORDER BY account_id)) FROM ledger.balances)
+            AS balances,
+        (SELECT md5(string_agg((partition, cursor_sequence, entry_count, chain_hash)::text, ','
+            ORDER BY partition)) FROM ledger.partitions) AS cursors
+"""
+
+
+@dataclass(slots=True)
+class Draining:
+    """One test's ledger and store. ``sql`` is a connection of the ledger's owner."""
+
+    ledger_dsn: str
+    valkey_url: str
+    feed: OutboxFeed
+    sql: Connection
+    metrics: CollectorRegistry
+
+    def drainer(
+        self, *, batch_records: int = 100, between_steps: Callable[[str], Awaitable[None]] = go_on
+    ) -> Drainer:
+        settings = DrainSettings(
+            self.ledger_dsn,
+            self.valkey_url,
+            batch_records=batch_records,
+            block_ms=20,
+            claim_interval_s=0.05,
+            statement_timeout_s=10.0,
+            store_timeout_s=2.0,
+            first_retry_delay_s=0.01,
+            last_retry_delay_s=0.1,
+        )
+        registry = self.metrics = CollectorRegistry()
+        return Drainer(settings, metrics=DrainMetrics(registry), between_steps=between_steps)
+
+    async def drain(self, *, batch_records: int = 100) -> None:
+        """Drains everything that is in the outbox now."""
+        await self.drainer(batch_records=batch_records).run(asyncio.Event(), until_empty=True)
+
+    @asynccontextmanager
+    async def draining(self, drainer: Drainer | None = None) -> AsyncIterator["asyncio.Task[None]"]:
+        """Drains until the context is left."""
+        stop = asyncio.Event()
+        task = asyncio.create_task((drainer or self.drainer()).run(stop))
+        try:
+            yield task
+        finally:
+            stop.set()
+            await task
+
+    async def raw_records(self) -> dict[int, list[RawRecord]]:
+        """All records that are in the outbox, by partition."""
+        start = dict.fromkeys(range(self.feed.partition_count), OutboxPosition(1, -1))
+        async with outbox_reader(self.valkey_url, timeout_s=5.0) as reader:
+            return await reader.read(start, count=10_000, block_ms=1)
+
+    async def until_entries(self, count: int) -> None:
+        async def are_there() -> bool:
+            return await self.entry_count() >= count
+
+        await until(are_there, what=f"{count} entries are in the ledger")
+
+    async def entry_count(self) -> int:
+        count = await self.sql.fetchval("SELECT count(*) FROM ledger.entries")
+        assert isinstance(count, int)
+        return count
+
+    async def books(self) -> dict[str, object]:
+        """Everything that a second drain of the same records would change."""
+        row = await self.sql.fetchrow(BOOKS)
+        assert row is not None
+        return dict(row)
+
+    async def balances(self) -> dict[str, int]:
+        """Balances by account; those of a source or of the house over all partitions."""
+        return {row["account"]: row["sum"] for row in await self.sql.fetch(BALANCES)}
+
+    async def require_sound(self) -> None:
+        """Chains, cursors and sums, in SQL and so independently of the code that writes them."""
+        broken_links = await self.sql.fetchval(
+            """
+            SELECT count(*) FROM (
+                SELECT chain_position, previous_hash,
+                    row_number() OVER chain - 1 AS expected_position,
+                    lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER chain AS expected_hash
+                FROM ledger.entries WINDOW chain AS (PARTITION BY partition ORDER BY chain_position)
+            ) AS links
+            WHERE chain_position <> expected_position OR previous_hash <> expected_hash
+            """
+        )
+        assert broken_links == 0
+        wrong_cursors = await self.sql.fetch(
+            """
+            SELECT partition, cursor_sequence, entry_count, newest.sequence, newest.chain_position
+            FROM ledger.partitions
+            LEFT JOIN LATERAL (
+                SELECT sequence, chain_position, hash FROM ledger.entries
+                WHERE entries.partition = partitions.partition ORDER BY chain_position DESC LIMIT 1
+            ) AS newest ON true
+            WHERE cursor_sequence <> coalesce(newest.sequence, -1)
+                OR entry_count <> coalesce(newest.chain_position + 1, 0)
+                OR chain_hash <> coalesce(newest.hash, decode(repeat('00', 32), 'hex'))
+            """
+        )
+        assert not wrong_cursors
+        wrong_balances = await self.sql.fetch(
+            """
+            SELECT account_id, balance, sum FROM ledger.balances
+            FULL JOIN (SELECT account_id, sum(amount) FROM ledger.postings GROUP BY 1) AS sums
+                USING (account_id)
+            WHERE balance IS DISTINCT FROM sum
+            """
+        )
+        assert not wrong_balances
+
+    def metric(self, name: str, **labels: str) -> float:
+        value = self.metrics.get_sample_value(name, labels)
+        assert value is not None, f"no metric {name} {labels}"
+        return value
+
+
+async def some_play(feed: OutboxFeed, *, players: int = 12, bets: int = 5) -> int:
+    """Wallets that are opened, filled and bet with, spread over partitions; how many entries that makes."""
+    wallets = [FedWallet(f"player-{number}") for number in range(players)]
+    for wallet in wallets:
+        feed.add_later(wallet.player, wallet.opened())
+        feed.add_later(wallet.player, wallet.applied("deposit", "deposit", cash=1000))
+    for number in range(bets):
+        for wallet in wallets:
+            feed.add_later(
+                wallet.player,
+                wallet.applied(f"bet-{number}", "bet", cash=-10),
+                wallet.applied(f"win-{number}", "win", cash=3),
+            )
+    await feed.flush()
+    return players * (2 + 2 * bets)
+
+
+@asynccontextmanager
+async def draining(valkey_url: str, ledger_dsn: str, *, opened: bool = True) -> AsyncIterator[Draining]:
+    """A fresh ledger and an empty store, opened for each other."""
+    client = Redis.from_url(valkey_url)
+    sql = await asyncpg.connect(ledger_dsn)
+    try:
+        await client.flushdb()
+        if opened:
+            (await open_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)).require_all()
+        yield Draining(ledger_dsn, valkey_url, OutboxFeed(client), sql, CollectorRegistry())
+    finally:
+        await sql.close()
+        await client.aclose()
