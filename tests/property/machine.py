@@ -1,7 +1,7 @@
 """The service beside the reference: the same calls to both, and every reply compared."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -18,14 +18,17 @@ from tests.reference import (
     Lookup,
     Malformed,
     Policies,
+    Rollback,
     Step,
     Wallet,
 )
-from tests.steps import bet, deposit, rollback, win
+from tests.reference.amounts import decimal_text
+from tests.steps import bet, closing, credit, deposit, rollback, win
 from tests.wallet_api import BlockingWalletApi, new_name
 
 PLAYERS = ("anna", "boris")
 START = "100"
+CASHIER = "cashier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,112 +50,140 @@ class WalletMachine(RuleBasedStateMachine):
         self.api = api
         self.house = House(
             currencies={code: Currency(scale) for code, scale in having.SCALES.items()},
-            sources={**having.STANDING, having.VARYING: Policies()},
+            sources={**having.STANDING, having.VARYING: Policies(), CASHIER: Policies()},
         )
         self.agreement = Agreement(having.SCALES)
+        self.source = having.VARYING
         self.players = {name: new_name(name) for name in PLAYERS}
+        self.touched: set[str] = set()
 
-    @initialize(credit_line=st.sampled_from(["0", "0", "50"]))
-    def begin(self, credit_line: str) -> None:
-        self.api.put_currency("VARY", Currency(having.SCALES["VARY"]))
-        self.api.put_source(having.VARYING, Policies())
+    @initialize(
+        source=having.sources, policies=having.policies, credit_line=st.sampled_from(["0", "0", "50"])
+    )
+    def begin(self, source: str, policies: Policies, credit_line: str) -> None:
+        self.source = source
+        self._put_currency("ENABLED")
+        self._put_policies(policies)
         for player in PLAYERS:
             self._open(player, "EUR", credit_line)
-            self._call(Call("default", player, [deposit("start", START)]), singly=True)
+            self._call(Call(CASHIER, player, [deposit("start", START)]))
             for currency in ("JPY", "ETH", "VARY"):
                 self._open(player, currency, "0")
 
-    @rule(
-        target=sent,
-        source=having.sources,
-        player=st.sampled_from(PLAYERS),
-        steps=having.calls,
-        singly=st.booleans(),
-    )
-    def call(self, source: str, player: str, steps: list[Step], *, singly: bool) -> Call:
-        call = Call(source, player, steps)
+    @rule(target=sent, player=having.players, steps=having.calls, singly=st.booleans())
+    def call(self, player: str, steps: list[Step], *, singly: bool) -> Call:
+        call = Call(self.source, player, [self._with_current_version(player, step) for step in steps])
         self._call(call, singly=singly)
         return call
 
-    @rule(call=sent, singly=st.booleans())
-    def call_again(self, call: Call, *, singly: bool) -> None:
-        self._call(call, singly=singly)
+    @rule(call=sent, index=st.sampled_from([None, None, 0, 1, 2]), singly=st.booleans())
+    def call_again(self, call: Call, index: int | None, *, singly: bool) -> None:
+        steps = call.steps if index is None else [call.steps[index % len(call.steps)]]
+        self._call(replace(call, steps=steps), singly=singly)
 
-    @rule(call=sent, index=st.integers(0, 4), singly=st.booleans())
-    def one_step_again(self, call: Call, index: int, *, singly: bool) -> None:
-        step = call.steps[index % len(call.steps)]
-        self._call(Call(call.source, call.player, [step]), singly=singly)
-
-    @rule(call=sent, source=having.sources, player=st.sampled_from(PLAYERS))
-    def call_from_elsewhere(self, call: Call, source: str, player: str) -> None:
-        self._call(Call(source, player, call.steps), singly=True)
-
-    @rule(call=sent, rollback_id=having.ids)
-    def roll_back_all(self, call: Call, rollback_id: str) -> None:
-        steps = [
-            rollback(f"{rollback_id}-{index}", step.transaction_id) for index, step in enumerate(call.steps)
-        ]
-        self._call(Call(call.source, call.player, steps), singly=False)
+    @rule(target=sent, call=sent, source=having.sources, player=having.players)
+    def call_from_elsewhere(self, call: Call, source: str, player: str) -> Call:
+        elsewhere = Call(source, player, call.steps)
+        self._call(elsewhere)
+        return elsewhere
 
     @rule(
         target=sent,
-        source=having.sources,
-        player=st.sampled_from(PLAYERS),
-        ids=st.permutations(having.IDS),
+        call=sent,
+        rollback_id=having.ids,
+        index=st.sampled_from([None, None, 0, 1]),
+        backwards=st.booleans(),
+    )
+    def roll_back(self, call: Call, rollback_id: str, index: int | None, *, backwards: bool) -> Call:
+        originals = call.steps if index is None else [call.steps[index % len(call.steps)]]
+        steps = [
+            rollback(f"{rollback_id}-{place}", step.transaction_id) for place, step in enumerate(originals)
+        ]
+        undoing = replace(call, steps=steps[::-1] if backwards else steps)
+        self._call(undoing, singly=len(steps) == 1)
+        return undoing
+
+    @rule(
+        target=sent,
+        player=having.players,
+        ids=having.four_ids,
         by_round=st.booleans(),
+        closes=st.sampled_from(["", "", "bet", "win"]),
         in_one_call=st.booleans(),
     )
     def play_a_round(
-        self, source: str, player: str, ids: list[str], *, by_round: bool, in_one_call: bool
+        self, player: str, ids: list[str], closes: str, *, by_round: bool, in_one_call: bool
     ) -> Call:
-        bet_id, win_id = ids[:2]
-        steps: list[Step] = [
-            bet(bet_id, "10", round_id="r1", game_id="g1"),
-            win(win_id, "25", round_id="r1", game_id="g1") if by_round else win(win_id, "25", of=bet_id),
+        bet_id, win_id, round_id = ids[:3]
+        stake = bet(bet_id, "10", round_id=round_id, game_id="g1")
+        result = win(win_id, "25", round_id=round_id, game_id="g1", of="" if by_round else bet_id)
+        steps = [
+            closing(stake) if closes == "bet" else stake,
+            closing(result) if closes == "win" else result,
         ]
+        call = Call(self.source, player, steps)
         for part in [steps] if in_one_call else [[step] for step in steps]:
-            self._call(Call(source, player, part), singly=True)
-        return Call(source, player, steps)
+            self._call(replace(call, steps=part))
+        return call
 
-    @rule(source=having.sources, player=st.sampled_from(PLAYERS), transaction_id=st.sampled_from(having.IDS))
-    def look_up(self, source: str, player: str, transaction_id: str) -> None:
-        expected = self.house.transaction(source, player, transaction_id)
-        found = self.api.transaction(source, self.players[player], transaction_id)
+    @rule(target=sent, player=having.players, ids=having.four_ids)
+    def lose_a_credit_that_was_spent(self, player: str, ids: list[str]) -> Call:
+        credit_id, bet_id, rollback_id, deposit_id = ids[:4]
+        call = Call(self.source, player, [credit(credit_id, "PROMOTIONAL_WIN", "30")])
+        self._call(call)
+        cash = self.house.players[player].wallets["EUR"].cash
+        if cash > 0:
+            self._call(replace(call, steps=[bet(bet_id, decimal_text(cash, 2))]))
+        self._call(replace(call, steps=[rollback(rollback_id, credit_id)]))
+        self._call(replace(call, steps=[deposit(deposit_id, "20")]))
+        return replace(call, steps=[rollback(rollback_id, credit_id), rollback(credit_id, deposit_id)])
+
+    @rule(player=having.players, transaction_id=having.ids)
+    def look_up(self, player: str, transaction_id: str) -> None:
+        expected = self.house.transaction(self.source, player, transaction_id)
+        found = self.api.transaction(self.source, self.players[player], transaction_id)
         self._require_lookup(expected, found)
 
     @rule(
-        player=st.sampled_from(PLAYERS),
+        player=having.players,
         currency=st.sampled_from(["EUR", "EUR", "VARY", "USD"]),
-        status=st.sampled_from(having.STATUSES),
-        expected_version=st.one_of(st.none(), st.none(), st.integers(1, 8)),
+        status=having.statuses,
+        expected_version=having.expected_versions,
+        policies=having.policies,
+        currency_status=having.currency_statuses,
+        opens=st.sampled_from(["EUR", "USD", None, None]),
     )
-    def set_status(self, player: str, currency: str, status: str, expected_version: int | None) -> None:
-        self._set_status(player, currency, status, expected_version)
-
-    @rule(player=st.sampled_from(PLAYERS), currency=st.sampled_from(["EUR", "USD"]))
-    def open_wallet(self, player: str, currency: str) -> None:
-        self._open(player, currency, "0")
-
-    @rule(policies=having.policies)
-    def change_policies(self, policies: Policies) -> None:
-        self.api.put_source(having.VARYING, policies)
-        self.house.sources[having.VARYING] = policies
-
-    @rule(status=st.sampled_from(having.CURRENCY_STATUSES))
-    def change_currency(self, status: str) -> None:
-        currency = Currency(having.SCALES["VARY"], status)
-        self.api.put_currency("VARY", currency)
-        self.house.currencies["VARY"] = currency
+    def administer(
+        self,
+        player: str,
+        currency: str,
+        status: str,
+        expected_version: int | None,
+        policies: Policies,
+        currency_status: str,
+        opens: str | None,
+    ) -> None:
+        self._set_status(player, currency, status, self._version(player, currency, expected_version))
+        self._put_policies(policies)
+        self._put_currency(currency_status)
+        if opens:
+            self._open(player, opens, "0")
 
     @invariant()
     def balances_are_the_same(self) -> None:
-        for name, player_id in self.players.items():
+        for name in self.touched:
             expected = [self.agreement.balance(wallet) for wallet in self.house.wallets(name)]
-            if expected:
-                assert self.api.balances(player_id) == expected
+            assert self.api.balances(self.players[name]) == expected
+        self.touched.clear()
 
-    def _call(self, call: Call, *, singly: bool) -> None:
+    def teardown(self) -> None:
+        """Nobody's money may have moved without a call of theirs either."""
+        self.touched.update(name for name in PLAYERS if self.house.wallets(name))
+        self.balances_are_the_same()
+
+    def _call(self, call: Call, *, singly: bool = True) -> None:
         scope = (call.source, call.player)
+        self.touched.add(call.player)
         try:
             expected = self.house.transact(call.source, call.player, call.steps)
         except CallRefused as refusal:
@@ -168,12 +199,35 @@ class WalletMachine(RuleBasedStateMachine):
         return self.api.transact(call.source, self.players[call.player], call.steps, singly=singly)
 
     def _open(self, player: str, currency: str, credit_line: str) -> None:
+        self.touched.add(player)
         expected = self.house.open_wallet(player, currency, credit_line=credit_line)
         opened = self.api.open_wallet(self.players[player], currency, credit_line=credit_line)
         assert opened.created == expected.created
         assert read_balance(opened.balance) == self.agreement.balance(expected.balance)
 
+    def _put_policies(self, policies: Policies) -> None:
+        self.api.put_source(having.VARYING, policies)
+        self.house.sources[having.VARYING] = policies
+
+    def _put_currency(self, status: str) -> None:
+        currency = Currency(having.SCALES["VARY"], status)
+        self.api.put_currency("VARY", currency)
+        self.house.currencies["VARY"] = currency
+
+    def _with_current_version(self, player: str, step: Step) -> Step:
+        if isinstance(step, Rollback) or step.expected_version != having.CURRENT:
+            return step
+        return replace(step, expected_version=self._version(player, step.money.currency, having.CURRENT))
+
+    def _version(self, player: str, currency: str, expected: int | None) -> int | None:
+        if expected != having.CURRENT:
+            return expected
+        wallet = self.house.players[player].wallets.get(currency)
+        return wallet.version if wallet else 1
+
     def _set_status(self, player: str, currency: str, status: str, expected_version: int | None) -> None:
+        self.touched.add(player)
+
         def change() -> tuple[bool, Wallet]:
             answer = self.house.set_wallet_status(
                 player, currency, status=status, expected_version=expected_version

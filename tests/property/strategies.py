@@ -9,7 +9,6 @@ from tests.reference.steps import CREDIT_KINDS, DEBIT_KINDS
 SCALES = {"EUR": 2, "USD": 2, "JPY": 0, "ETH": 18, "VARY": 3}
 """VARY is this machine's own: its status changes while it is used. Nobody opens a USD wallet at first."""
 
-IDS = tuple(f"t{number}" for number in range(1, 9))
 STANDING = {
     "default": Policies(),
     "lenient": Policies(settled_rollback="ALLOW", unknown_bet="ACCEPT", shortfall="CLAMP"),
@@ -18,16 +17,18 @@ STANDING = {
 VARYING = "varying"
 """The source whose policies change while it calls."""
 
-STATUSES = ("ACTIVE", "DEBITS_FROZEN", "CLOSED")
-CURRENCY_STATUSES = ("ENABLED", "NO_NEW_DEBITS", "DISABLED")
+statuses = st.sampled_from(["ACTIVE", "ACTIVE", "ACTIVE", "DEBITS_FROZEN", "CLOSED"])
+currency_statuses = st.sampled_from(["ENABLED", "ENABLED", "NO_NEW_DEBITS", "DISABLED"])
 
-ids = st.sampled_from(IDS)
+ids = st.integers(1, 30).map(lambda number: f"t{number}")
+four_ids = st.lists(ids, min_size=4, max_size=4, unique=True)
 sources = st.sampled_from([*STANDING, VARYING])
-currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "JPY", "ETH", "VARY", "USD"])
+players = st.sampled_from(["anna", "anna", "anna", "anna", "boris"])
+currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "EUR", "EUR", "JPY", "ETH", "VARY", "VARY", "USD"])
 
 policies = st.builds(
     Policies,
-    status=st.sampled_from(["ENABLED", "ENABLED", "DISABLED"]),
+    status=st.sampled_from(["ENABLED", "ENABLED", "ENABLED", "DISABLED"]),
     settled_rollback=st.sampled_from(["REFUSE", "ALLOW"]),
     unknown_bet=st.sampled_from(["REFUSE", "ACCEPT"]),
     late_win=st.sampled_from(["ACCEPT", "REFUSE"]),
@@ -58,7 +59,9 @@ _rounds = st.sampled_from(
     [("", ""), ("", ""), ("r1", "g1"), ("r1", "g1"), ("r1", ""), ("r2", "g1"), ("", "g1")]
 )
 _references = st.one_of(st.just(""), ids, ids)
-_expected_versions = st.one_of(st.none(), st.none(), st.none(), st.none(), st.integers(1, 8))
+CURRENT = 0
+"""As an expected version: whichever the wallet has when the call is sent."""
+expected_versions = st.sampled_from([None, None, None, None, None, CURRENT, 1, 5])
 _closes = st.sampled_from([False, False, False, True])
 
 
@@ -83,7 +86,7 @@ def _movements(draw: st.DrawFn) -> tuple[Money, str, str, str, bool, int | None]
     amount = draw(money())
     round_id, game_id = draw(_rounds)
     close_round = bool(round_id) and draw(_closes)
-    return amount, round_id, game_id, draw(_references), close_round, draw(_expected_versions)
+    return amount, round_id, game_id, draw(_references), close_round, draw(expected_versions)
 
 
 @st.composite

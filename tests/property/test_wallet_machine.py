@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.deployment import Deployment
-from tests.property.machine import WalletMachine
+from tests.property.machine import CASHIER, WalletMachine
 from tests.property.strategies import STANDING
+from tests.reference import Policies
 from tests.wallet_api import blocking_wallet_api
 
 EXAMPLES_SETTING = "STAKEHOLD_PROPERTY_EXAMPLES"
@@ -19,7 +20,7 @@ STEPS = 40
 @pytest.mark.timeout(900)
 async def test_every_reply_is_the_one_that_the_reference_gives(deployment: Deployment) -> None:
     with blocking_wallet_api(deployment.address) as api:
-        for source_id, policies in STANDING.items():
+        for source_id, policies in {**STANDING, CASHIER: Policies()}.items():
             api.put_source(source_id, policies)
 
         run_state_machine_as_test(

@@ -233,7 +233,7 @@ class Attempt:
                 self.player.live_wins_of_bet(self.source_id, original_id) - self._rolled_back_in_this_call()
             )
             if wins:
-                self._refuse("BET_SETTLED", wallet, related=wins)
+                self._refuse("BET_SETTLED", wallet, related={*wins, original_id})
         cash_change, receivable_change = self._inverse(original, wallet)
         after = self._change_wallet(wallet, cash_change, receivable_change)
         self._keep(original_id, replace(original, rolled_back_by=step.transaction_id))
