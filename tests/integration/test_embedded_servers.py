@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -205,23 +207,17 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("after_start", [True, False], ids=["ready", "starting"])
 async def test_a_killed_parent_leaves_no_orphan(tmp_path: Path, *, after_start: bool) -> None:
-    log = tmp_path / "parent.log"
-    with log.open("wb") as output:
-        parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=output, stderr=output)
-    family = psutil.Process(parent.pid)
     descendants: list[psutil.Process] = []
+    with _parent(tmp_path) as (parent, log):
 
-    async def a_server_exists() -> bool:
-        descendants[:] = family.children(recursive=True)
-        commands = [_command_line(child) for child in descendants]
-        return any(words and "--version" not in words for words in commands)
+        async def a_server_exists() -> bool:
+            descendants[:] = psutil.Process(parent.pid).children(recursive=True)
+            commands = [_command_line(child) for child in descendants]
+            return any(words and "--version" not in words for words in commands)
 
-    if after_start:
-        await until(lambda: _said(log, 2), what="both servers are ready")
-    await until(a_server_exists, what="a server is being started")
-
-    parent.kill()
-    parent.wait()
+        if after_start:
+            await until(lambda: _said(log, 2), what="both servers are ready")
+        await until(a_server_exists, what="a server is being started")
 
     async def all_gone() -> bool:
         return not any(_lives(child) for child in descendants)
@@ -230,12 +226,8 @@ async def test_a_killed_parent_leaves_no_orphan(tmp_path: Path, *, after_start: 
 
 
 async def test_a_killed_parent_can_start_again_at_once(tmp_path: Path) -> None:
-    log = tmp_path / "parent.log"
-    with log.open("wb") as output:
-        parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path)], stdout=output, stderr=output)
-    await until(lambda: _said(log, 2), what="both servers are ready")
-    parent.kill()
-    parent.wait()
+    with _parent(tmp_path) as (_, log):
+        await until(lambda: _said(log, 2), what="both servers are ready")
 
     async with embedded_valkey(tmp_path / "valkey"), embedded_postgres(tmp_path / "postgres") as postgres:
         assert postgres.child.running
@@ -290,6 +282,19 @@ def test_a_setting_comes_before_the_wheel() -> None:
 def test_a_binary_of_something_else_is_refused() -> None:
     with pytest.raises(BinaryMissing, match="not a Valkey or Redis server"):
         valkey_server({VALKEY_SETTING: sys.executable})
+
+
+@contextmanager
+def _parent(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process with both servers as children and the log it writes; killed when the context is left."""
+    log = folder / "parent.log"
+    with log.open("wb") as output:
+        parent = subprocess.Popen([sys.executable, "-c", PARENT, str(folder)], stdout=output, stderr=output)
+    try:
+        yield parent, log
+    finally:
+        parent.kill()
+        parent.wait()
 
 
 async def _said(log: Path, words: int) -> bool:
