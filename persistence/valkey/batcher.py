@@ -11,7 +11,7 @@ any other failure the outcome is unknown, and only the caller's retry with the s
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -93,7 +93,6 @@ class ScriptBatcher:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        self._fail_waiting(StoreUnavailable("the service is stopping"))
         await self._drop_connection()
 
     @property
@@ -113,6 +112,8 @@ class ScriptBatcher:
         where it may have. A caller that is cancelled does not hold up the others; its script still runs, if
         it had been sent, and its retry gets the answer.
         """
+        if self._worker is None or self._worker.done():
+            raise StoreUnavailable("the service is stopping")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
         answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
@@ -122,11 +123,28 @@ class ScriptBatcher:
         return await answer
 
     async def _work(self) -> None:
-        while True:
-            await self._something_waits.wait()
-            batch = self._take_batch()
-            if batch:
-                await self._answer(batch)
+        """Sends what waits, for ever. Whatever becomes of it, no call is left without an answer."""
+        try:
+            while True:
+                await self._something_waits.wait()
+                try:
+                    await self._send_waiting()
+                except Exception:
+                    _log.exception("batch_failed")
+        finally:
+            self._fail_waiting("the service is stopping")
+
+    async def _send_waiting(self) -> None:
+        """Connects before it takes a batch, so that deadlines that pass meanwhile are honoured."""
+        try:
+            connection = await self._connected()
+        except Exception as error:
+            _log.warning("store_unreachable", error=str(error))
+            self._fail_waiting("the store cannot be reached; nothing was done")
+            return
+        batch = self._take_batch()
+        if batch:
+            await self._answer(connection, batch)
 
     def _take_batch(self) -> list[_Waiting]:
         """The next calls to send, without those that nobody waits for any more."""
@@ -144,22 +162,17 @@ class ScriptBatcher:
             self._something_waits.clear()
         return batch
 
-    async def _answer(self, batch: list[_Waiting]) -> None:
+    async def _answer(self, connection: Connection, batch: list[_Waiting]) -> None:
         """Sends a batch and settles each of its calls, whatever happens."""
         try:
-            connection = await self._connected()
-        except Exception as error:
-            _log.warning("store_unreachable", error=str(error))
-            _settle(batch, lambda: StoreUnavailable("the store cannot be reached; nothing was done"))
-            return
-        self.on_batch(len(batch))
-        try:
+            self.on_batch(len(batch))
             async with asyncio.timeout(self._timeout_s):
                 unknown = await self._exchange(connection, batch)
                 if unknown:
                     await self._load_scripts(connection)
-                    for call in await self._exchange(connection, unknown):
-                        call.answer.set_exception(StoreUnavailable("the store does not keep scripts"))
+                    wanted = [call for call in unknown if not call.answer.done()]
+                    unloadable = await self._exchange(connection, wanted)
+                    _settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
         except (TimeoutError, OSError, RedisError) as error:
             _log.warning("batch_failed", size=len(batch), error=str(error) or type(error).__name__)
             await self._drop_connection()
@@ -207,7 +220,10 @@ class ScriptBatcher:
             server = str(await _text_response(connection))
             version = server.split("redis_version:")[1].split(maxsplit=1)[0]
             await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
-            settings = await _text_response(connection)
+            try:
+                settings = await _text_response(connection)
+            except ResponseError:  # not allowed, or not understood because the server is too old
+                settings = None
             pairs = settings if isinstance(settings, list) else []
             check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
             await self._load_scripts(connection)
@@ -222,11 +238,10 @@ class ScriptBatcher:
             connection, self._connection = self._connection, None
             await connection.disconnect(nowait=True)
 
-    def _fail_waiting(self, error: Exception) -> None:
-        while self._waiting:
-            call = self._waiting.popleft()
-            if not call.answer.done():
-                call.answer.set_exception(error)
+    def _fail_waiting(self, why: str) -> None:
+        _settle(self._waiting, lambda: StoreUnavailable(why))
+        self._waiting.clear()
+        self._something_waits.clear()
 
 
 async def _text_response(connection: Connection) -> object:
@@ -236,8 +251,8 @@ async def _text_response(connection: Connection) -> object:
     return response.decode() if isinstance(response, bytes) else response
 
 
-def _settle(batch: Sequence[_Waiting], error: Callable[[], Exception]) -> None:
-    """Fails the calls of a batch that have no answer yet."""
+def _settle(batch: Iterable[_Waiting], error: Callable[[], Exception]) -> None:
+    """Fails the calls that have no answer yet."""
     for call in batch:
         if not call.answer.done():
             call.answer.set_exception(error())
