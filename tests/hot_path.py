@@ -1,0 +1,129 @@
+"""The hot path without gRPC: a script that counts, the engine, and a look behind both of them."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+
+from lua import Script
+from persistence.valkey.batcher import ScriptBatcher
+from persistence.valkey.node import node_connections
+from service.embedded.ports import LOOPBACK
+
+_SOURCE = "return { redis.call('INCR', KEYS[1]) .. '', ARGV[1] }"
+COUNT = Script("count", _SOURCE, hashlib.sha1(_SOURCE.encode()).hexdigest())
+"""Counts its runs under its key, and replies with the count and its argument."""
+
+PATIENCE_S = 30.0
+
+
+@dataclass(slots=True)
+class Counting:
+    """A batcher that runs COUNT. ``batches`` are the sizes of what it has sent so far."""
+
+    batcher: ScriptBatcher
+    batches: list[int] = field(default_factory=list)
+
+    async def run(self, word: str = "", *, key: str = "runs", patience_s: float = PATIENCE_S) -> str:
+        """One run; its count."""
+        count, echo = await self.batcher.run(COUNT, [key], [word], deadline=moment(patience_s))
+        assert echo.decode() == word
+        return count.decode()
+
+    def start(self, word: str = "", *, patience_s: float = PATIENCE_S) -> "asyncio.Task[str]":
+        return asyncio.create_task(self.run(word, patience_s=patience_s))
+
+    async def start_and_send(self) -> "asyncio.Task[str]":
+        """One run that has been sent when this returns."""
+        sent = len(self.batches)
+        task = self.start()
+        await a_few_turns()
+        assert len(self.batches) == sent + 1
+        return task
+
+
+def moment(seconds: float) -> float:
+    """So many seconds from now, in the loop's time."""
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def a_few_turns() -> None:
+    """Lets everything run that waits for nothing but its turn."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def counting(
+    url: str,
+    *,
+    scripts: Sequence[Script] = (COUNT,),
+    timeout_s: float = 20.0,
+    max_waiting: int = 1000,
+    max_batch: int = 512,
+    connected: bool = True,
+) -> AsyncIterator[Counting]:
+    batcher = ScriptBatcher(
+        node_connections(url, timeout_s),
+        scripts=scripts,
+        timeout_s=timeout_s,
+        max_waiting=max_waiting,
+        max_batch=max_batch,
+    )
+    made = Counting(batcher)
+    batcher.on_batch = made.batches.append
+    async with batcher:
+        if connected:
+            await batcher.connect()
+        yield made
+
+
+async def runs_of(store: Redis, key: str = "runs") -> int:
+    """How often COUNT took effect."""
+    return int(await store.get(key) or 0)
+
+
+async def scripts_sent(store: Redis) -> int:
+    """How many EVALSHA have reached the server, whatever became of them."""
+    stats = await store.info("commandstats")
+    return int(stats.get("cmdstat_evalsha", {}).get("calls", 0))
+
+
+@dataclass(slots=True)
+class LossyLine:
+    """A way to the store that breaks as soon as the store answers, once ``loses_answers`` is set."""
+
+    url: str
+    loses_answers: bool = False
+
+
+@asynccontextmanager
+async def lossy_line(port: int) -> AsyncIterator[LossyLine]:
+    """Passes everything on to the store at ``port``, but no answers while it loses them."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def ask(caller: asyncio.StreamReader, store: asyncio.StreamWriter) -> None:
+        while asked := await caller.read(1 << 16):
+            store.write(asked)
+
+    async def answer(store: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
+        while (said := await store.read(1 << 16)) and not line.loses_answers:
+            caller.write(said)
+        caller.close()
+
+    async def connect(from_caller: asyncio.StreamReader, to_caller: asyncio.StreamWriter) -> None:
+        from_store, to_store = await asyncio.open_connection(LOOPBACK, port)
+        tasks.update(map(asyncio.create_task, (ask(from_caller, to_store), answer(from_store, to_caller))))
+
+    server = await asyncio.start_server(connect, LOOPBACK, 0)
+    line = LossyLine(f"redis://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/0")
+    try:
+        yield line
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
