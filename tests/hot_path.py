@@ -81,6 +81,11 @@ async def counting(
         yield made
 
 
+async def ask(store: Redis, command: str) -> object:
+    """Any command, its words separated by blanks."""
+    return await store.execute_command(*command.split())  # type: ignore[no-untyped-call]
+
+
 async def runs_of(store: Redis, key: str = "runs") -> int:
     """How often COUNT took effect."""
     return int(await store.get(key) or 0)
@@ -105,18 +110,17 @@ async def lossy_line(port: int) -> AsyncIterator[LossyLine]:
     """Passes everything on to the store at ``port``, but no answers while it loses them."""
     tasks: set[asyncio.Task[None]] = set()
 
-    async def ask(caller: asyncio.StreamReader, store: asyncio.StreamWriter) -> None:
-        while asked := await caller.read(1 << 16):
-            store.write(asked)
-
-    async def answer(store: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
-        while (said := await store.read(1 << 16)) and not line.loses_answers:
-            caller.write(said)
-        caller.close()
+    async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter, *, answers: bool) -> None:
+        try:
+            while (said := await source.read(1 << 16)) and not (answers and line.loses_answers):
+                target.write(said)
+        finally:
+            target.close()
 
     async def connect(from_caller: asyncio.StreamReader, to_caller: asyncio.StreamWriter) -> None:
         from_store, to_store = await asyncio.open_connection(LOOPBACK, port)
-        tasks.update(map(asyncio.create_task, (ask(from_caller, to_store), answer(from_store, to_caller))))
+        tasks.add(asyncio.create_task(pass_on(from_caller, to_store, answers=False)))
+        tasks.add(asyncio.create_task(pass_on(from_store, to_caller, answers=True)))
 
     server = await asyncio.start_server(connect, LOOPBACK, 0)
     line = LossyLine(f"redis://{LOOPBACK}:{server.sockets[0].getsockname()[1]}/0")
