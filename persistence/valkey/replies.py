@@ -55,9 +55,10 @@ def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partiti
     ) = fields
     after = now = None
     if currency:
-        now = decode_wallet(currency, wallet_now)
-        buckets = Buckets(int(cash), int(bonus), int(held), int(receivable))
-        after = WalletBalance(now.currency, int(version), WalletStatus(status), buckets, now.credit_line)
+        now = after = decode_wallet(currency, wallet_now)
+        if now.version != int(version):
+            buckets = Buckets(int(cash), int(bonus), int(held), int(receivable))
+            after = WalletBalance(now.currency, int(version), WalletStatus(status), buckets, now.credit_line)
     return StepResult(
         transaction_id,
         Outcome(outcome),

@@ -1,17 +1,18 @@
 """Writes calls as the scripts read them: the other side of ``lua/includes/steps.lua``."""
 
-from base64 import b85encode
+from binascii import b2a_base64
 from hashlib import blake2b
 
 from persistence.calls import Call, Step
 from persistence.transactions import PlayerId, SourceId, TransactionId
 
 _DIGEST_BYTES = 16
+_FINGERPRINT_CHARACTERS = 22  # base64 without its padding
 SEPARATOR = "\x1f"
 
 
 def fingerprint_of(player_id: PlayerId, step: Step) -> str:
-    """What identifies a step's payload: two steps with one id must have the same. 20 characters.
+    """What identifies a step's payload: two steps with one id must have the same. 22 characters.
 
     Covers operation, kind, player, currency, amount, game, round and reference; not what a retry may change.
     The text under the digest is unambiguous, as no part can contain the separator.
@@ -28,7 +29,8 @@ def fingerprint_of(player_id: PlayerId, step: Step) -> str:
             step.reference,
         )
     )
-    return b85encode(blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()).decode("ascii")
+    digest = blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()
+    return b2a_base64(digest, newline=False)[:_FINGERPRINT_CHARACTERS].decode("ascii")
 
 
 def id_field(source_id: SourceId, transaction_id: TransactionId) -> str:

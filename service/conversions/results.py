@@ -154,4 +154,5 @@ def _add_balances(
             change = format_amount(receivable_change, scales.scale_of(after.currency))
             message.receivable_change.CopyFrom(money_pb2.Money(currency_code=after.currency, amount=change))
     if now is not None:
-        message.balance_now.CopyFrom(balance_message(now, scales))
+        same = now is after  # as it is for everything but replays
+        message.balance_now.CopyFrom(message.balance_after if same else balance_message(now, scales))

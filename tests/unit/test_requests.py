@@ -165,13 +165,13 @@ def test_a_fingerprint_is_short_printable_text_and_always_the_same() -> None:
     fingerprint = fingerprint_of(PLAYER, BET)
 
     assert fingerprint == fingerprint_of(PlayerId("p1"), replace(BET))
-    assert len(fingerprint) == 20
+    assert len(fingerprint) == 22
     assert fingerprint.isascii()
     assert fingerprint.isprintable()
 
 
 def test_the_fingerprint_of_a_stored_payload_never_changes() -> None:
-    assert fingerprint_of(PLAYER, BET) == "pgaiUNsKoZ_(g&6%z&@s"
+    assert fingerprint_of(PLAYER, BET) == "oDwI40mMNxb4RYHwzICv4w"
 
 
 @pytest.mark.parametrize("field", COVERED)
