@@ -33,10 +33,12 @@ class BenchStack:
     server: Child
     environment: Mapping[str, str]
 
-    def server_cpu_s(self) -> float:
-        """Processor time that the server has used so far."""
-        times = psutil.Process(self.server.process.pid).cpu_times()
-        return float(times.user + times.system)
+    def cpu_s(self) -> tuple[float, float]:
+        """Processor time that the server and Valkey have used so far."""
+        server, store = (
+            psutil.Process(child.process.pid).cpu_times() for child in (self.server, self.valkey.child)
+        )
+        return float(server.user + server.system), float(store.user + store.system)
 
     @asynccontextmanager
     async def draining(self) -> AsyncIterator[None]:

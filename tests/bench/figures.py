@@ -23,7 +23,9 @@ class Figures:
     p95_ms: float
     p99_ms: float
     server_cpu_us: float
-    """Processor time of the server for each call."""
+    """Processor time of the server for each call. Neighbours spoil it less than they spoil rates."""
+    store_cpu_us: float
+    """The same of Valkey."""
 
 
 def medians(rounds: Sequence[Figures]) -> Figures:

@@ -34,7 +34,7 @@ class Loader:
 
     async def run(self, job: Job) -> Figures:
         """Raises LoadFailed where any call failed."""
-        cpu_before_s = self._stack.server_cpu_s()
+        server_before_s, store_before_s = self._stack.cpu_s()
         self._jobs.write(json.dumps(asdict(job)).encode() + b"\n")
         await self._jobs.drain()
         async with asyncio.timeout(JOB_TIMEOUT_S):
@@ -44,13 +44,14 @@ class Loader:
         outcome = Outcome(**json.loads(line))
         if outcome.errors or not outcome.completed:
             raise LoadFailed(f"{job}: {outcome.errors or 'no call was answered'}")
-        cpu_s = self._stack.server_cpu_s() - cpu_before_s
+        server_s, store_s = self._stack.cpu_s()
         return Figures(
             per_s=outcome.completed / outcome.elapsed_s,
             p50_ms=outcome.p50_ms,
             p95_ms=outcome.p95_ms,
             p99_ms=outcome.p99_ms,
-            server_cpu_us=1e6 * cpu_s / outcome.completed,
+            server_cpu_us=1e6 * (server_s - server_before_s) / outcome.completed,
+            store_cpu_us=1e6 * (store_s - store_before_s) / outcome.completed,
         )
 
 

@@ -47,13 +47,13 @@ def document(results: Results) -> dict[str, Any]:
 def table(results: Results) -> Iterator[str]:
     yield "  ".join(f"{name} {value}" for name, value in results.environment.items())
     yield ""
-    header = f"{'calls':28} {'per second':>11} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'server µs':>10}"
-    yield header
+    quantiles = " ".join(f"{name:>8}" for name in ("p50 ms", "p95 ms", "p99 ms"))
+    yield f"{'calls':28} {'per second':>11} {quantiles} {'server µs':>10} {'store µs':>9}"
     measured = {**results.ceilings, **results.product}
     for name in sorted((name for name in measured if _is_figures(measured[name])), key=_by_concurrency):
         f = measured[name]
         quantiles = " ".join(f"{f[q]:8.2f}" for q in ("p50_ms", "p95_ms", "p99_ms"))
-        yield f"{name:28} {f['per_s']:11,.0f} {quantiles} {f['server_cpu_us']:10.0f}"
+        yield f"{name:28} {f['per_s']:11,.0f} {quantiles} {f['server_cpu_us']:10.0f} {f['store_cpu_us']:9.0f}"
     yield ""
     lag = results.product["lag_at_half_load"]
     yield f"{'bare script, pipelined':28} {results.ceilings['script_pipelined']['per_s']:11,.0f}"
