@@ -128,6 +128,7 @@ async def test_a_list_has_every_entry_once_in_the_order_of_booking(evening: str)
         (EntryFilter(player_id="anna", kinds=(BET,)), ["b1", "b2", "b4"]),
         (EntryFilter(player_id="anna", kinds=(TransactionKind.ROLLBACK,)), ["x2", "x2b", "x3"]),
         (EntryFilter(player_id="anna", kinds=(WIN, DEPOSIT)), ["d1", "w1"]),
+        (EntryFilter(player_id="anna", kinds=(WIN, TransactionKind.ROLLBACK)), ["w1", "x2", "x2b", "x3"]),
         (EntryFilter(player_id="nobody"), []),
         (EntryFilter(round_id="r1", currency="USD"), []),
     ],

@@ -103,7 +103,7 @@ def list_query(wanted: EntryFilter) -> tuple[str, list[object]]:
         ("currency = {}", wanted.currency),
         ("round_id = {}", wanted.round_id),
         ("source_id = {}", wanted.source_id),
-        ("CASE operation WHEN 'rollback' THEN 'rollback' ELSE kind END = ANY ({})", list(wanted.kinds)),
+        (_kind_condition(wanted.kinds), list(wanted.kinds)),
         ("booked_time < {}", wanted.end),
     ]
     asked = [(condition, argument) for condition, argument in conditions if argument]
@@ -113,3 +113,10 @@ def list_query(wanted: EntryFilter) -> tuple[str, list[object]]:
     )
     statement = query("list_entries").replace("-- filters", filters)
     return statement, [argument for _, argument in asked]
+
+
+def _kind_condition(kinds: Sequence[TransactionKind]) -> str:
+    """In the ledger a rollback that was applied has its original's kind."""
+    if TransactionKind.ROLLBACK in kinds:
+        return "(operation = 'rollback' OR kind = ANY ({}))"
+    return "(operation <> 'rollback' AND kind = ANY ({}))"
