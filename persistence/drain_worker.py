@@ -95,6 +95,7 @@ class DrainWorker:
                 outbox_reader(settings.valkey_url, timeout_s=settings.store_timeout_s)
             )
             writer = LedgerWriter(connection, self._between_steps)
+            await writer.commit_durably()
             claim_time = 0.0
             while not stop.is_set():
                 now = asyncio.get_running_loop().time()

@@ -169,12 +169,15 @@ async def some_play(feed: OutboxFeed, *, players: int = 12, bets: int = 5) -> in
 
 
 @asynccontextmanager
-async def draining(valkey_url: str, ledger_dsn: str, *, opened: bool = True) -> AsyncIterator[Draining]:
-    """A fresh ledger and an empty store, opened for each other."""
+async def draining(
+    valkey_url: str, ledger_dsn: str, *, opened: bool = True, empty: bool = True
+) -> AsyncIterator[Draining]:
+    """A fresh ledger and an emptied store, opened for each other. Not ``empty``: as they were left."""
     client = Redis.from_url(valkey_url)
     sql = await asyncpg.connect(ledger_dsn)
     try:
-        await client.flushdb()
+        if empty:
+            await client.flushdb()
         if opened:
             (await open_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)).require_all()
         yield Draining(ledger_dsn, valkey_url, OutboxFeed(client), sql, CollectorRegistry())

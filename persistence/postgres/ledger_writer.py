@@ -44,6 +44,14 @@ class LedgerWriter:
         self._between_steps = between_steps
         self._account_ids = AccountIds()
 
+    async def commit_durably(self) -> None:
+        """Makes a commit mean that it is on disk, whatever the server's default is.
+
+        The outbox is trimmed after a commit: what Postgres forgot then would be lost.
+        """
+        with translated_errors():
+            await self._connection.execute(query("commit_durably"))
+
     async def acquire(self, partitions: Iterable[int]) -> list[PartitionState]:
         """Becomes the owner of those that are open, not stopped and not owned by anybody else."""
         with translated_errors():

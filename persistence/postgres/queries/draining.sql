@@ -1,3 +1,6 @@
+-- commit_durably --
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+
 -- acquire_partitions --
 WITH candidates AS MATERIALIZED (
     SELECT partition FROM ledger.partitions

@@ -1,0 +1,536 @@
+CREATE SCHEMA ledger;
+
+CREATE SCHEMA registry;
+
+CREATE FUNCTION ledger.add_postings_to_balances() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    asked bigint;
+    added bigint;
+BEGIN
+    SELECT count(*) INTO asked FROM (SELECT DISTINCT account_id, currency, partition FROM inserted) AS touched;
+    INSERT INTO ledger.balances (account_id, balance)
+    SELECT accounts.account_id, change.amount
+    FROM (
+        SELECT account_id, currency, partition, sum(amount) AS amount
+        FROM inserted
+        GROUP BY account_id, currency, partition
+    ) AS change
+    JOIN ledger.accounts USING (account_id, currency, partition)
+    ORDER BY accounts.account_id
+    ON CONFLICT (account_id) DO UPDATE SET balance = balances.balance + excluded.balance;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    IF added <> asked THEN
+        RAISE EXCEPTION '% of % accounts have another currency or partition than their postings', asked - added, asked
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'a_posting_has_its_accounts_currency_and_partition';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION ledger.advance_wallets() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    gap record;
+BEGIN
+    SELECT change.*, coalesce(wallets.version, 0) AS version
+    INTO gap
+    FROM (
+        SELECT player_id, currency, min(version) AS first, max(version) AS last, count(*) AS steps
+        FROM inserted
+        WHERE version IS NOT NULL
+        GROUP BY player_id, currency
+    ) AS change
+    LEFT JOIN ledger.wallets USING (player_id, currency)
+    WHERE change.first <> coalesce(wallets.version, 0) + 1 OR change.last - change.first + 1 <> change.steps
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the % wallet of player % is at version %, and % entries of versions % to % do not follow',
+            gap.currency, gap.player_id, gap.version, gap.steps, gap.first, gap.last
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'versions_of_a_wallet_are_contiguous';
+    END IF;
+
+    INSERT INTO ledger.wallets (
+        player_id, currency, partition, version, status, credit_line, opened_time, last_booked_time
+    )
+    SELECT DISTINCT ON (player_id, currency)
+        player_id, currency, partition, version, wallet_status, credit_line,
+        first_value(booked_time) OVER (PARTITION BY player_id, currency ORDER BY version), booked_time
+    FROM inserted
+    WHERE version IS NOT NULL
+    ORDER BY player_id, currency, version DESC
+    ON CONFLICT (player_id, currency) DO UPDATE SET
+        version = excluded.version,
+        status = excluded.status,
+        credit_line = excluded.credit_line,
+        last_booked_time = excluded.last_booked_time;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION ledger.refuse_a_cursor_that_moves_back() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF (NEW.cursor_epoch, NEW.cursor_sequence) < (OLD.cursor_epoch, OLD.cursor_sequence)
+       OR NEW.entry_count < OLD.entry_count OR NEW.epoch < OLD.epoch THEN
+        RAISE EXCEPTION 'the cursor of partition % cannot move back from %-% to %-%',
+            OLD.partition, OLD.cursor_epoch, OLD.cursor_sequence, NEW.cursor_epoch, NEW.cursor_sequence
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'the_cursor_only_moves_forward';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION ledger.refuse_to_rewrite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% of ledger.% is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'the_ledger_is_append_only';
+END
+$$;
+
+CREATE FUNCTION ledger.require_postings_to_sum_to_zero() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    unbalanced record;
+BEGIN
+    SELECT partition, epoch, sequence, entry_index, currency, sum(amount) AS excess
+    INTO unbalanced
+    FROM inserted
+    GROUP BY partition, epoch, sequence, entry_index, currency
+    HAVING sum(amount) <> 0
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'the postings of entry %-%-%-% sum to % %, not to zero',
+            unbalanced.partition, unbalanced.epoch, unbalanced.sequence, unbalanced.entry_index,
+            unbalanced.excess, unbalanced.currency
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_of_an_entry_sum_to_zero';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION registry.refuse_to_change_what_amounts_mean() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'the code, scale and kind of % cannot change: its amounts would', OLD.currency_code
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'what_amounts_mean_never_changes';
+END
+$$;
+
+CREATE TABLE ledger.accounts (
+    account_id bigint NOT NULL,
+    partition integer NOT NULL,
+    owner_kind text NOT NULL,
+    owner_id text NOT NULL,
+    bucket text NOT NULL,
+    currency text NOT NULL,
+    CONSTRAINT an_owner_is_a_player_a_source_or_the_house CHECK ((owner_kind = ANY (ARRAY['player'::text, 'source'::text, 'house'::text]))),
+    CONSTRAINT only_the_house_has_no_id CHECK (((owner_kind = 'house'::text) = (owner_id = ''::text)))
+);
+
+COMMENT ON TABLE ledger.accounts IS 'Sources and the house have one account in each partition, so that no row is shared by two drainers.';
+
+ALTER TABLE ledger.accounts ALTER COLUMN account_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.accounts_account_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ledger.balances (
+    account_id bigint NOT NULL,
+    balance numeric(38,0) NOT NULL
+)
+WITH (fillfactor='60');
+
+COMMENT ON TABLE ledger.balances IS 'The sum of each account''s postings, kept by a trigger; nobody may write it.';
+
+CREATE TABLE ledger.entries (
+    partition integer NOT NULL,
+    epoch bigint NOT NULL,
+    sequence bigint NOT NULL,
+    entry_index smallint NOT NULL,
+    chain_position bigint NOT NULL,
+    entry_type text NOT NULL,
+    operation text,
+    player_id text NOT NULL,
+    source_id text NOT NULL,
+    transaction_id text NOT NULL,
+    kind text,
+    fingerprint text NOT NULL,
+    currency text,
+    amount numeric(38,0),
+    version bigint,
+    cash_change numeric(38,0) NOT NULL,
+    bonus_change numeric(38,0) NOT NULL,
+    held_change numeric(38,0) NOT NULL,
+    receivable_change numeric(38,0) NOT NULL,
+    cash_after numeric(38,0),
+    bonus_after numeric(38,0),
+    held_after numeric(38,0),
+    receivable_after numeric(38,0),
+    wallet_version bigint,
+    wallet_status text,
+    credit_line numeric(38,0),
+    game_id text,
+    round_id text,
+    reference_transaction_id text,
+    outcome text,
+    refusal_reason text,
+    related_transaction_id text,
+    late boolean NOT NULL,
+    closes_round boolean NOT NULL,
+    occurred_time timestamp with time zone,
+    booked_time timestamp with time zone NOT NULL,
+    recorded_time timestamp with time zone DEFAULT now() NOT NULL,
+    metadata jsonb NOT NULL,
+    previous_hash bytea NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT a_change_of_a_wallet_has_a_version CHECK (((version IS NOT NULL) = (entry_type = ANY (ARRAY['applied'::text, 'wallet_opened'::text, 'status_changed'::text])))),
+    CONSTRAINT a_change_of_a_wallet_says_what_it_became CHECK (((version IS NULL) OR ((wallet_version = version) AND (num_nulls(currency, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after) = 0)))),
+    CONSTRAINT a_refusal_has_a_reason CHECK (((entry_type <> 'refused'::text) OR (refusal_reason IS NOT NULL))),
+    CONSTRAINT a_wallet_is_opened_by_its_first_version CHECK (((NOT (version IS DISTINCT FROM 1)) = (entry_type = 'wallet_opened'::text))),
+    CONSTRAINT an_entry_is_of_a_known_type CHECK ((entry_type = ANY (ARRAY['applied'::text, 'refused'::text, 'no_movement'::text, 'tombstone'::text, 'wallet_opened'::text, 'status_changed'::text]))),
+    CONSTRAINT hashes_have_32_bytes CHECK (((octet_length(previous_hash) = 32) AND (octet_length(hash) = 32))),
+    CONSTRAINT only_applied_entries_move_money CHECK (((entry_type = 'applied'::text) OR ((cash_change = (0)::numeric) AND (bonus_change = (0)::numeric) AND (held_change = (0)::numeric) AND (receivable_change = (0)::numeric))))
+);
+
+COMMENT ON TABLE ledger.entries IS 'Everything that was decided, in the order of each partition''s outbox. Append-only.';
+
+COMMENT ON COLUMN ledger.entries.chain_position IS 'Contiguous from 0 in each partition.';
+
+COMMENT ON COLUMN ledger.entries.kind IS 'Of an applied rollback the kind of its original.';
+
+COMMENT ON COLUMN ledger.entries.booked_time IS 'When the wallet decided it.';
+
+COMMENT ON COLUMN ledger.entries.recorded_time IS 'When it was drained; the only column that the hash leaves out.';
+
+CREATE TABLE ledger.migrations (
+    number integer NOT NULL,
+    name text NOT NULL,
+    checksum bytea NOT NULL,
+    applied_time timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE ledger.partitions (
+    partition integer NOT NULL,
+    epoch bigint DEFAULT 1 NOT NULL,
+    state text DEFAULT 'new'::text NOT NULL,
+    cursor_epoch bigint DEFAULT 1 NOT NULL,
+    cursor_sequence bigint DEFAULT '-1'::integer NOT NULL,
+    entry_count bigint DEFAULT 0 NOT NULL,
+    chain_hash bytea DEFAULT decode(repeat('00'::text, 32), 'hex'::text) NOT NULL,
+    stopped_reason text,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_chain_hash_has_32_bytes CHECK ((octet_length(chain_hash) = 32)),
+    CONSTRAINT a_cursor_is_not_ahead_of_its_epoch CHECK ((((cursor_epoch >= 1) AND (cursor_epoch <= epoch)) AND (cursor_sequence >= '-1'::integer))),
+    CONSTRAINT a_partition_is_new_opening_or_open CHECK ((state = ANY (ARRAY['new'::text, 'opening'::text, 'open'::text])))
+);
+
+COMMENT ON COLUMN ledger.partitions.cursor_sequence IS 'The last outbox record in the ledger; -1 before the first of an epoch.';
+
+COMMENT ON COLUMN ledger.partitions.chain_hash IS 'The hash of the newest entry of the partition; zeros before the first.';
+
+COMMENT ON COLUMN ledger.partitions.stopped_reason IS 'Why nothing is drained until an operator redrives the partition; null where it is drained.';
+
+CREATE TABLE ledger.postings (
+    partition integer NOT NULL,
+    epoch bigint NOT NULL,
+    sequence bigint NOT NULL,
+    entry_index smallint NOT NULL,
+    posting_index smallint NOT NULL,
+    account_id bigint NOT NULL,
+    currency text NOT NULL,
+    amount numeric(38,0) NOT NULL,
+    CONSTRAINT a_posting_moves_something CHECK ((amount <> (0)::numeric))
+);
+
+COMMENT ON COLUMN ledger.postings.amount IS 'Positive is in the account owner''s favour.';
+
+CREATE TABLE ledger.quarantine (
+    quarantine_id bigint NOT NULL,
+    partition integer NOT NULL,
+    epoch bigint NOT NULL,
+    sequence bigint NOT NULL,
+    fields bytea[] NOT NULL,
+    reason text NOT NULL,
+    problem text NOT NULL,
+    quarantined_time timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_time timestamp with time zone
+);
+
+COMMENT ON TABLE ledger.quarantine IS 'Outbox records that could not be applied. Nothing after one is drained before it is resolved.';
+
+COMMENT ON COLUMN ledger.quarantine.fields IS 'The record as it stood in the stream: names and values in turn.';
+
+COMMENT ON COLUMN ledger.quarantine.reason IS 'The name of the error, as OutboxGap or DriftDetected.';
+
+ALTER TABLE ledger.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.quarantine_quarantine_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ledger.settings (
+    only_row boolean DEFAULT true NOT NULL,
+    ledger_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    partition_count integer NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_ledger_has_partitions CHECK (((partition_count >= 1) AND (partition_count <= 4096))),
+    CONSTRAINT settings_are_in_the_only_row CHECK (only_row)
+);
+
+COMMENT ON TABLE ledger.settings IS 'Fixed at the first migration: a player''s partition follows from partition_count.';
+
+CREATE TABLE ledger.wallets (
+    player_id text NOT NULL,
+    currency text NOT NULL,
+    partition integer NOT NULL,
+    version bigint NOT NULL,
+    status text NOT NULL,
+    credit_line numeric(38,0) NOT NULL,
+    opened_time timestamp with time zone NOT NULL,
+    last_booked_time timestamp with time zone NOT NULL
+)
+WITH (fillfactor='60');
+
+COMMENT ON TABLE ledger.wallets IS 'Each wallet as of its newest entry, kept by a trigger; nobody may write it.';
+
+CREATE TABLE registry.currencies (
+    currency_code text NOT NULL,
+    display_name text NOT NULL,
+    scale smallint NOT NULL,
+    kind text NOT NULL,
+    status text NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_currency_code_has_3_to_12_letters_and_digits CHECK ((currency_code ~ '^[A-Z][A-Z0-9]{2,11}$'::text)),
+    CONSTRAINT a_currency_has_0_to_18_decimals CHECK (((scale >= 0) AND (scale <= 18))),
+    CONSTRAINT a_currency_has_a_known_status CHECK ((status = ANY (ARRAY['enabled'::text, 'no_new_debits'::text, 'disabled'::text]))),
+    CONSTRAINT a_currency_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['fiat'::text, 'stablecoin'::text, 'crypto'::text])))
+);
+
+CREATE TABLE registry.sources (
+    source_id text NOT NULL,
+    display_name text NOT NULL,
+    status text NOT NULL,
+    settled_rollback text NOT NULL,
+    unknown_bet text NOT NULL,
+    late_win text NOT NULL,
+    shortfall text NOT NULL,
+    zero_amount text NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_source_has_a_known_status CHECK ((status = ANY (ARRAY['enabled'::text, 'disabled'::text]))),
+    CONSTRAINT a_source_id_has_1_to_64_characters CHECK ((source_id ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'::text)),
+    CONSTRAINT amounts_of_zero_have_a_known_policy CHECK ((zero_amount = ANY (ARRAY['accept'::text, 'refuse'::text]))),
+    CONSTRAINT late_wins_have_a_known_policy CHECK ((late_win = ANY (ARRAY['accept'::text, 'refuse'::text]))),
+    CONSTRAINT rollbacks_of_settled_bets_have_a_known_policy CHECK ((settled_rollback = ANY (ARRAY['refuse'::text, 'allow'::text]))),
+    CONSTRAINT shortfalls_have_a_known_policy CHECK ((shortfall = ANY (ARRAY['negative'::text, 'clamp'::text, 'reject'::text]))),
+    CONSTRAINT wins_of_unknown_bets_have_a_known_policy CHECK ((unknown_bet = ANY (ARRAY['refuse'::text, 'accept'::text])))
+);
+
+ALTER TABLE ONLY ledger.settings
+    ADD CONSTRAINT a_ledger_has_one_row_of_settings PRIMARY KEY (only_row);
+
+ALTER TABLE ONLY ledger.migrations
+    ADD CONSTRAINT a_migration_is_applied_once PRIMARY KEY (number);
+
+ALTER TABLE ONLY ledger.wallets
+    ADD CONSTRAINT a_player_has_one_wallet_per_currency PRIMARY KEY (player_id, currency);
+
+ALTER TABLE ONLY ledger.postings
+    ADD CONSTRAINT a_posting_has_one_place_in_its_entry PRIMARY KEY (partition, epoch, sequence, entry_index, posting_index);
+
+ALTER TABLE ONLY ledger.entries
+    ADD CONSTRAINT a_transaction_id_takes_effect_once UNIQUE (player_id, source_id, transaction_id);
+
+ALTER TABLE ONLY ledger.accounts
+    ADD CONSTRAINT accounts_are_numbered PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY ledger.balances
+    ADD CONSTRAINT an_account_has_one_balance PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY ledger.entries
+    ADD CONSTRAINT an_entry_has_one_place_in_its_chain UNIQUE (partition, chain_position);
+
+ALTER TABLE ONLY ledger.entries
+    ADD CONSTRAINT an_entry_has_one_place_in_the_outbox PRIMARY KEY (partition, epoch, sequence, entry_index);
+
+ALTER TABLE ONLY ledger.accounts
+    ADD CONSTRAINT an_owner_has_one_account_per_currency_bucket_and_partition UNIQUE (owner_kind, owner_id, currency, bucket, partition);
+
+ALTER TABLE ONLY ledger.partitions
+    ADD CONSTRAINT partitions_are_unique PRIMARY KEY (partition);
+
+ALTER TABLE ONLY ledger.quarantine
+    ADD CONSTRAINT quarantined_records_are_numbered PRIMARY KEY (quarantine_id);
+
+ALTER TABLE ONLY registry.currencies
+    ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
+
+ALTER TABLE ONLY registry.sources
+    ADD CONSTRAINT a_source_id_is_unique PRIMARY KEY (source_id);
+
+CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
+
+CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
+
+CREATE INDEX entries_by_player ON ledger.entries USING btree (player_id, booked_time, partition, chain_position);
+
+CREATE INDEX entries_by_round ON ledger.entries USING btree (round_id, booked_time, partition, chain_position) WHERE (round_id IS NOT NULL);
+
+CREATE INDEX entries_by_source ON ledger.entries USING btree (source_id, booked_time, partition, chain_position);
+
+CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partition, chain_position);
+
+CREATE INDEX rollbacks_by_original ON ledger.entries USING btree (player_id, source_id, reference_transaction_id) WHERE (operation = 'rollback'::text);
+
+CREATE TRIGGER a_postings_sum_to_zero AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_sum_to_zero();
+
+CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
+CREATE TRIGGER b_postings_add_to_balances AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.add_postings_to_balances();
+
+CREATE TRIGGER entries_advance_wallets AFTER INSERT ON ledger.entries REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.advance_wallets();
+
+CREATE TRIGGER entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
+CREATE TRIGGER postings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.postings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
+CREATE TRIGGER the_cursor_only_moves_forward BEFORE UPDATE ON ledger.partitions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_a_cursor_that_moves_back();
+
+CREATE TRIGGER currencies_are_never_deleted BEFORE DELETE ON registry.currencies FOR EACH ROW EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
+
+CREATE TRIGGER what_amounts_mean_never_changes BEFORE UPDATE ON registry.currencies FOR EACH ROW WHEN ((((old.currency_code IS DISTINCT FROM new.currency_code) OR (old.scale IS DISTINCT FROM new.scale)) OR (old.kind IS DISTINCT FROM new.kind))) EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
+
+ALTER TABLE ONLY ledger.balances
+    ADD CONSTRAINT a_balance_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
+
+ALTER TABLE ONLY ledger.postings
+    ADD CONSTRAINT a_posting_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
+
+ALTER TABLE ONLY ledger.postings
+    ADD CONSTRAINT a_posting_is_of_an_entry FOREIGN KEY (partition, epoch, sequence, entry_index) REFERENCES ledger.entries(partition, epoch, sequence, entry_index);
+
+ALTER TABLE ONLY ledger.quarantine
+    ADD CONSTRAINT a_quarantined_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.wallets
+    ADD CONSTRAINT a_wallet_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.accounts
+    ADD CONSTRAINT an_account_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
+GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
+GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
+
+GRANT USAGE ON SCHEMA registry TO stakehold_reader;
+GRANT USAGE ON SCHEMA registry TO stakehold_writer;
+GRANT USAGE ON SCHEMA registry TO stakehold_registrar;
+
+REVOKE ALL ON FUNCTION ledger.add_postings_to_balances() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.advance_wallets() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_a_cursor_that_moves_back() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_to_rewrite() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION registry.refuse_to_change_what_amounts_mean() FROM PUBLIC;
+
+GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.balances TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.balances TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.entries TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.entries TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.migrations TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.migrations TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.partitions TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(epoch) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(state) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(cursor_epoch) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(cursor_sequence) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(entry_count) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(chain_hash) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(stopped_reason) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(updated_time) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.postings TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.postings TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.quarantine TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT UPDATE(reason) ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT UPDATE(problem) ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT UPDATE(quarantined_time) ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.wallets TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.wallets TO stakehold_writer;
+
+GRANT SELECT ON TABLE registry.currencies TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT UPDATE(display_name) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT UPDATE(scale) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT UPDATE(kind) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT UPDATE(status) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT UPDATE(updated_time) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT SELECT ON TABLE registry.sources TO stakehold_reader;
+GRANT SELECT,INSERT,UPDATE ON TABLE registry.sources TO stakehold_registrar;

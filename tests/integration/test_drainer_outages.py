@@ -1,0 +1,113 @@
+"""Servers that die in the middle of a drain and come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from persistence.postgres.migrating import migrate
+from service.embedded import embedded_postgres, embedded_valkey
+from tests.draining import Draining, draining, some_play
+from tests.waiting import until
+
+
+class Servers:
+    """A Postgres and a Valkey of one test's own, to kill and start again on the same port and data."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._running: dict[str, AsyncExitStack] = {"postgres": AsyncExitStack(), "valkey": AsyncExitStack()}
+
+    async def start_postgres(self, port: int = 0) -> None:
+        self.postgres = await self._running["postgres"].enter_async_context(
+            embedded_postgres(self._folder / "postgres", port=port, fsync=False)
+        )
+
+    async def start_valkey(self, port: int = 0) -> None:
+        self.valkey = await self._running["valkey"].enter_async_context(
+            embedded_valkey(self._folder / "valkey", port=port)
+        )
+
+    async def kill_postgres(self) -> None:
+        self.postgres.process.kill()
+        await self._running["postgres"].aclose()
+
+    async def kill_valkey(self) -> None:
+        self.valkey.process.kill()
+        await self._running["valkey"].aclose()
+
+    async def stop(self) -> None:
+        for stack in self._running.values():
+            await stack.aclose()
+
+
+@pytest.fixture
+async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
+    made = Servers(tmp_path)
+    try:
+        await made.start_postgres()
+        await made.start_valkey()
+        await migrate(made.postgres.dsn)
+        yield made
+    finally:
+        await made.stop()
+
+
+async def until_retried(books: Draining) -> None:
+    async def has_retried() -> bool:
+        return books.metric("stakehold_drain_retries_total") >= 1
+
+    await until(has_retried, what="the drainer noticed")
+
+
+async def test_postgres_dies_in_the_middle_of_a_drain(servers: Servers) -> None:
+    async with draining(servers.valkey.url, servers.postgres.dsn) as books:
+        entries = await some_play(books.feed)
+        reached, stop, batches = asyncio.Event(), asyncio.Event(), 0
+
+        async def die_once(step: str) -> None:
+            nonlocal batches
+            batches += step == "postings_copied"
+            if batches == 3 and not reached.is_set():
+                reached.set()
+                await servers.kill_postgres()
+
+        task = asyncio.create_task(books.drainer(batch_records=3, between_steps=die_once).run(stop))
+        await asyncio.wait_for(reached.wait(), 20.0)
+        await until_retried(books)
+        waiting = sum(await books.feed.lengths())
+        await servers.start_postgres(servers.postgres.port)
+
+        async def is_empty() -> bool:
+            return sum(await books.feed.lengths()) == 0
+
+        await until(is_empty, what="the outbox is empty")
+        stop.set()
+        await task
+
+    assert waiting > 0
+    async with draining(servers.valkey.url, servers.postgres.dsn, empty=False) as books:
+        assert await books.entry_count() == entries
+        await books.require_sound()
+
+
+async def test_the_store_dies_in_the_middle_of_a_drain(servers: Servers) -> None:
+    async with draining(servers.valkey.url, servers.postgres.dsn) as books:
+        entries = await some_play(books.feed)
+        killed = False
+
+        async def die_once(step: str) -> None:
+            nonlocal killed
+            if step == "committed" and not killed:
+                killed = True
+                await servers.kill_valkey()
+
+        async with books.draining(books.drainer(batch_records=3, between_steps=die_once)):
+            await until_retried(books)
+            await servers.start_valkey(servers.valkey.port)
+            await books.until_entries(entries)
+
+        assert await books.entry_count() == entries
+        await books.require_sound()
