@@ -54,6 +54,7 @@ class WalletMachine(RuleBasedStateMachine):
         )
         self.agreement = Agreement(having.SCALES)
         self.source = having.VARYING
+        self.number = 0
         self.players = {name: new_name(name) for name in PLAYERS}
         self.touched: set[str] = set()
 
@@ -106,17 +107,21 @@ class WalletMachine(RuleBasedStateMachine):
     @rule(
         target=sent,
         player=having.players,
-        ids=having.four_ids,
-        by_round=st.booleans(),
+        round_id=st.sampled_from(["r1", "its own"]),
         closes=st.sampled_from(["", "", "bet", "win"]),
+        undone=st.sampled_from(["", "", "bet", "bet and win", "win and bet", "win"]),
+        by_round=st.booleans(),
         in_one_call=st.booleans(),
     )
     def play_a_round(
-        self, player: str, ids: list[str], closes: str, *, by_round: bool, in_one_call: bool
+        self, player: str, round_id: str, closes: str, undone: str, *, by_round: bool, in_one_call: bool
     ) -> Call:
-        bet_id, win_id, round_id = ids[:3]
-        stake = bet(bet_id, "10", round_id=round_id, game_id="g1")
-        result = win(win_id, "25", round_id=round_id, game_id="g1", of="" if by_round else bet_id)
+        number = self._next_number()
+        if round_id == "its own":
+            round_id = f"r{number}"
+        stake = bet(f"bet{number}", "10", round_id=round_id, game_id="g1")
+        reference = "" if by_round else stake.transaction_id
+        result = win(f"win{number}", "25", round_id=round_id, game_id="g1", of=reference)
         steps = [
             closing(stake) if closes == "bet" else stake,
             closing(result) if closes == "win" else result,
@@ -124,19 +129,30 @@ class WalletMachine(RuleBasedStateMachine):
         call = Call(self.source, player, steps)
         for part in [steps] if in_one_call else [[step] for step in steps]:
             self._call(replace(call, steps=part))
+        if undone:
+            words = undone.split(" and ")
+            self._call(
+                replace(call, steps=[rollback(f"un{word}{number}", f"{word}{number}") for word in words])
+            )
         return call
 
-    @rule(target=sent, player=having.players, ids=having.four_ids)
-    def lose_a_credit_that_was_spent(self, player: str, ids: list[str]) -> Call:
-        credit_id, bet_id, rollback_id, deposit_id = ids[:4]
-        call = Call(self.source, player, [credit(credit_id, "PROMOTIONAL_WIN", "30")])
+    @rule(target=sent, player=having.players)
+    def lose_a_credit_that_was_spent(self, player: str) -> Call:
+        number = self._next_number()
+        prize = credit(f"prize{number}", "PROMOTIONAL_WIN", "30")
+        call = Call(self.source, player, [prize])
         self._call(call)
         cash = self.house.players[player].wallets["EUR"].cash
         if cash > 0:
-            self._call(replace(call, steps=[bet(bet_id, decimal_text(cash, 2))]))
-        self._call(replace(call, steps=[rollback(rollback_id, credit_id)]))
-        self._call(replace(call, steps=[deposit(deposit_id, "20")]))
-        return replace(call, steps=[rollback(rollback_id, credit_id), rollback(credit_id, deposit_id)])
+            self._call(replace(call, steps=[bet(f"all{number}", decimal_text(cash, 2))]))
+        self._call(replace(call, steps=[rollback(f"unprize{number}", prize.transaction_id)]))
+        topping_up = replace(call, steps=[deposit(f"more{number}", "20")])
+        self._call(topping_up)
+        return topping_up
+
+    @rule(call=sent, change=having.changes)
+    def call_with_a_change(self, call: Call, change: having.Change) -> None:
+        self._call(replace(call, steps=[having.changed(call.steps[0], change)]))
 
     @rule(player=having.players, transaction_id=having.ids)
     def look_up(self, player: str, transaction_id: str) -> None:
@@ -180,6 +196,10 @@ class WalletMachine(RuleBasedStateMachine):
         """Nobody's money may have moved without a call of theirs either."""
         self.touched.update(name for name in PLAYERS if self.house.wallets(name))
         self.balances_are_the_same()
+
+    def _next_number(self) -> int:
+        self.number += 1
+        return self.number
 
     def _call(self, call: Call, *, singly: bool = True) -> None:
         scope = (call.source, call.player)

@@ -1,5 +1,7 @@
 """Calls that collide: few ids, rounds and amounts, so that whatever can meet does."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from tests.reference import Credit, Debit, Money, Policies, Rollback, Step
@@ -21,14 +23,13 @@ statuses = st.sampled_from(["ACTIVE", "ACTIVE", "ACTIVE", "DEBITS_FROZEN", "CLOS
 currency_statuses = st.sampled_from(["ENABLED", "ENABLED", "NO_NEW_DEBITS", "DISABLED"])
 
 ids = st.integers(1, 30).map(lambda number: f"t{number}")
-four_ids = st.lists(ids, min_size=4, max_size=4, unique=True)
 sources = st.sampled_from([*STANDING, VARYING])
 players = st.sampled_from(["anna", "anna", "anna", "anna", "boris"])
 currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "EUR", "EUR", "JPY", "ETH", "VARY", "VARY", "USD"])
 
 policies = st.builds(
     Policies,
-    status=st.sampled_from(["ENABLED", "ENABLED", "ENABLED", "DISABLED"]),
+    status=st.sampled_from(["ENABLED"] * 9 + ["DISABLED"]),
     settled_rollback=st.sampled_from(["REFUSE", "ALLOW"]),
     unknown_bet=st.sampled_from(["REFUSE", "ACCEPT"]),
     late_win=st.sampled_from(["ACCEPT", "REFUSE"]),
@@ -102,3 +103,40 @@ calls = st.one_of(
     st.lists(steps, min_size=1, max_size=1),
     st.lists(steps, min_size=2, max_size=5),
 )
+
+
+Change = str
+"""The name of a field that a payload is made of."""
+
+changes = st.sampled_from(["amount", "currency", "round_id", "game_id", "reference", "kind", "operation"])
+
+
+def changed(step: Step, change: Change) -> Step:
+    """The same id with another payload, or, where the step has no such field, the same step."""
+    match step, change:
+        case Rollback(), "reference":
+            return replace(step, original_transaction_id=f"{step.original_transaction_id}-")
+        case Rollback(), "amount":
+            return replace(step, money=None if step.money else Money("EUR", "10"))
+        case _, "round_id":
+            return replace(step, round_id=f"{step.round_id}-")
+        case _, "game_id":
+            return replace(step, game_id=f"{step.game_id}-")
+        case ((Debit() | Credit()), _):
+            return _changed_movement(step, change)
+        case _:
+            return step
+
+
+def _changed_movement(step: Debit | Credit, change: Change) -> Step:
+    match change:
+        case "amount":
+            return replace(step, money=Money(step.money.currency, "11"))
+        case "currency":
+            return replace(step, money=Money("EUR" if step.money.currency == "USD" else "USD", "10"))
+        case "reference":
+            return replace(step, reference_transaction_id=f"{step.reference_transaction_id}-")
+        case "kind":
+            return replace(step, kind="CORRECTION")
+        case _:
+            return Rollback(step.transaction_id, "another")
