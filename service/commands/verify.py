@@ -20,12 +20,18 @@ from service.settings import Settings
 
 FOUND = 1
 INTERRUPTED = 130
+_STATUSES = """\b
+Exit status:
+  0  nothing is wrong
+  1  there are findings
+  2  it could not be checked
+"""
 _BATCH_SIZE = 1000
 _REDRAW_S = 0.2
 _CLEAR_LINE = "\r\x1b[K"
 
 
-@click.command()
+@click.command(epilog=_STATUSES)
 @click.option(
     "--ledger-only", is_flag=True, help="Leave the hot wallets out; STAKEHOLD_VALKEY_URL is not needed."
 )
@@ -39,7 +45,7 @@ _CLEAR_LINE = "\r\x1b[K"
     help="How findings and the summary are written: a sentence, or a JSON object, a line.",
 )
 def command(*, ledger_only: bool, player: str | None, output: str) -> None:
-    r"""Audit the ledger against itself and against the hot wallets, and name everything that is wrong.
+    """Audit the ledger against itself and against the hot wallets, and name everything that is wrong.
 
     Recomputes each partition's hash chain, each entry's postings and each balance; looks for gaps in wallets'
     versions, missing rows and records in quarantine; and compares hot wallets with the ledger at the same
@@ -48,11 +54,6 @@ def command(*, ledger_only: bool, player: str | None, output: str) -> None:
 
     Findings go to standard output, one a line, as soon as they are found; amounts in them are in minor units,
     as they stand in the database.
-
-    \b
-    Exit status: 0 nothing is wrong
-                 1 there are findings
-                 2 it could not be checked
     """
     settings = _read_settings(ledger_only=ledger_only)
     report = _Report(output)
@@ -138,22 +139,26 @@ def _progress_text(counts: AuditCounts) -> str:
     if counts.expected_entry_count:
         entries += f" of {counts.expected_entry_count:,}"
     return (
-        f"checking {counts.stage or 'nothing yet'}: {entries} entries, {counts.wallet_count:,} hot wallets, "
-        f"{counts.finding_count:,} findings"
+        f"checking {counts.stage or 'nothing yet'}: {entries} entries, "
+        f"{_counted(counts.wallet_count, 'hot wallet')}, {_counted(counts.finding_count, 'finding')}"
     )
 
 
 def _summary_text(summary: AuditSummary, *, ledger_only: bool) -> str:
-    verdict = f"{summary.finding_count:,} findings" if summary.finding_count else "nothing is wrong"
+    verdict = _counted(summary.finding_count, "finding") if summary.finding_count else "nothing is wrong"
+    wallets = "no hot wallets" if ledger_only else _counted(summary.wallet_count, "hot wallet")
     text = (
-        f"Checked {summary.entry_count:,} entries with {summary.posting_count:,} postings, and compared "
-        f"{summary.wallet_count:,} hot wallets: {verdict}."
+        f"Checked {_counted(summary.entry_count, 'entry', 'entries')} with "
+        f"{_counted(summary.posting_count, 'posting')}, and {wallets}: {verdict}."
     )
-    if ledger_only:
-        text += " Hot wallets were left out."
     if summary.undrained_wallet_count:
         text += (
-            f" {summary.undrained_wallet_count:,} wallets are ahead of the ledger and were not compared: run "
-            "`stakehold drain --until-empty` first to have them compared."
+            f" Not compared, because ahead of the ledger: {_counted(summary.undrained_wallet_count, 'wallet')}. "
+            "To compare all, run `stakehold drain --until-empty` first."
         )
     return text
+
+
+def _counted(count: int, one: str, many: str = "") -> str:
+    """A number and its noun: 2,000 findings."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
