@@ -76,10 +76,17 @@ async def deployment(valkey: EmbeddedValkey, ledgers: Ledgers, run_folder: Path)
         assert status == 0, said
 
 
+@pytest.fixture
+def deployment_settings() -> dict[str, str]:
+    """Parametrize this to give a private deployment settings of its own."""
+    return {}
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def private_deployment(
-    private_valkey: EmbeddedValkey, ledger_dsn: str, tmp_path: Path
+    private_valkey: EmbeddedValkey, ledger_dsn: str, tmp_path: Path, deployment_settings: dict[str, str]
 ) -> AsyncIterator[Deployment]:
     """A running service for one test that breaks it."""
-    async with deployed(tmp_path / "deployment", private_valkey, ledger_dsn) as running:
+    folder = tmp_path / "deployment"
+    async with deployed(folder, private_valkey, ledger_dsn, settings=deployment_settings) as running:
         yield running

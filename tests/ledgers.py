@@ -10,6 +10,7 @@ import asyncpg
 from service.embedded import EmbeddedPostgres
 
 TEMPLATE = "migrated"
+OWNER = "stakehold"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,23 @@ class Ledgers:
 
     async def create(self, name: str, *, template: str = "template1") -> str:
         """The address of a new database. Nobody may be connected to the template."""
-        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" OWNER {OWNER}')
         return self.postgres.dsn_for(name)
 
+    async def cut_off(self, ledger_dsn: str) -> None:
+        """Ends all connections to a ledger and lets nobody in any more."""
+        name = ledger_dsn.rpartition("/")[2]
+        await self._execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await self._execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+
+    async def let_in_again(self, ledger_dsn: str) -> None:
+        await self._execute(f'ALTER DATABASE "{ledger_dsn.rpartition("/")[2]}" ALLOW_CONNECTIONS true')
+
     async def _execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.postgres.dsn_for("postgres"), timeout=30.0)
+        """As the superuser: roles that the ledger's owner made are not the owner's to disconnect."""
+        connection = await asyncpg.connect(self.postgres.dsn_for("postgres", superuser=True), timeout=30.0)
         try:
             await connection.execute(statement)
         finally:

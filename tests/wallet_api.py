@@ -38,12 +38,12 @@ class WalletApi:
     admin: "AdminServiceAsyncStub"
 
     async def transact(
-        self, source_id: str, player_id: str, steps: Sequence[Step], *, timeout_s: float = TIMEOUT_S
+        self, source_id: str, player_id: str, steps: Sequence[Step], *, timeout_s: float | None = TIMEOUT_S
     ) -> list[Done]:
         """One step goes through the RPC of its own, several through Transact."""
         return await self.send(requests.call(source_id, player_id, steps), timeout_s=timeout_s)
 
-    async def send(self, request: requests.Request, *, timeout_s: float = TIMEOUT_S) -> list[Done]:
+    async def send(self, request: requests.Request, *, timeout_s: float | None = TIMEOUT_S) -> list[Done]:
         try:
             match request:
                 case wallet_pb.DebitRequest():

@@ -1,0 +1,249 @@
+"""Every reason for which a call is not done is reached, with its code and the metadata that it promises."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from stakehold.v1 import error_reason_pb2, ledger_service_pb2
+from stakehold.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from tests.acceptance.seat import Seat, seated
+from tests.answers import Refused, refused
+from tests.deployment import Deployment
+from tests.reference import Currency, Policies
+from tests.steps import at_version, bet, closing, deposit, rollback, win
+from tests.waiting import until
+from tests.wallet_api import WalletApi, new_name
+
+if TYPE_CHECKING:  # this exists for type checkers only
+    from stakehold.v1.ledger_service_pb2_grpc import LedgerServiceAsyncStub
+
+FINAL = "FAILED_PRECONDITION"
+
+ELSEWHERE = {
+    "OUTCOME_UNKNOWN": "test_store_failures",
+    "STORE_UNAVAILABLE": "test_store_failures",
+    "PARTITION_FENCED": "test_store_failures",
+    "LEDGER_UNAVAILABLE": "test_store_failures",
+    "OVERLOADED": "test_store_failures",
+    "DEADLINE_EXCEEDED": "test_store_failures",
+    "INTERNAL": "a bug: no request is known that causes it",
+}
+"""Reasons that only a broken infrastructure causes, and where they are reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to cause a reason: the code that it has, the metadata that come with it, and the calls."""
+
+    code: str
+    metadata: frozenset[str]
+    cause: Callable[[WalletApi, Deployment], Awaitable[Refused]]
+
+
+WAYS: dict[str, Way] = {}
+
+
+def way(
+    reason: str, code: str = FINAL, *, metadata: tuple[str, ...] = ()
+) -> Callable[[Callable[[WalletApi, Deployment], Awaitable[Refused]]], None]:
+    def remember(cause: Callable[[WalletApi, Deployment], Awaitable[Refused]]) -> None:
+        WAYS[reason] = Way(code, frozenset(metadata), cause)
+
+    return remember
+
+
+@pytest.mark.parametrize("reason", error_reason_pb2.ErrorReason.keys()[1:])
+async def test_the_reason_is_given(api: WalletApi, deployment: Deployment, reason: str) -> None:
+    reason = reason.removeprefix("ERROR_REASON_")
+    if reason in ELSEWHERE:
+        assert reason not in WAYS
+        return
+    known = WAYS[reason]
+
+    got = await known.cause(api, deployment)
+
+    assert (got.reason, got.code) == (reason, known.code), got
+    assert known.metadata <= set(got.details.metadata), got
+    assert got.details.message
+
+
+def test_no_way_is_left_for_a_reason_that_is_gone() -> None:
+    names = [name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()]
+
+    assert set(WAYS) | set(ELSEWHERE) <= set(names)
+
+
+@way("INVALID_FIELD", "INVALID_ARGUMENT")
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(bet("b1", "-1"))
+
+
+@way("CURRENCY_UNKNOWN", "INVALID_ARGUMENT", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(bet("b1", "1", "XYZ"))
+
+
+@way("SOURCE_NOT_FOUND", "NOT_FOUND", metadata=("source_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    return await Seat(api, new_name("stranger"), seat.player_id).refused(bet("b1", "1"))
+
+
+@way("WALLET_NOT_FOUND", "NOT_FOUND", metadata=("player_id", "currency_code"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(bet("b1", "1", "USD"))
+
+
+@way("REFERENCE_NOT_FOUND", "NOT_FOUND", metadata=("reference_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(win("w1", "1", of="b1"))
+
+
+@way("TRANSACTION_ID_CONFLICT", "ALREADY_EXISTS", metadata=("transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.one(bet("b1", "1"))
+    return await seat.refused(bet("b1", "2"))
+
+
+@way("TRANSACTION_ROLLED_BACK", metadata=("transaction_id", "related_transaction_id"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.one(rollback("r1", "b1"))
+    return await seat.refused(bet("b1", "2"))
+
+
+@way("BET_ROLLED_BACK", metadata=("reference_transaction_id", "related_transaction_id"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.play(bet("b1", "1"), rollback("r1", "b1"))
+    return await seat.refused(win("w1", "2", of="b1"))
+
+
+@way("BET_REFUSED", metadata=("reference_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.refused(bet("b1", "101"))
+    return await seat.refused(win("w1", "2", of="b1"))
+
+
+@way("BET_SETTLED", metadata=("related_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.play(bet("b1", "1"), win("w1", "2", of="b1"))
+    return await seat.refused(rollback("r1", "b1"))
+
+
+@way("REFERENCE_MISMATCH", metadata=("reference_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.one(deposit("d1", "1"))
+    return await seat.refused(win("w1", "2", of="d1"))
+
+
+@way("AMOUNT_MISMATCH", metadata=("related_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.one(bet("b1", "1"))
+    return await seat.refused(rollback("r1", "b1", "2"))
+
+
+@way("NOT_REVERSIBLE", metadata=("related_transaction_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.play(bet("b1", "1"), rollback("r1", "b1"))
+    return await seat.refused(rollback("r2", "r1"))
+
+
+@way("ROUND_CLOSED", metadata=("round_id", "game_id"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await seat.one(closing(bet("b1", "1", round_id="r1", game_id="g1")))
+    return await seat.refused(bet("b2", "1", round_id="r1", game_id="g1"))
+
+
+@way("ZERO_AMOUNT_REFUSED")
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api, policies=Policies(zero_amount="REFUSE"))).refused(bet("b1", "0"))
+
+
+@way("CURRENCY_DISABLED", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    await api.put_currency("RETIRED", Currency(2))
+    seat = await seated(api, currency="RETIRED")
+    await api.put_currency("RETIRED", Currency(2, "NO_NEW_DEBITS"))
+    return await seat.refused(bet("b1", "1", "RETIRED"))
+
+
+@way("WALLET_FROZEN", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await api.set_status(seat.player_id, "EUR", "DEBITS_FROZEN")
+    return await seat.refused(bet("b1", "1"))
+
+
+@way("WALLET_CLOSED", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    seat = await seated(api)
+    await api.set_status(seat.player_id, "EUR", "CLOSED")
+    return await seat.refused(bet("b1", "1"))
+
+
+@way("INSUFFICIENT_FUNDS", metadata=("currency_code", "cash"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(bet("b1", "100.01"))
+
+
+@way("BALANCE_OVERFLOW", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(deposit("d1", "9" * 34 + ".99"))
+
+
+@way("VERSION_MISMATCH", "ABORTED", metadata=("version", "expected_version"))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api)).refused(at_version(bet("b1", "1"), 7))
+
+
+@way("SOURCE_DISABLED", metadata=("source_id",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    return await (await seated(api, policies=Policies(status="DISABLED"))).refused(bet("b1", "1"))
+
+
+@way("CURRENCY_IMMUTABLE", metadata=("currency_code",))
+async def _(api: WalletApi, _: Deployment) -> Refused:
+    await api.put_currency("FIXED", Currency(2))
+    with pytest.raises(Refused) as caught:
+        await api.put_currency("FIXED", Currency(3))
+    return caught.value
+
+
+@way("PAGE_TOKEN_INVALID", "INVALID_ARGUMENT")
+async def _(_: WalletApi, deployment: Deployment) -> Refused:
+    return await _ledger_refusal(
+        deployment,
+        lambda ledger: ledger.ListEntries(ledger_service_pb2.ListEntriesRequest(page_token="page 2")),
+    )
+
+
+@way("BALANCE_NOT_FOUND", "NOT_FOUND", metadata=("currency_code", "version"))
+async def _(api: WalletApi, deployment: Deployment) -> Refused:
+    seat = await seated(api)
+    await until(deployment.drained, what="the wallet is in the ledger")
+    request = ledger_service_pb2.GetBalanceAtRequest(
+        player_id=seat.player_id, currency_code="EUR", version=99
+    )
+    return await _ledger_refusal(deployment, lambda ledger: ledger.GetBalanceAt(request))
+
+
+async def _ledger_refusal(
+    deployment: Deployment, ask: Callable[["LedgerServiceAsyncStub"], Awaitable[object]]
+) -> Refused:
+    async with grpc.aio.insecure_channel(deployment.address) as channel:
+        try:
+            answer = await ask(LedgerServiceStub(channel))
+        except grpc.RpcError as error:
+            return refused(error)
+    raise AssertionError(f"answered: {answer}")
