@@ -16,6 +16,7 @@ from persistence.audit.findings import AuditSummary, Finding
 from persistence.errors import StakeholdError
 from persistence.transactions import PlayerId
 from service.commands.starting import CANNOT_START, read_settings_or_exit
+from service.conversions.fields import read_player_id
 from service.settings import Settings
 
 FOUND = 1
@@ -58,7 +59,8 @@ def command(*, ledger_only: bool, player: str | None, output: str) -> None:
     settings = _read_settings(ledger_only=ledger_only)
     report = _Report(output)
     try:
-        summary = asyncio.run(_verify(settings, PlayerId(player) if player else None, report, ledger_only))
+        player_id = None if player is None else read_player_id(player, "--player")
+        summary = asyncio.run(_verify(settings, player_id, report, ledger_only))
     except KeyboardInterrupt:
         report.clear()
         click.echo("stakehold: interrupted, so this verdict is of no use", err=True)
@@ -152,8 +154,9 @@ def _summary_text(summary: AuditSummary, *, ledger_only: bool) -> str:
         f"{_counted(summary.posting_count, 'posting')}, and {wallets}: {verdict}."
     )
     if summary.undrained_wallet_count:
+        ahead = _counted(summary.undrained_wallet_count, "wallet")
         text += (
-            f" Not compared, because ahead of the ledger: {_counted(summary.undrained_wallet_count, 'wallet')}. "
+            f" Not compared, because ahead of the ledger: {ahead}. "
             "To compare all, run `stakehold drain --until-empty` first."
         )
     return text

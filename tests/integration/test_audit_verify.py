@@ -77,8 +77,8 @@ async def test_honest_books_end_with_status_0_and_a_summary(books: Books) -> Non
 
     assert (status, errors) == (CLEAN, "")
     assert output == (
-        "Checked 2 entries with 2 postings, and 1 hot wallet: nothing is wrong. Not compared, because ahead of "
-        "the ledger: 1 wallet. To compare all, run `stakehold drain --until-empty` first.\n"
+        "Checked 2 entries with 2 postings, and 1 hot wallet: nothing is wrong. Not compared, because ahead "
+        "of the ledger: 1 wallet. To compare all, run `stakehold drain --until-empty` first.\n"
     )
 
 
@@ -131,6 +131,13 @@ async def test_what_could_not_be_checked_ends_with_status_2_and_a_sentence(
     assert said in errors
     assert "Traceback" not in errors
     assert "nothing is wrong" not in output
+
+
+async def test_a_player_that_is_no_id_could_not_be_checked(books: Books) -> None:
+    status, _, errors = await books.verify("--player", "zoë")
+
+    assert status == NOT_CHECKED
+    assert "--player" in errors
 
 
 async def test_a_database_that_is_no_ledger_could_not_be_checked(books: Books, ledgers: Ledgers) -> None:
