@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -102,6 +103,29 @@ async def test_a_final_refusal_changes_nothing_but_what_is_remembered_of_it(tabl
     assert [(entry.type, entry.version, entry.change) for entry in record.entries] == [
         (EntryType.REFUSED, None, Buckets())
     ] * 2
+
+
+async def test_a_refused_call_takes_back_what_its_first_steps_made_of_earlier_transactions(
+    table: House,
+) -> None:
+    await table.play(bet("b1", 10, round_="r1"), bet("b2", 10, round_="r2"), win("w1", 5, of="b1"))
+    before = cast("dict[bytes, bytes]", await table.store.hgetall(KEYS.ids))
+    rounds = await table.store.hgetall(KEYS.rounds)
+
+    refusal = await table.refused(
+        rollback("u1", "b2"),
+        win("w2", 5, of="b1"),
+        rollback("u2", "w1"),
+        rollback("u3", "new"),
+        bet("b3", 999),
+    )
+
+    assert refusal.reason is RefusalReason.INSUFFICIENT_FUNDS
+    after = cast("dict[bytes, bytes]", await table.store.hgetall(KEYS.ids))
+    assert {field: after[field] for field in before} == before
+    new = {field.partition("\x1f")[2] for field in map(bytes.decode, after.keys() - before.keys())}
+    assert new == {"u1", "w2", "u2", "u3", "b3"}
+    assert await table.store.hgetall(KEYS.rounds) == rounds
 
 
 @pytest.mark.parametrize(
