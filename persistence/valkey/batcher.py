@@ -174,7 +174,7 @@ class ScriptBatcher:
                     unloadable = await self._exchange(connection, wanted)
                     _settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
         except (TimeoutError, OSError, RedisError) as error:
-            _log.warning("batch_failed", size=len(batch), error=str(error) or type(error).__name__)
+            _log.warning("batch_failed", size=len(batch), error=_sentence(error))
             await self._drop_connection()
         except Exception:
             _log.exception("batch_failed", size=len(batch))
@@ -206,7 +206,7 @@ class ScriptBatcher:
                 await self._prepare(connection)
             except (TimeoutError, OSError, RedisError) as error:
                 await connection.disconnect(nowait=True)
-                raise StoreUnavailable(f"the store cannot be reached: {error}") from error
+                raise StoreUnavailable(f"the store cannot be reached: {_sentence(error)}") from error
             except BaseException:
                 await connection.disconnect(nowait=True)
                 raise
@@ -249,6 +249,11 @@ async def _text_response(connection: Connection) -> object:
     if isinstance(response, list):
         return [item.decode() for item in response]
     return response.decode() if isinstance(response, bytes) else response
+
+
+def _sentence(error: BaseException) -> str:
+    """What an error says; its name where it says nothing, as timeouts do."""
+    return str(error) or type(error).__name__
 
 
 def _settle(batch: Iterable[_Waiting], error: Callable[[], Exception]) -> None:

@@ -102,6 +102,8 @@ async def test_a_frozen_store_is_waited_for_no_longer_than_the_timeout_and_runs_
             await runner.run()
         with pytest.raises(StoreUnavailable):
             await runner.run()
+        with pytest.raises(StoreUnavailable, match="the store cannot be reached: Timeout"):
+            await runner.batcher.connect()
         private_valkey.process.send_signal(signal.SIGCONT)
 
         assert await runner.run() == "3"
