@@ -7,10 +7,12 @@ import pytest
 
 from persistence.errors import SetupRefused, StoreUnavailable
 from persistence.partition_opening import OpenedPartitions, open_partitions
+from persistence.postgres.partitions import locked_partition_states
 from persistence.valkey.keys import epoch_key, outbox_key
 from service.embedded import EmbeddedValkey
 from tests.draining import Draining, draining, some_play
 from tests.integration.conftest import DATABASE
+from tests.waiting import until
 
 ALL_EPOCHS = dict.fromkeys(range(16), 1)
 
@@ -44,6 +46,22 @@ async def test_many_programs_may_open_at_once_and_again(unopened: Draining) -> N
 
     assert all(result.epochs == ALL_EPOCHS and not result.fenced for result in results)
     (await opened(unopened)).require_all()
+
+
+async def test_one_program_opens_at_a_time(unopened: Draining) -> None:
+    async def is_waiting() -> bool:
+        waiting = await unopened.sql.fetchval(
+            "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) "
+            "WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"
+        )
+        return bool(waiting == 1)
+
+    async with locked_partition_states(unopened.sql) as held:
+        second = asyncio.create_task(opened(unopened))
+        await until(is_waiting, what="the second program waits")
+        assert {partition.state for partition in await held.read()} == {"new"}
+
+    (await second).require_all()
 
 
 async def test_a_new_ledger_does_not_take_over_the_store_of_another(unopened: Draining) -> None:
