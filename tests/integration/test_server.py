@@ -121,9 +121,10 @@ async def test_an_unexpected_error_is_told_by_an_incident_id_that_is_in_the_log(
 
 async def test_a_caller_that_waits_a_millisecond_gets_its_answer_by_asking_again(api: WalletApi) -> None:
     player_id = await player_with(api, "100")
-    with pytest.raises(Refused) as caught:
+    try:
         await api.transact("games", player_id, [bet("b1", "10")], timeout_s=0.001)
-    assert caught.value.code == "DEADLINE_EXCEEDED"
+    except Refused as refusal:
+        assert refusal.code == "DEADLINE_EXCEEDED"
 
     [done] = await api.transact("games", player_id, [bet("b1", "10")])
 
@@ -142,6 +143,9 @@ async def test_calls_to_a_frozen_store_are_given_up_and_asked_again_with_the_sam
         await api.put_source("games")
         player_id = await player_with(api, "100")
         private_valkey.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(Refused) as caught:
+            await api.transact("games", player_id, [bet("b0", "10")], timeout_s=0.1)
+        assert caught.value.code == "DEADLINE_EXCEEDED"
         answers = await asyncio.gather(
             *(
                 api.transact("games", player_id, [bet(f"b{number}", "10")], timeout_s=TIMEOUT_S)
