@@ -97,3 +97,17 @@ async def test_ids_belong_to_one_player_and_one_source(api: WalletApi) -> None:
 
     assert seen == {"APPLIED": 100}
     assert {await seat.cash() for seat in seats} == {"90.00"}
+
+
+async def test_cancelled_calls_are_done_once_or_not_at_all(seat: Seat) -> None:
+    calls = [asyncio.create_task(seat.one(bet(f"b{number}", "1"))) for number in range(60)]
+    await calls[0]
+    for call in calls[::2]:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+    seen = await outcomes(seat.one(bet(f"b{number}", "1")) for number in range(60))
+
+    assert set(seen) <= {"APPLIED", "replayed"}
+    assert await seat.cash() == "40.00"
+    assert (await seat.balance()).version == 62

@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
-from service.embedded import EmbeddedValkey, embedded_valkey
+from service.embedded import EmbeddedValkey, embedded_postgres, embedded_valkey
 from stakehold.v1 import ledger_service_pb2
 from stakehold.v1.ledger_service_pb2_grpc import LedgerServiceStub
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Refused, refused
-from tests.deployment import Deployment, deployed
+from tests.deployment import Deployment, deployed, migrate
 from tests.ledgers import Ledgers
 from tests.steps import bet, rollback
 from tests.waiting import until
@@ -220,6 +220,29 @@ async def test_bets_go_on_without_the_ledger_and_reach_it_when_it_is_back(
     assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "LEDGER_UNAVAILABLE")
     await until(lambda: ledger_answers(private_deployment), what="the ledger is read again")
     await private_deployment.require_agreement()
+
+
+async def test_bets_go_on_while_postgres_is_dead_and_reach_it_when_it_is_back(
+    private_valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        folder = tmp_path / "postgres"
+        async with embedded_postgres(folder, fsync=False) as postgres:
+            await migrate(tmp_path, postgres.dsn)
+            deployment = await stack.enter_async_context(
+                deployed(tmp_path / "deployment", private_valkey, postgres.dsn)
+            )
+            seat = await seated(await stack.enter_async_context(wallet_api(deployment.address)))
+            postgres.process.kill()
+            for name in IDS:
+                await seat.one(bet(name, "1"))
+            refusal = await ledger_refusal(deployment)
+            assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "LEDGER_UNAVAILABLE")
+        await stack.enter_async_context(embedded_postgres(folder, port=postgres.port, fsync=False))
+
+        await until(lambda: ledger_answers(deployment), what="the ledger is read again")
+        await deployment.require_agreement()
+        assert await seat.cash() == "95.00"
 
 
 async def ledger_answers(deployment: Deployment) -> bool:
