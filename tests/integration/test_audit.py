@@ -144,7 +144,34 @@ async def test_a_changed_balance_is_found(ledgers: Ledgers, books: Books) -> Non
     assert {finding.player_id for finding in findings} == {"anna"}
     assert any(f"account {account} " in finding.description for finding in findings)
     assert any(f"account {account} " in finding.description for finding in of_anna)
+    assert any(
+        "the accounts of the EUR wallet of player anna hold" in found.description for found in findings
+    )
     assert of_bob == []
+
+
+async def test_a_balance_after_an_entry_that_does_not_follow_is_found(ledgers: Ledgers, books: Books) -> None:
+    async with copied(ledgers, books) as dsn:
+        entry = await entry_id(dsn, ANNAS_BETS)
+        next_entry = await entry_id(dsn, "player_id = 'anna' AND transaction_id = 'b3'")
+        await tamper(dsn, f"UPDATE ledger.entries SET cash_after = cash_after + 1 WHERE {ANNAS_BETS}")
+
+        findings, _ = await audited(dsn, books.valkey_url)
+
+    mismatches = of_kind(findings, FindingKind.BALANCE_MISMATCH)
+    assert [finding.entry_id for finding in mismatches] == [entry, next_entry]
+
+
+async def test_an_account_turned_into_another_currency_is_found(ledgers: Ledgers, books: Books) -> None:
+    async with copied(ledgers, books) as dsn:
+        entry = await entry_id(dsn, ANNAS_BETS)
+        await tamper(dsn, "UPDATE ledger.accounts SET currency = 'USD' WHERE owner_id = 'anna'")
+
+        findings, _ = await audited(dsn, books.valkey_url)
+
+    mismatches = of_kind(findings, FindingKind.POSTING_MISMATCH)
+    assert entry in {finding.entry_id for finding in mismatches}
+    assert {finding.player_id for finding in mismatches} == {"anna"}
 
 
 async def test_a_changed_posting_is_found(ledgers: Ledgers, books: Books) -> None:

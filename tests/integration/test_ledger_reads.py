@@ -183,8 +183,10 @@ async def test_two_players_rollbacks_of_the_same_id_are_not_mixed_up(money: Wall
 
     async with reading(money.ledger_dsn) as reader:
         listed = await list_all(reader, EntryFilter(kinds=(BET,)))
+        of_anna = await list_all(reader, EntryFilter(player_id=ANNA, kinds=(BET,)))
 
     assert {(entry.chained.player, entry.rolled_back_by) for entry in listed} == {(ANNA, ""), (BOB, "x1")}
+    assert [entry.rolled_back_by for entry in of_anna] == [""]
 
 
 async def test_entries_that_arrive_while_a_list_is_paged_neither_disturb_nor_prolong_it(
