@@ -40,7 +40,7 @@ class HotWallets:
             replies = await pipeline.execute()
         return {
             player: {
-                CurrencyCode(currency.decode()): _read_wallet(currency, text)
+                CurrencyCode(currency.decode(errors="replace")): _read_wallet(currency, text)
                 for currency, text in reply.items()
             }
             for player, reply in zip(players, replies, strict=True)
@@ -52,8 +52,8 @@ class HotWallets:
         while True:
             with _translated_errors():
                 cursor, keys = await self._client.scan(cursor, match=f"*}}{_AFTER_TAG}*", count=batch_size)
-            found = [self._parse(key.decode() if isinstance(key, bytes) else key) for key in keys]
-            yield [player for player in found if player is not None]
+            texts = [key.decode(errors="replace") if isinstance(key, bytes) else key for key in keys]
+            yield [player for player in map(self._parse, texts) if player is not None]
             if not int(cursor):
                 return
 
@@ -71,9 +71,10 @@ class HotWallets:
         }
 
     def _parse(self, key: str) -> tuple[int, PlayerId] | None:
+        """None for keys that are nobody's wallets; ids are ASCII."""
         tag, _, player = key.partition(_AFTER_TAG)
         partition = self._partitions.get(tag + _AFTER_TAG)
-        return None if partition is None else (partition, PlayerId(player))
+        return None if partition is None or not player.isascii() else (partition, PlayerId(player))
 
 
 @asynccontextmanager

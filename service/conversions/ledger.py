@@ -60,7 +60,9 @@ def read_entry_filter(request: pb.ListEntriesRequest, registry: Registry) -> Ent
         currency=request.currency_code,
         round_id=read_optional_id(request.round_id, "round_id"),
         source_id=read_optional_id(request.source_id, "source_id"),
-        kinds=tuple(_read_kind(kind, f"kinds[{index}]") for index, kind in enumerate(request.kinds)),
+        kinds=tuple(
+            sorted({_read_kind(kind, f"kinds[{index}]") for index, kind in enumerate(request.kinds)})
+        ),
         start=start,
         end=end,
     )

@@ -158,7 +158,8 @@ async def test_a_wallet_in_a_partition_that_is_not_its_own_is_found(money: Walle
     assert any(f"lie in partition {wrong}" in finding.description for finding in findings)
 
 
-async def test_players_with_names_like_keys_are_not_mixed_up(money: Wallets) -> None:
+async def test_players_with_names_like_keys_are_not_mixed_up(money: Wallets, store: "Redis") -> None:
+    await store.hset("{w3}:wallets:\udcff\udcfe".encode("utf-8", "surrogateescape"), "EUR", "not ours")
     odd = [PlayerId(name) for name in ("*", "[a]", "x}:wallets:y", "{w3}:wallets:anna", " ", "a:b", "?nna")]
     for player in odd:
         await money.open(player)

@@ -1,5 +1,6 @@
 """Lists, statements and balances, read from a ledger that the engine and the drainer filled."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -23,7 +24,9 @@ from persistence.transactions import (
     WalletStatus,
 )
 from persistence.valkey.engine import deadline_after
+from service.conversions.ledger import entry_message
 from service.embedded import EmbeddedValkey, embedded_valkey
+from stakehold.v1 import ledger_service_pb2 as pb
 from tests.drained_ledger import EUR, USD, Wallets, movement, rollback, wallets
 from tests.ledgers import Ledgers
 from tests.waiting import until
@@ -395,6 +398,33 @@ async def test_amounts_of_36_digits_come_back_exactly(money: Wallets) -> None:
 
     assert statement.closing_balance == amount - 1
     assert statement.lines[0].legs[0].amount == amount
+
+
+async def test_a_page_stays_within_what_a_caller_can_receive(money: Wallets) -> None:
+    metadata = json.dumps({f"key-{number}": "é" * 256 for number in range(16)})
+    await money.open(ANNA)
+    for call in range(25):
+        await money.move(
+            ANNA, *(movement(DEPOSIT, f"d{call}-{step}", 1, metadata=metadata) for step in range(16))
+        )
+    await money.drain()
+
+    async with reading(money.ledger_dsn) as reader:
+        first = await reader.list_entries(
+            EntryFilter(), page_size=1000, page_token="", deadline=deadline_after(10.0)
+        )
+        whole = await list_all(reader, EntryFilter())
+        statement = await read_statement(reader, StatementPeriod(ANNA, EUR, None, None))
+
+    assert len(whole) == len({entry.chained.entry_id for entry in whole}) == 401
+    for page in (first.entries, statement.lines):
+        message = pb.ListEntriesResponse(entries=[entry_message(entry, _Euros()) for entry in page])
+        assert 1_000_000 < message.ByteSize() < 4 * 2**20
+
+
+class _Euros:
+    def scale_of(self, code: str) -> int:
+        return 2
 
 
 async def test_a_read_that_outlives_its_deadline_is_given_up(money: Wallets) -> None:

@@ -210,6 +210,15 @@ def test_a_malformed_filter_is_refused_by_its_field(
     assert refused.value.field == field
 
 
+def test_the_order_of_kinds_does_not_make_another_filter(registry: Registry) -> None:
+    bet_, win = transaction_pb2.TRANSACTION_KIND_BET, transaction_pb2.TRANSACTION_KIND_WIN
+
+    one = read_entry_filter(pb.ListEntriesRequest(kinds=[bet_, win]), registry)
+    other = read_entry_filter(pb.ListEntriesRequest(kinds=[win, bet_, win]), registry)
+
+    assert one == other
+
+
 def test_an_unknown_currency_is_refused(registry: Registry) -> None:
     with pytest.raises(CurrencyUnknown):
         read_entry_filter(pb.ListEntriesRequest(currency_code="XXX"), registry)

@@ -31,6 +31,10 @@ from persistence.transactions import (
 
 Row = asyncpg.Record
 
+_PAGE_BYTES = 3_000_000
+_ENTRY_BYTES = 2_500
+"""More than an entry with the longest ids has in an answer, without its metadata."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -45,6 +49,18 @@ class RecordedEntry:
     hash: bytes
     recorded_time: datetime
     rolled_back_by: str
+
+
+def fitting_page(rows: Sequence[Row], page_size: int) -> Sequence[Row]:
+    """As many rows as a page holds: ``page_size``, or fewer where their metadata would make an answer too
+    large for a caller with gRPC's usual limit of 4 MiB. At least one.
+    """
+    room = _PAGE_BYTES
+    for count, row in enumerate(rows[:page_size]):
+        room -= _ENTRY_BYTES + len(row["metadata"].encode())
+        if room < 0 and count:
+            return rows[:count]
+    return rows[:page_size]
 
 
 async def complete_entries(connection: Connection, rows: Sequence[Row]) -> list[RecordedEntry]:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from persistence.errors import PageTokenInvalid
 from persistence.postgres.database import Connection
 from persistence.postgres.queries import query
-from persistence.postgres.reading.entries import RecordedEntry, Row, complete_entries
+from persistence.postgres.reading.entries import RecordedEntry, Row, complete_entries, fitting_page
 from persistence.postgres.reading.page_tokens import read_token, write_token
 from persistence.transactions import TransactionKind
 
@@ -87,11 +87,10 @@ async def list_entries(
         after, until = _Place(wanted.start or _EPOCH, -1, -1), _Place.of(newest)
     statement, arguments = list_query(wanted)
     rows = await connection.fetch(statement, *after, *until, page_size + 1, *arguments)
-    token = ""
-    if len(rows) > page_size:
-        rows = rows[:page_size]
-        token = write_token((*_Place.of(rows[-1]).numbers(), *until.numbers()), scope)
-    return EntryPage(await complete_entries(connection, rows), token)
+    shown, token = fitting_page(rows, page_size), ""
+    if len(shown) < len(rows):
+        token = write_token((*_Place.of(shown[-1]).numbers(), *until.numbers()), scope)
+    return EntryPage(await complete_entries(connection, shown), token)
 
 
 def list_query(wanted: EntryFilter) -> tuple[str, list[object]]:

@@ -18,7 +18,7 @@ from persistence.postgres.reading.balances import (
     balance_of_version,
     require_wallet,
 )
-from persistence.postgres.reading.entries import RecordedEntry, complete_entries
+from persistence.postgres.reading.entries import RecordedEntry, complete_entries, fitting_page
 from persistence.postgres.reading.page_tokens import read_token, write_token
 from persistence.transactions import CurrencyCode, PlayerId
 
@@ -70,11 +70,10 @@ async def read_statement(
     rows = await connection.fetch(
         query("statement_lines"), player_id, currency, after_version, _version(closing), page_size + 1
     )
-    token = ""
-    if len(rows) > page_size:
-        rows = rows[:page_size]
-        token = write_token((rows[-1]["version"], _version(closing)), scope)
-    lines = await complete_entries(connection, rows)
+    shown, token = fitting_page(rows, page_size), ""
+    if len(shown) < len(rows):
+        token = write_token((shown[-1]["version"], _version(closing)), scope)
+    lines = await complete_entries(connection, shown)
     return StatementPage(_total(opening), lines, _total(closing), token)
 
 
