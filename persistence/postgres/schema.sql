@@ -26,8 +26,9 @@ BEGIN
     ON CONFLICT (account_id) DO UPDATE SET balance = balances.balance + excluded.balance;
     GET DIAGNOSTICS added = ROW_COUNT;
     IF added <> asked THEN
-        RAISE EXCEPTION '% of % accounts have another currency or partition than their postings', asked - added, asked
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'a_posting_has_its_accounts_currency_and_partition';
+        RAISE EXCEPTION '% of % accounts do not exist, or have another currency or partition than their postings',
+            asked - added, asked
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'a_posting_has_its_accounts_currency_and_partition';
     END IF;
     RETURN NULL;
 END
@@ -100,6 +101,31 @@ CREATE FUNCTION ledger.refuse_to_rewrite() RETURNS trigger
 BEGIN
     RAISE EXCEPTION '% of ledger.% is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'the_ledger_is_append_only';
+END
+$$;
+
+CREATE FUNCTION ledger.require_postings_to_have_entries() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+    orphan record;
+BEGIN
+    SELECT partition, epoch, sequence, entry_index
+    INTO orphan
+    FROM (SELECT DISTINCT partition, epoch, sequence, entry_index FROM inserted) AS posted
+    LEFT JOIN ledger.entries USING (partition, epoch, sequence, entry_index)
+    WHERE entries.hash IS NULL
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no entry %-%-%-% for its postings',
+            orphan.partition, orphan.epoch, orphan.sequence, orphan.entry_index
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'a_posting_is_of_an_entry';
+    END IF;
+    RETURN NULL;
 END
 $$;
 
@@ -266,6 +292,8 @@ CREATE TABLE ledger.postings (
     CONSTRAINT a_posting_moves_something CHECK ((amount <> (0)::numeric))
 );
 
+COMMENT ON TABLE ledger.postings IS 'The legs of entries. Append-only. Triggers see to it that a posting''s entry and account exist.';
+
 COMMENT ON COLUMN ledger.postings.amount IS 'Positive is in the account owner''s favour.';
 
 CREATE TABLE ledger.quarantine (
@@ -410,6 +438,8 @@ CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partiti
 
 CREATE INDEX rollbacks_by_original ON ledger.entries USING btree (player_id, source_id, reference_transaction_id) WHERE (operation = 'rollback'::text);
 
+CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_have_entries();
+
 CREATE TRIGGER a_postings_sum_to_zero AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_sum_to_zero();
 
 CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
@@ -430,12 +460,6 @@ CREATE TRIGGER what_amounts_mean_never_changes BEFORE UPDATE ON registry.currenc
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT a_balance_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
-
-ALTER TABLE ONLY ledger.postings
-    ADD CONSTRAINT a_posting_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
-
-ALTER TABLE ONLY ledger.postings
-    ADD CONSTRAINT a_posting_is_of_an_entry FOREIGN KEY (partition, epoch, sequence, entry_index) REFERENCES ledger.entries(partition, epoch, sequence, entry_index);
 
 ALTER TABLE ONLY ledger.quarantine
     ADD CONSTRAINT a_quarantined_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
@@ -461,6 +485,8 @@ REVOKE ALL ON FUNCTION ledger.advance_wallets() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.refuse_a_cursor_that_moves_back() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_to_rewrite() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.require_postings_to_have_entries() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
 

@@ -188,10 +188,32 @@ async def test_postings_that_do_not_sum_to_zero_are_refused(
 
 
 async def test_a_posting_in_another_currency_than_its_account_is_refused(played: Draining) -> None:
-    with pytest.raises(asyncpg.CheckViolationError) as refused:
+    with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
         await post(played.sql, ("cash", "USD", -5), ("settlement", "USD", 5))
 
     assert refused.value.as_dict()["constraint_name"] == "a_posting_has_its_accounts_currency_and_partition"
+
+
+@pytest.mark.parametrize(
+    ("column", "constraint"),
+    [
+        ("sequence", "a_posting_is_of_an_entry"),
+        ("account_id", "a_posting_has_its_accounts_currency_and_partition"),
+    ],
+)
+async def test_a_posting_of_no_entry_or_to_no_account_is_refused(
+    played: Draining, column: str, constraint: str
+) -> None:
+    with pytest.raises(asyncpg.ForeignKeyViolationError) as refused:
+        await played.sql.execute(
+            "INSERT INTO ledger.postings SELECT (jsonb_populate_record(postings, "
+            "jsonb_build_object('posting_index', posting_index + 10, $1::text, 999))).* FROM ledger.postings "
+            "WHERE (partition, sequence, entry_index) = "
+            "(SELECT partition, sequence, entry_index FROM ledger.postings LIMIT 1)",
+            column,
+        )
+
+    assert refused.value.as_dict()["constraint_name"] == constraint
 
 
 async def test_a_posting_of_zero_is_refused(played: Draining) -> None:

@@ -133,8 +133,8 @@ CREATE TABLE ledger.postings (
     currency text NOT NULL,
     amount numeric(38, 0) NOT NULL,
     CONSTRAINT a_posting_has_one_place_in_its_entry PRIMARY KEY (partition, epoch, sequence, entry_index, posting_index),
-    CONSTRAINT a_posting_is_of_an_entry FOREIGN KEY (partition, epoch, sequence, entry_index) REFERENCES ledger.entries,
-    CONSTRAINT a_posting_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts,
     CONSTRAINT a_posting_moves_something CHECK (amount <> 0)
 );
+COMMENT ON TABLE ledger.postings IS
+    'The legs of entries. Append-only. Triggers see to it that a posting''s entry and account exist.';
 COMMENT ON COLUMN ledger.postings.amount IS 'Positive is in the account owner''s favour.';
