@@ -1,38 +1,34 @@
-"""Whoever tampers with the ledger is found out, and what was changed is named.
-
-Tampering is done as a superuser with the ledger's triggers switched off: the worst that can happen to it.
-"""
+"""Whoever tampers with the ledger is found out, and what was changed is named."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
-from persistence.audit.audit import Audit
-from persistence.audit.findings import AuditSummary, Finding, FindingKind
-from persistence.transactions import PlayerId, TransactionKind, WalletStatus, partition_of
+from persistence.audit.findings import AuditSummary, FindingKind
+from persistence.transactions import partition_of
 from service.embedded import embedded_valkey
-from service.embedded.postgres_data import OWNER, SUPERUSER
-from tests.drained_ledger import PARTITION_COUNT, USD, Wallets, movement, rollback, wallets
+from tests.books import (
+    ANNA,
+    BOB,
+    Books,
+    audited,
+    copied,
+    entry_id,
+    fill,
+    kinds,
+    of_entry,
+    of_kind,
+    tamper,
+    value,
+)
+from tests.drained_ledger import PARTITION_COUNT, wallets
 from tests.ledgers import TEMPLATE, Ledgers
 
-BET, WIN, DEPOSIT = TransactionKind.BET, TransactionKind.WIN, TransactionKind.DEPOSIT
-ANNA, BOB = PlayerId("anna"), PlayerId("bob")
 ANNAS_PARTITION = partition_of(ANNA, PARTITION_COUNT)
 ANNAS_BETS = "player_id = 'anna' AND transaction_id = 'b2'"
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """A store, and a ledger that agrees with it, to be copied before anybody touches it."""
-
-    valkey_url: str
-    ledger: str
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -43,74 +39,6 @@ async def books(tmp_path_factory: pytest.TempPathFactory, ledgers: Ledgers) -> A
         async with wallets(store.url, dsn) as money:
             await fill(money)
         yield Books(store.url, name)
-
-
-async def fill(money: Wallets) -> None:
-    for player in (ANNA, BOB):
-        await money.open(player)
-        await money.move(player, movement(DEPOSIT, "d1", 10_000), source="cashier")
-        for number in range(1, 5):
-            await money.move(player, movement(BET, f"b{number}", 100 * number, round_id=f"r{number}"))
-        await money.move(player, movement(WIN, "w4", 900, round_id="r4"))
-        await money.move(player, rollback("x1", "b1"))
-        await money.refused(player, movement(BET, "b9", 10**9))
-    await money.open(ANNA, USD)
-    await money.set_status(BOB, WalletStatus.CLOSED)
-    await money.drain()
-
-
-@asynccontextmanager
-async def copied(ledgers: Ledgers, books: Books) -> AsyncIterator[str]:
-    async with ledgers.fresh(template=books.ledger) as dsn:
-        yield dsn
-
-
-async def tamper(dsn: str, statement: str) -> None:
-    """Changes exactly one row behind the ledger's back."""
-    connection = await asyncpg.connect(dsn.replace(f"//{OWNER}:", f"//{SUPERUSER}:"))
-    try:
-        await connection.execute("SET session_replication_role = replica")
-        done = await connection.execute(statement)
-        assert done.split()[-1] == "1", f"{done}: {statement}"
-    finally:
-        await connection.close()
-
-
-async def value(dsn: str, statement: str) -> object:
-    connection = await asyncpg.connect(dsn)
-    try:
-        return await connection.fetchval(statement)
-    finally:
-        await connection.close()
-
-
-async def entry_id(dsn: str, condition: str) -> str:
-    """The id of the one entry of which the condition holds."""
-    found = await value(
-        dsn,
-        "SELECT concat_ws('-', partition, epoch, sequence, entry_index) FROM ledger.entries "
-        f"WHERE {condition}",
-    )
-    return str(found)
-
-
-async def audited(
-    dsn: str, valkey_url: str | None, player: PlayerId | None = None
-) -> tuple[list[Finding], AuditSummary]:
-    findings: list[Finding] = []
-    async for event in Audit(dsn, valkey_url=valkey_url, batch_size=3).run(player):
-        if isinstance(event, AuditSummary):
-            return findings, event
-        findings.append(event)
-    raise AssertionError("no summary")
-
-
-def kinds(findings: list[Finding]) -> set[FindingKind]:
-    return {finding.kind for finding in findings}
-
-
-def of_kind(findings: list[Finding], kind: FindingKind) -> list[Finding]:
-    return [finding for finding in findings if finding.kind is kind]
 
 
 async def test_honest_books_have_no_findings(ledgers: Ledgers, books: Books) -> None:
@@ -340,8 +268,3 @@ async def test_a_changed_wallet_row_is_found(ledgers: Ledgers, books: Books) -> 
         (FindingKind.BALANCE_MISMATCH, "bob", "EUR"),
         (FindingKind.VERSION_GAP, "anna", "USD"),
     }
-
-
-def of_entry(entry: str) -> str:
-    partition, epoch, sequence, index = entry.split("-")
-    return f"WHERE (partition, epoch, sequence, entry_index) = ({partition}, {epoch}, {sequence}, {index})"
