@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of one run. Rounds are odd, so that a median is one of them."""
+    """Sizes of one run. Rounds are odd, so that a median is one of them, and many and short rather than few and
+    long, so that a neighbour's burst spoils both sides of a pair or few pairs."""
 
     players: int
     rounds: int
@@ -19,8 +20,8 @@ class Plan:
 
 FULL = Plan(
     players=10_000,
-    rounds=5,
-    round_s=1.5,
+    rounds=11,
+    round_s=0.7,
     script_calls=100_000,
     copy_rows=100_000,
     draining_s=8.0,
@@ -29,8 +30,8 @@ FULL = Plan(
 )
 QUICK = Plan(
     players=1_000,
-    rounds=3,
-    round_s=0.4,
+    rounds=5,
+    round_s=0.25,
     script_calls=10_000,
     copy_rows=20_000,
     draining_s=1.0,
