@@ -53,11 +53,15 @@ class Deployment:
         return summary.undrained_wallet_count == 0
 
     async def require_agreement(self) -> None:
-        """Waits until everything is in the ledger, and fails if the audit then has anything to say."""
-        await until(self.drained, what="the outbox is drained", deadline_s=60.0)
-        findings, summary = await self.audit()
-        assert not findings, "\n".join(str(finding) for finding in findings)
-        assert summary.finding_count == 0
+        """Audits until everything is in the ledger; fails as soon as an audit finds something."""
+
+        async def drained_and_clean() -> bool:
+            findings, summary = await self.audit()
+            assert not findings, "\n".join(str(finding) for finding in findings)
+            assert summary.finding_count == 0
+            return summary.undrained_wallet_count == 0
+
+        await until(drained_and_clean, what="the outbox is drained", deadline_s=60.0, poll_s=0.1)
 
     async def run(self, *words: str) -> tuple[int, str]:
         """Runs a command of the command line to its end; its exit status and what it said."""
