@@ -69,7 +69,10 @@ class LedgerServiceServicer:
     """
 
     def ListEntries(self, request, context):
-        """Lists entries, oldest first, page by page. Errors: PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE.
+        """Lists entries, oldest first, page by page. All pages together have each entry that the ledger held when
+        the first one was asked for exactly once. What is drained later appears only where it sorts after the
+        current page: to follow the ledger, begin each new list a little before the end of the last one. Errors:
+        PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +80,8 @@ class LedgerServiceServicer:
 
     def GetStatement(self, request, context):
         """One wallet's statement over a period of booked time: opening balance, a line for each change with the
-        running balance, closing balance. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
+        running balance, closing balance. Its lines are applied entries, those of zero included. All pages are of
+        the versions that the first one found. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,10 +36,15 @@ class LedgerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LedgerServiceAsyncStub: ...
     ListEntries: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]
-    """Lists entries, oldest first, page by page. Errors: PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE."""
+    """Lists entries, oldest first, page by page. All pages together have each entry that the ledger held when
+    the first one was asked for exactly once. What is drained later appears only where it sorts after the
+    current page: to follow the ledger, begin each new list a little before the end of the last one. Errors:
+    PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE.
+    """
     GetStatement: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetStatementRequest, _ledger_service_pb2.GetStatementResponse]
     """One wallet's statement over a period of booked time: opening balance, a line for each change with the
-    running balance, closing balance. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
+    running balance, closing balance. Its lines are applied entries, those of zero included. All pages are of
+    the versions that the first one found. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     GetBalanceAt: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalanceAtRequest, _ledger_service_pb2.GetBalanceAtResponse]
     """One wallet's balance at a past moment or version. Errors: WALLET_NOT_FOUND, BALANCE_NOT_FOUND."""
@@ -60,10 +65,15 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListEntries: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListEntriesRequest, _ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
-    """Lists entries, oldest first, page by page. Errors: PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE."""
+    """Lists entries, oldest first, page by page. All pages together have each entry that the ledger held when
+    the first one was asked for exactly once. What is drained later appears only where it sorts after the
+    current page: to follow the ledger, begin each new list a little before the end of the last one. Errors:
+    PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE.
+    """
     GetStatement: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetStatementRequest, _ledger_service_pb2.GetStatementResponse]  # type: ignore[assignment]
     """One wallet's statement over a period of booked time: opening balance, a line for each change with the
-    running balance, closing balance. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
+    running balance, closing balance. Its lines are applied entries, those of zero included. All pages are of
+    the versions that the first one found. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     GetBalanceAt: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetBalanceAtRequest, _ledger_service_pb2.GetBalanceAtResponse]  # type: ignore[assignment]
     """One wallet's balance at a past moment or version. Errors: WALLET_NOT_FOUND, BALANCE_NOT_FOUND."""
@@ -87,7 +97,11 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ledger_service_pb2.ListEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_ledger_service_pb2.ListEntriesResponse]]:
-        """Lists entries, oldest first, page by page. Errors: PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE."""
+        """Lists entries, oldest first, page by page. All pages together have each entry that the ledger held when
+        the first one was asked for exactly once. What is drained later appears only where it sorts after the
+        current page: to follow the ledger, begin each new list a little before the end of the last one. Errors:
+        PAGE_TOKEN_INVALID, LEDGER_UNAVAILABLE.
+        """
 
     @_abc_1.abstractmethod
     def GetStatement(
@@ -96,7 +110,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetStatementResponse, _abc.Awaitable[_ledger_service_pb2.GetStatementResponse]]:
         """One wallet's statement over a period of booked time: opening balance, a line for each change with the
-        running balance, closing balance. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
+        running balance, closing balance. Its lines are applied entries, those of zero included. All pages are of
+        the versions that the first one found. Errors: WALLET_NOT_FOUND, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
