@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes of one run. Rounds are odd, so that a median is one of them, and many and short rather than few and
-    long, so that a neighbour's burst spoils both sides of a pair or few pairs."""
+    """Sizes of one run.
+
+    Rounds are odd, so that a median is one of them, and many and short rather than few and long, so that a
+    neighbour's burst spoils both sides of a pair, or few pairs.
+    """
 
     players: int
     rounds: int
