@@ -1,5 +1,6 @@
 """Turns exceptions into statuses, counts and times calls. Wraps each method once, when it is first called."""
 
+import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -8,7 +9,7 @@ from typing import Any
 import grpc
 import structlog
 from google.rpc import status_pb2
-from grpc.aio import ServerInterceptor, ServicerContext
+from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
 from persistence.errors import StakeholdError
 from service.errors import internal_status, status_of
@@ -46,8 +47,14 @@ class AnswerInterceptor(ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         if handler.response_streaming:
+            # A stream is a generator, or a coroutine that writes to the context, as Health.Watch is.
+            around = (
+                self._around_stream
+                if inspect.isasyncgenfunction(handler.unary_stream)
+                else self._around_unary
+            )
             return grpc.unary_stream_rpc_method_handler(
-                self._around_stream(method, handler.unary_stream),
+                around(method, handler.unary_stream),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -64,6 +71,8 @@ class AnswerInterceptor(ServerInterceptor):
             started = time.perf_counter()
             try:
                 response = await operation(request, context)
+            except AbortError:  # answered already
+                raise
             except Exception as error:
                 code, status = self._status(method, error)
                 observe(code.name, time.perf_counter() - started)
@@ -82,6 +91,8 @@ class AnswerInterceptor(ServerInterceptor):
             try:
                 async for response in operation(request, context):
                     yield response
+            except AbortError:  # answered already
+                raise
             except Exception as error:
                 code, status = self._status(method, error)
                 observe(code.name, time.perf_counter() - started)
