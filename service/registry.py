@@ -38,6 +38,7 @@ class Registry:
         self._store = store
         self._currencies: Mapping[str, Currency] = {}
         self._sources: Mapping[str, Source] = {}
+        self._reading = asyncio.Lock()
 
     def currency(self, code: str, field: str) -> Currency:
         """Raises CurrencyUnknown, naming the request's field."""
@@ -74,8 +75,12 @@ class Registry:
         return created
 
     async def refresh(self) -> None:
-        """Reads everything again. Raises LedgerUnavailable."""
-        self._currencies, self._sources = await self._store.read()
+        """Reads everything again. Raises LedgerUnavailable.
+
+        One read at a time: an older one that took longer must not undo what a newer one found.
+        """
+        async with self._reading:
+            self._currencies, self._sources = await self._store.read()
 
     async def keep_fresh(self, every_s: float) -> None:
         """Refreshes for ever."""
