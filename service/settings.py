@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         default=10.0, ge=0, description="How long calls in flight may take when the service stops."
     )
     drain_batch_records: int = Field(
-        default=1000, ge=1, description="The most outbox records of a partition in one SQL transaction."
+        default=300, ge=1, description="The most outbox records of a partition in one SQL transaction."
     )
     log_level: str = Field(default="info", description="debug, info, warning or error.")
     log_format: str = Field(default="json", description="json, one object a line, or console.")

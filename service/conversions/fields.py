@@ -66,10 +66,10 @@ def read_metadata(pairs: Mapping[str, str], field: str) -> str:
 
 
 def unix_ms_of(timestamp: Timestamp, field: str) -> int:
-    """Whole milliseconds since 1970. Raises FieldInvalid outside the years 1 to 9999."""
-    in_range = -62_135_596_800 <= timestamp.seconds <= 253_402_300_799
+    """Whole milliseconds since 1970. Raises FieldInvalid outside the years 1970 to 9999."""
+    in_range = 0 <= timestamp.seconds <= 253_402_300_799
     if not in_range or not 0 <= timestamp.nanos < 1_000_000_000:
-        raise FieldInvalid(field, "must be a time of the years 1 to 9999")
+        raise FieldInvalid(field, "must be a time of the years 1970 to 9999")
     return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000
 
 
