@@ -24,6 +24,7 @@ StakeholdError
     ├── OutboxRecordMalformed
     ├── OutboxGap
     ├── VersionGap
+    ├── EntryRefused
     ├── DriftDetected
     └── CursorMoved
 """
@@ -216,6 +217,10 @@ class OutboxGap(LedgerBroken):
 
 class VersionGap(LedgerBroken):
     """A wallet's version does not follow the one in the ledger."""
+
+
+class EntryRefused(LedgerBroken):
+    """The database's own rules refuse an entry or its postings: an id used twice, a number too large."""
 
 
 class DriftDetected(LedgerBroken):

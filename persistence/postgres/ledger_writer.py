@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from io import BytesIO
 
 from persistence.drain_batch import BrokenRecord, PartitionBatch, PartitionState
-from persistence.errors import CursorMoved, DriftDetected, LedgerBroken, VersionGap
+from persistence.errors import CursorMoved, DriftDetected, EntryRefused, LedgerBroken, VersionGap
 from persistence.postgres.account_ids import AccountIds, PlacedAccount
 from persistence.postgres.copy_rows import ENTRY_COLUMNS, POSTING_COLUMNS, entry_line, posting_lines
 from persistence.postgres.database import Connection, RecordRefused, translated_errors
@@ -221,7 +221,7 @@ class LedgerWriter:
 def _broken(error: RecordRefused) -> LedgerBroken:
     if error.constraint == "versions_of_a_wallet_are_contiguous":
         return VersionGap(str(error))
-    return LedgerBroken(str(error))
+    return EntryRefused(str(error))
 
 
 async def stopped_partitions(connection: Connection) -> dict[int, str]:

@@ -139,8 +139,8 @@ REFUSED_BY_THE_LEDGER = {
     "a version is left out": (later_version, "VersionGap"),
     "the balances are not what was posted": (wrong_balance, "DriftDetected"),
     "a bonus appears from nowhere": (bonus_from_nowhere, "DriftDetected"),
-    "a transaction id comes again": (same_id, "LedgerBroken"),
-    "a value is too long for the ledger": (too_long, "LedgerBroken"),
+    "a transaction id comes again": (same_id, "EntryRefused"),
+    "a value is too long for the ledger": (too_long, "EntryRefused"),
 }
 
 

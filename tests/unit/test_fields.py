@@ -185,8 +185,6 @@ def test_metadata_beyond_its_limits_is_refused(pairs: dict[str, str]) -> None:
         (0, 999_999, 0),
         (1, 999_999_999, 1999),
         (1_700_000_000, 123_456_789, 1_700_000_000_123),
-        (-1, 500_000_000, -500),
-        (-62_135_596_800, 0, -62_135_596_800_000),
         (253_402_300_799, 999_999_999, 253_402_300_799_999),
     ],
 )
@@ -196,7 +194,7 @@ def test_a_time_is_whole_milliseconds(seconds: int, nanos: int, unix_ms: int) ->
 
 @pytest.mark.parametrize(
     ("seconds", "nanos"),
-    [(-62_135_596_801, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000), (2**62, 0)],
+    [(-1, 0), (-62_135_596_800, 0), (253_402_300_800, 0), (0, -1), (0, 1_000_000_000), (2**62, 0)],
 )
 def test_a_time_outside_the_calendar_is_refused(seconds: int, nanos: int) -> None:
     time = Timestamp(seconds=seconds, nanos=nanos)
