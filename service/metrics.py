@@ -1,8 +1,11 @@
 """What Prometheus is told about calls. One registry for each process, made by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from persistence.errors import SetupRefused
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -50,3 +53,21 @@ class CallMetrics:
 
     def set_fenced(self, count: int) -> None:
         self._fenced.set(count)
+
+
+@contextmanager
+def served_metrics(listen: str, registry: CollectorRegistry) -> Iterator[None]:
+    """Serves a registry over HTTP at host:port. Raises SetupRefused where that is taken or no address."""
+    host, _, port = listen.rpartition(":")
+    try:
+        http_server, thread = start_http_server(int(port), addr=host, registry=registry)
+    except (OSError, ValueError) as error:
+        raise SetupRefused(
+            f"metrics cannot be served at {listen}: {error}; set STAKEHOLD_METRICS_LISTEN to a free one"
+        ) from error
+    try:
+        yield
+    finally:
+        http_server.shutdown()
+        http_server.server_close()
+        thread.join()

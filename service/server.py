@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from fx.currencies import initial_currencies
 from persistence.audit.audit import Audit
@@ -23,7 +23,7 @@ from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine
 from persistence.valkey.node import node_connections
 from service.interceptors.answers import AnswerInterceptor
-from service.metrics import CallMetrics
+from service.metrics import CallMetrics, served_metrics
 from service.reflection import add_reflection
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
@@ -107,7 +107,7 @@ async def running_server(
         await server.start()
         stack.push_async_callback(_stop, server, health_servicer, settings.shutdown_grace_s)
         if settings.metrics_listen:
-            _serve_metrics(settings.metrics_listen, metrics_registry, stack)
+            stack.enter_context(served_metrics(settings.metrics_listen, metrics_registry))
         for name in ("", *SERVICE_NAMES):
             await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         address = f"{settings.listen.rpartition(':')[0]}:{port}"
@@ -187,18 +187,6 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
             f"cannot listen on {listen}: {error}; set STAKEHOLD_LISTEN to a free one"
         ) from error
     return int(port)
-
-
-def _serve_metrics(listen: str, registry: CollectorRegistry, stack: AsyncExitStack) -> None:
-    host, _, port = listen.rpartition(":")
-    http_server, thread = start_http_server(int(port), addr=host, registry=registry)
-
-    def stop() -> None:
-        http_server.shutdown()
-        http_server.server_close()
-        thread.join()
-
-    stack.callback(stop)
 
 
 async def _stop(server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, grace_s: float) -> None:

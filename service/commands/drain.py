@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import click
 import uvloop
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_worker import DrainSettings
@@ -19,6 +19,7 @@ from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import redrive
 from service.commands.starting import read_settings_or_exit, refuse_plainly
 from service.logs import configure_logs
+from service.metrics import served_metrics
 from service.settings import Settings
 
 _STATEMENT_TIMEOUT_S = 10.0
@@ -65,7 +66,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
     registry = CollectorRegistry()
     with ExitStack() as stack:
         if settings.metrics_listen:
-            _serve_metrics(settings.metrics_listen, registry, stack)
+            stack.enter_context(served_metrics(settings.metrics_listen, registry))
         opened = await open_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
         if not opened.epochs:
             opened.require_all()
@@ -74,14 +75,6 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
             metrics=DrainMetrics(registry),
         )
         await drainer.run(stop, until_empty=until_empty)
-
-
-def _serve_metrics(listen: str, registry: CollectorRegistry, stack: ExitStack) -> None:
-    host, _, port = listen.rpartition(":")
-    http_server, thread = start_http_server(int(port), addr=host, registry=registry)
-    stack.callback(thread.join)
-    stack.callback(http_server.server_close)
-    stack.callback(http_server.shutdown)
 
 
 async def _redrive(settings: Settings, partitions: tuple[int, ...]) -> None:
