@@ -76,12 +76,19 @@ def translated_errors() -> Iterator[None]:
         constraint = getattr(error, "constraint_name", None) or ""
         raise RecordRefused(_sentence(error), constraint=constraint) from error
     except _NOT_SET_UP as error:
-        raise SetupRefused(
-            f"Postgres refuses: {_sentence(error)}. Run `stakehold migrate`, and see to it that the role in "
-            f"STAKEHOLD_POSTGRES_URL may log in and is a member of {', '.join(LedgerRole)}."
-        ) from error
+        raise _not_set_up(error) from error
     except _UNREACHABLE as error:
         raise LedgerUnavailable(f"Postgres did not do it: {_sentence(error)}") from error
+
+
+@contextmanager
+def _translated_connect_errors() -> Iterator[None]:
+    """As translated_errors; a role that does not exist yet is an invalid parameter to the driver."""
+    with translated_errors():
+        try:
+            yield
+        except asyncpg.InvalidParameterValueError as error:
+            raise _not_set_up(error) from error
 
 
 @asynccontextmanager
@@ -97,7 +104,7 @@ async def ledger_connection(
 
     Left by an exception it is cut off rather than closed, so that the server gives its locks back at once.
     """
-    with translated_errors():
+    with _translated_connect_errors():
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT_S,
@@ -123,7 +130,7 @@ async def ledger_pool(
     application: str = "stakehold",
 ) -> AsyncIterator[Pool]:
     """At most ``size`` connections, made when they are needed."""
-    with translated_errors():
+    with _translated_connect_errors():
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
@@ -157,6 +164,13 @@ async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         await connection.close(timeout=CLOSE_TIMEOUT_S)
     except _UNREACHABLE:
         connection.terminate()
+
+
+def _not_set_up(error: BaseException) -> SetupRefused:
+    return SetupRefused(
+        f"Postgres refuses: {_sentence(error)}. Run `stakehold migrate`, and see to it that the role in "
+        f"STAKEHOLD_POSTGRES_URL may log in and is a member of {', '.join(LedgerRole)}."
+    )
 
 
 def _sentence(error: BaseException) -> str:
