@@ -1,6 +1,7 @@
 """All settings, read from the environment here and nowhere else."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -51,8 +52,12 @@ class Settings(BaseSettings):
     drain_batch_records: int = Field(
         default=300, ge=1, description="The most outbox records of a partition in one SQL transaction."
     )
-    log_level: str = Field(default="info", description="debug, info, warning or error.")
-    log_format: str = Field(default="json", description="json, one object a line, or console.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="json, one object a line, or console."
+    )
 
     def owner_postgres_url(self) -> str:
         """The ledger's address for migrations."""
