@@ -109,10 +109,10 @@ class Bench:
             await self._send_all("debit", self._plan.players, count=100)
             await self._ledger.until_drained()
             job = Job("debit", run, self._plan.players, seconds=self._plan.half_load_s, per_s=per_s)
-            figures = await self._loader.run(job)
+            figures, failed = await self._loader.run_counting(job)
             await self._ledger.until_drained()
         lag = await self._ledger.lag_ms(run)
-        self.results.product["lag_at_half_load"] = {"debits_per_s": figures.per_s, **lag}
+        self.results.product["lag_at_half_load"] = {"debits_per_s": figures.per_s, **lag, "failed": failed}
         self.results.product["debit_at_half_load"] = asdict(figures)
 
     async def bare_ceilings(self) -> None:

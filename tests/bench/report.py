@@ -76,6 +76,10 @@ def warnings(results: Results) -> Iterator[str]:
     if share > QUIET:
         yield f"Other programs took {share:.0%} of the processors: measure again on a quiet machine."
 
+    failed = results.product["lag_at_half_load"].get("failed")
+    if failed:
+        yield f"At half load, calls failed: {failed}."
+
 
 def _judged(name: str, ratio: float) -> str:
     goal = GOALS.get(name)
