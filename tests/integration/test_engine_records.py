@@ -1,6 +1,8 @@
 """What the engine leaves behind: versions, positions and times, in the outbox and in the wallets."""
 
+import asyncio
 import random
+import signal
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -38,7 +40,7 @@ from tests.engine_calls import (
     rollback,
     win,
 )
-from tests.hot_path import PATIENCE_S, moment
+from tests.hot_path import PATIENCE_S, a_few_turns, moment
 
 KEYS = player_keys(0, PLAYER)
 
@@ -189,3 +191,24 @@ async def test_players_and_sources_share_nothing_but_the_outbox(table: House) ->
         False,
         Buckets(60),
     )
+
+
+async def test_the_retry_of_a_call_that_was_cancelled_after_it_was_sent_replays(
+    private_valkey: EmbeddedValkey,
+) -> None:
+    async with house(private_valkey) as table:
+        await table.open()
+        await table.play(deposit("start", 100))
+        private_valkey.process.send_signal(signal.SIGSTOP)
+        given_up = asyncio.create_task(table.play(bet("b1", 10)))
+        await a_few_turns()
+        given_up.cancel()
+        await a_few_turns()
+        private_valkey.process.send_signal(signal.SIGCONT)
+
+        (result,) = await table.play(bet("b1", 10))
+
+        assert given_up.cancelled()
+        assert result.replayed
+        assert result.balance_now is not None
+        assert (result.balance_now.buckets, result.balance_now.version) == (Buckets(90), 3)
