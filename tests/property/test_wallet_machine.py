@@ -13,7 +13,7 @@ from tests.reference import Policies
 from tests.wallet_api import blocking_wallet_api
 
 EXAMPLES_SETTING = "STAKEHOLD_PROPERTY_EXAMPLES"
-EXAMPLES = 60
+EXAMPLES = 100
 STEPS = 40
 
 

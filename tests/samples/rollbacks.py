@@ -42,6 +42,19 @@ ROLLBACKS = [
         version=2,
     ),
     Case(
+        "a rollback that has nothing to give back does not look at the amount",
+        [
+            one(bet("b1", "200"), No("INSUFFICIENT_FUNDS")),
+            one(rollback("r1", "b1", "5"), Ok("ORIGINAL_REFUSED")),
+            one(bet("b2", "10")),
+            one(rollback("r2", "b2")),
+            one(rollback("r3", "b2", "5"), Ok("ALREADY_ROLLED_BACK")),
+            ([rollback("r4", "b9"), bet("b3", "200")], No("INSUFFICIENT_FUNDS", step=1)),
+            one(rollback("r5", "r4"), Ok("ORIGINAL_REFUSED")),
+        ],
+        cash="100.00",
+    ),
+    Case(
         "a rollback that names another amount or currency is refused for good",
         [
             one(bet("b1", "10")),
