@@ -124,9 +124,7 @@ def test_a_malformed_amount_is_refused_with_its_path(registry: Registry, text: s
 
 
 @pytest.mark.parametrize("code", ["", "eur", "EU", "EURO", " EUR", "EUR ", "ΕUR", "XXX"])
-def test_another_currency_than_the_registrys_is_refused_with_its_path(
-    registry: Registry, code: str
-) -> None:
+def test_another_currency_than_the_registrys_is_refused_with_its_path(registry: Registry, code: str) -> None:
     money = money_pb2.Money(currency_code=code, amount="not even an amount")
 
     refused = refusal(lambda: read_money(money, registry, "amount"))

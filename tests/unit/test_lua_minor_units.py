@@ -85,9 +85,7 @@ def require_python_and_lua_to_agree(store: "redis.Redis", pairs: Pairs) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(pairs=st.lists(st.tuples(amounts, amounts), min_size=1, max_size=20))
-def test_lua_computes_amounts_of_up_to_37_digits_as_python_does(
-    store: "redis.Redis", pairs: Pairs
-) -> None:
+def test_lua_computes_amounts_of_up_to_37_digits_as_python_does(store: "redis.Redis", pairs: Pairs) -> None:
     require_python_and_lua_to_agree(store, pairs)
 
 
