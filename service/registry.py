@@ -5,14 +5,14 @@ so that every server knows a change within seconds. Should Postgres be away, wha
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import structlog
 
 from fx.currencies import Currency
 from persistence.calls import Source
-from persistence.errors import CurrencyUnknown, LedgerUnavailable, SourceNotFound
+from persistence.errors import CurrencyUnknown, LedgerUnavailable, OutcomeUnknown, SourceNotFound
 
 _log = structlog.get_logger(__name__)
 
@@ -73,6 +73,19 @@ class Registry:
         created = await self._store.put_source(source)
         await self.refresh()
         return created
+
+    async def learn(self, codes: Iterable[str]) -> None:
+        """Reads the registry now where a wallet is in a currency that another server put a moment ago.
+
+        For after a call was applied: raises OutcomeUnknown where the registry cannot be read, as the answer
+        cannot be written then; a retry gets it.
+        """
+        if all(code in self._currencies for code in codes):
+            return
+        try:
+            await self.refresh()
+        except LedgerUnavailable as error:
+            raise OutcomeUnknown("the wallet's currency could not be read") from error
 
     async def refresh(self) -> None:
         """Reads everything again. Raises LedgerUnavailable.

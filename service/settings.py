@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     max_waiting_calls: int = Field(
         default=4096, ge=1, description="Calls that may wait for the store before others are shed."
     )
+    max_calls_in_flight: int = Field(
+        default=8192, ge=1, description="Calls that may be under way before others are shed."
+    )
     registry_refresh_s: float = Field(
         default=1.0, gt=0, description="How often currencies and sources are read again."
     )

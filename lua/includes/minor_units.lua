@@ -98,6 +98,9 @@ local function add_long(a, b)
 end
 
 local function add(a, b)
+  if b == '0' then
+    return a
+  end
   if #a <= 15 and #b <= 15 then
     return string.format('%.0f', tonumber(a) + tonumber(b))
   end
@@ -120,6 +123,6 @@ local function smaller(a, b)
 end
 
 local function fits(amount)
-  return #amount - (is_negative(amount) and 1 or 0) <= MAX_DIGITS
+  return #amount <= MAX_DIGITS or #amount == MAX_DIGITS + 1 and is_negative(amount)
 end
 

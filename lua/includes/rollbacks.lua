@@ -88,20 +88,17 @@ local function rollbacks()
     if not original then
       return forestall(step, record_of(call.source, step.reference))
     end
-    if original.operation == 'rollback' then
-      return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
-    end
-    if original.state == 'tombstone' then
+    if original.state == 'tombstone' or original.state == 'rolled_back' then
       return without_movement(step, 'already_rolled_back', original)
-    end
-    if is_other_amount(step, original) then
-      return refuse_finally(step, 'AMOUNT_MISMATCH', original.currency, original.id)
     end
     if original.state == 'refused' then
       return without_movement(step, 'original_refused', original)
     end
-    if original.state == 'rolled_back' then
-      return without_movement(step, 'already_rolled_back', original)
+    if original.operation == 'rollback' then
+      return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
+    end
+    if is_other_amount(step, original) then
+      return refuse_finally(step, 'AMOUNT_MISMATCH', original.currency, original.id)
     end
     if original.kind == 'bet' and call.settled_rollback == 'refuse' and standing_wins(original) > 0 then
       return refuse_finally(step, 'BET_SETTLED', original.currency, original.id)

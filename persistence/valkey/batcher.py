@@ -51,12 +51,29 @@ _REFUSED_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
 """How the server says that it did not run a script, beside NOSCRIPT."""
 
 
+GATHERED_CALLS = 64
+GATHER_TURNS = 30
+GATHER_S = 0.002
+"""How long a busy batch is worth waiting for: until it has so many calls, until so many turns of the loop in
+a row brought none, and never longer than this."""
+
+
 @dataclass(slots=True)
 class _Waiting:
     command: bytes
     script: Script
     answer: asyncio.Future[Sequence[bytes]]
     deadline: float
+    sent: bool = False
+
+    def expire(self) -> None:
+        """Ends the waiting: whoever is told so by now has no use for the answer."""
+        if self.answer.done():
+            return
+        if self.sent:
+            self.answer.set_exception(OutcomeUnknown("the deadline passed before the store's answer came"))
+        else:
+            self.answer.set_exception(DeadlineExceeded("the deadline passed while the call was waiting"))
 
 
 class ScriptBatcher:
@@ -83,6 +100,7 @@ class ScriptBatcher:
         self._something_waits = asyncio.Event()
         self._connection: Connection | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._busy = False
         self.on_batch: Callable[[int], None] = lambda size: None
 
     async def __aenter__(self) -> "ScriptBatcher":
@@ -116,11 +134,17 @@ class ScriptBatcher:
             raise StoreUnavailable("the service is stopping")
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
-        answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Sequence[bytes]] = loop.create_future()
         command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
-        self._waiting.append(_Waiting(command, script, answer, deadline))
+        call = _Waiting(command, script, answer, deadline)
+        timer = loop.call_at(deadline, call.expire)
+        self._waiting.append(call)
         self._something_waits.set()
-        return await answer
+        try:
+            return await answer
+        finally:
+            timer.cancel()
 
     async def _work(self) -> None:
         """Sends what waits, for ever. Whatever becomes of it, no call is left without an answer."""
@@ -142,9 +166,26 @@ class ScriptBatcher:
             _log.warning("store_unreachable", error=str(error))
             self._fail_waiting("the store cannot be reached; nothing was done")
             return
+        if self._busy:
+            await self._gather()
         batch = self._take_batch()
+        self._busy = len(batch) > 1
         if batch:
             await self._answer(connection, batch)
+
+    async def _gather(self) -> None:
+        """Lets calls that are about to come join the batch.
+
+        Only when the last batch had several calls: then others are on their way, and a batch of a few costs
+        nearly as much as one of many, here and in the store. A lone call never waits.
+        """
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + GATHER_S
+        idle_turns = 0
+        while len(self._waiting) < GATHERED_CALLS and idle_turns < GATHER_TURNS and loop.time() < latest:
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            idle_turns = 0 if len(self._waiting) > before else idle_turns + 1
 
     def _take_batch(self) -> list[_Waiting]:
         """The next calls to send, without those that nobody waits for any more."""
@@ -152,12 +193,11 @@ class ScriptBatcher:
         batch: list[_Waiting] = []
         while self._waiting and len(batch) < self._max_batch:
             call = self._waiting.popleft()
-            if call.answer.done():
-                continue
             if call.deadline <= now:
-                call.answer.set_exception(DeadlineExceeded("the deadline passed while the call was waiting"))
-                continue
-            batch.append(call)
+                call.expire()
+            if not call.answer.done():
+                call.sent = True
+                batch.append(call)
         if not self._waiting:
             self._something_waits.clear()
         return batch

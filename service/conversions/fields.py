@@ -42,6 +42,8 @@ def read_optional_id(text: str, field: str) -> str:
 
 def read_money(message: money_pb2.Money, registry: Registry, field: str) -> tuple[Currency, int]:
     """The currency and the amount in its minor units. Raises FieldInvalid and CurrencyUnknown."""
+    if not message.currency_code and not message.amount:
+        raise FieldInvalid(field, "must be set")
     currency = registry.currency(message.currency_code, f"{field}.currency_code")
     try:
         return currency, parse_amount(message.amount, currency.scale)

@@ -11,23 +11,28 @@ import structlog
 from google.rpc import status_pb2
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
-from persistence.errors import StakeholdError
+from persistence.errors import OutcomeUnknown, Overloaded, Refused, StakeholdError
 from service.errors import internal_status, status_of
 from service.metrics import CallMetrics
-from service.registry import CurrencyScales
+from service.registry import Registry
 
 _log = structlog.get_logger(__name__)
 
 Context = ServicerContext[Any, Any]
 _STATUS_DETAILS = "grpc-status-details-bin"
+_ALWAYS_ADMITTED = "/grpc."
+"""Health and reflection answer however busy it is."""
+_OVERLOAD_RETRY_MS = 200
 
 
 class AnswerInterceptor(ServerInterceptor):
     """The only place that catches what operations raise."""
 
-    def __init__(self, scales: CurrencyScales, metrics: CallMetrics) -> None:
-        self._scales = scales
+    def __init__(self, registry: Registry, metrics: CallMetrics, *, max_calls_in_flight: int) -> None:
+        self._registry = registry
         self._metrics = metrics
+        self._max_calls_in_flight = max_calls_in_flight
+        self._calls_in_flight = 0
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -66,18 +71,24 @@ class AnswerInterceptor(ServerInterceptor):
 
     def _around_unary(self, method: str, operation: Callable[..., Awaitable[Any]]) -> Any:
         observe = self._metrics.observer_of(method)
+        limited = not method.startswith(_ALWAYS_ADMITTED)
 
         async def answered(request: Any, context: Context) -> Any:
             started = time.perf_counter()
+            self._calls_in_flight += 1
             try:
+                if limited and self._calls_in_flight > self._max_calls_in_flight:
+                    raise Overloaded("too many calls are in flight", retry_delay_ms=_OVERLOAD_RETRY_MS)
                 response = await operation(request, context)
             except AbortError:  # answered already
                 raise
             except Exception as error:
-                code, status = self._status(method, error)
+                code, status = await self._status(method, error)
                 observe(code.name, time.perf_counter() - started)
                 await _abort(context, code, status)
                 raise
+            finally:
+                self._calls_in_flight -= 1
             observe("OK", time.perf_counter() - started)
             return response
 
@@ -94,17 +105,21 @@ class AnswerInterceptor(ServerInterceptor):
             except AbortError:  # answered already
                 raise
             except Exception as error:
-                code, status = self._status(method, error)
+                code, status = await self._status(method, error)
                 observe(code.name, time.perf_counter() - started)
                 await _abort(context, code, status)
             observe("OK", time.perf_counter() - started)
 
         return answered
 
-    def _status(self, method: str, error: Exception) -> tuple[grpc.StatusCode, status_pb2.Status]:
+    async def _status(self, method: str, error: Exception) -> tuple[grpc.StatusCode, status_pb2.Status]:
         if isinstance(error, StakeholdError):
             try:
-                return status_of(error, self._scales)
+                if isinstance(error, Refused) and error.details.balance is not None:
+                    await self._registry.learn([error.details.balance.currency])
+                return status_of(error, self._registry)
+            except OutcomeUnknown as unknown:
+                return status_of(unknown, self._registry)
             except KeyError:
                 pass
         incident_id = uuid.uuid4().hex

@@ -1,11 +1,13 @@
 """WalletService: bets, wins, rollbacks, and what became of them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from grpc.aio import ServicerContext
 
+from persistence.calls import StepResult
 from persistence.errors import WalletNotFound
-from persistence.transactions import SourceId
+from persistence.transactions import CurrencyCode, SourceId
 from persistence.valkey.engine import Engine
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.fields import read_player_id, read_transaction_id
@@ -39,11 +41,13 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
         call = rollback_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        await self._registry.learn(_currencies_of([result]))
         return pb.RollbackResponse(result=result_message(result, self._registry))
 
     async def Transact(self, request: pb.TransactRequest, context: Context) -> pb.TransactResponse:
         call = transact_call(request, self._registry)
         results = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        await self._registry.learn(_currencies_of(results))
         return pb.TransactResponse(results=[result_message(result, self._registry) for result in results])
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.GetWalletResponse:
@@ -51,6 +55,7 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         view = await self._engine.read_player(player_id, deadline=self._deadlines.of(context))
         if not view.balances:
             raise WalletNotFound(player_id)
+        await self._registry.learn(balance.currency for balance in view.balances)
         balances = [balance_message(balance, self._registry) for balance in view.balances]
         return pb.GetWalletResponse(player_id=player_id, balances=balances)
 
@@ -66,4 +71,10 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             deadline=self._deadlines.of(context),
         )
         assert view.transaction is not None
+        await self._registry.learn(balance.currency for balance in view.balances)
         return transaction_message(view.transaction, self._registry)
+
+
+def _currencies_of(results: Iterable[StepResult]) -> list[CurrencyCode]:
+    """The currencies of the wallets that a call touched; a rollback's is not in its request."""
+    return [result.balance_now.currency for result in results if result.balance_now is not None]

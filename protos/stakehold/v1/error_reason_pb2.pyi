@@ -43,7 +43,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: transaction_id.
     """
     ERROR_REASON_TRANSACTION_ROLLED_BACK: _ErrorReason.ValueType  # 7
-    """[FAILED_PRECONDITION] The transaction has been rolled back, or a rollback came before it. Final.
+    """[FAILED_PRECONDITION] The transaction has been rolled back, or a rollback came before it. It stays so; the
+    rollback is what is remembered.
     Metadata: transaction_id, related_transaction_id.
     """
     ERROR_REASON_BET_ROLLED_BACK: _ErrorReason.ValueType  # 8
@@ -151,7 +152,8 @@ ERROR_REASON_TRANSACTION_ID_CONFLICT: ErrorReason.ValueType  # 6
 Metadata: transaction_id.
 """
 ERROR_REASON_TRANSACTION_ROLLED_BACK: ErrorReason.ValueType  # 7
-"""[FAILED_PRECONDITION] The transaction has been rolled back, or a rollback came before it. Final.
+"""[FAILED_PRECONDITION] The transaction has been rolled back, or a rollback came before it. It stays so; the
+rollback is what is remembered.
 Metadata: transaction_id, related_transaction_id.
 """
 ERROR_REASON_BET_ROLLED_BACK: ErrorReason.ValueType  # 8

@@ -108,7 +108,8 @@ class WalletServiceServicer:
 
     def Rollback(self, request, context):
         """Undoes an earlier transaction of the same player and source exactly. OK also where the original is
-        unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome.
+        unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
+        retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
         Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -53,7 +53,8 @@ class WalletServiceStub:
     """
     Rollback: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.RollbackRequest, _wallet_service_pb2.RollbackResponse]
     """Undoes an earlier transaction of the same player and source exactly. OK also where the original is
-    unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome.
+    unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
+    retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
     Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
     """
     Transact: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TransactRequest, _wallet_service_pb2.TransactResponse]
@@ -91,7 +92,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     """
     Rollback: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.RollbackRequest, _wallet_service_pb2.RollbackResponse]  # type: ignore[assignment]
     """Undoes an earlier transaction of the same player and source exactly. OK also where the original is
-    unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome.
+    unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
+    retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
     Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
     """
     Transact: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TransactRequest, _wallet_service_pb2.TransactResponse]  # type: ignore[assignment]
@@ -150,7 +152,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wallet_service_pb2.RollbackResponse, _abc.Awaitable[_wallet_service_pb2.RollbackResponse]]:
         """Undoes an earlier transaction of the same player and source exactly. OK also where the original is
-        unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome.
+        unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
+        retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
         Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
         """
 
