@@ -1,17 +1,17 @@
 -- set_wallet: opens a wallet, or sets its status. Naturally idempotent; no money moves.
 --
 -- KEYS    epoch, outbox, wallets, ids, rounds: one player's (persistence/valkey/keys.py)
--- ARGV    epoch, player, source, operation (open | set_status), currency, status, credit line, expected
+-- ARGV    witness, player, source, operation (open | set_status), currency, status, credit line, expected
 --         version ('' for none), metadata
 -- Reply   OK, "1" where something changed, the wallet's text | REFUSED, reason, the wallet's text ('' where there
---         is none) | FENCED, the epoch found
+--         is none) | FENCED: the store is not the one that was meant
 -- Writes  the outbox record and the wallet, both or neither. Opening is version 1, a new status is the next.
 
 -- include: text
 -- include: minor_units
 -- include: wallets
 -- include: outbox
-local EPOCH, PLAYER, SOURCE, OPERATION, CURRENCY, STATUS, CREDIT_LINE, EXPECTED_VERSION, METADATA =
+local WITNESS, PLAYER, SOURCE, OPERATION, CURRENCY, STATUS, CREDIT_LINE, EXPECTED_VERSION, METADATA =
   ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 
 local function commit(wallet, entry_type, transaction_id)
@@ -22,7 +22,7 @@ local function commit(wallet, entry_type, transaction_id)
     cash = wallet.cash, bonus = wallet.bonus, held = wallet.held, receivable = wallet.receivable,
   }
   local entry = encode_entry(entry_type, SOURCE, record, wallet.credit_line, true, { metadata = METADATA })
-  append_record(EPOCH, PLAYER, booked_ms, { entry })
+  append_record(WITNESS, PLAYER, booked_ms, { entry })
   store_wallets(booked_ms)
   return { 'OK', '1', encode_wallet(wallet) }
 end
@@ -54,8 +54,7 @@ local function set_status()
   return commit(wallet, 'status_changed', 'status-' .. CURRENCY .. '-' .. add(wallet.version, '1'))
 end
 
-local found_epoch = redis.call('GET', KEYS[1])
-if found_epoch ~= EPOCH then
-  return { 'FENCED', found_epoch or '' }
+if redis.call('GET', KEYS[1]) ~= WITNESS then
+  return { 'FENCED' }
 end
 return OPERATION == 'open' and open() or set_status()

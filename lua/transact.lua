@@ -1,12 +1,12 @@
 -- transact: applies 1 to 16 steps on one player's wallets, all or nothing. Every movement of money is this.
 --
 -- KEYS    epoch, outbox, wallets, ids, rounds: one player's, in one partition (persistence/valkey/keys.py)
--- ARGV    epoch, player, source, the source's six policies, number of steps, "", then for each step the
+-- ARGV    witness, player, source, the source's six policies, number of steps, "", then for each step the
 --         fourteen fields of a step (includes/steps.lua); amounts are minor units as texts
 -- Reply   a flat list that begins with a word:
 --         OK       then for each step the fourteen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
---         FENCED   then the epoch found ('' where none): nothing was looked at
+--         FENCED   alone: the store is not the one that was meant, and nothing was looked at
 -- Writes  nothing before everything is decided; then the outbox record, wallets, ids and rounds.
 -- Holds   an id's record, its wallet's change and its outbox entry exist together or not at all; versions and
 --         the outbox have no gaps; what a refusal changes is only the memory of it.
@@ -84,7 +84,7 @@ end
 -- Gives what was recorded its place: entries are numbered from 0 within the outbox record.
 local function append(entries, recorded)
   local booked_ms = booked_time_ms()
-  local position = append_record(call.epoch, call.player, booked_ms, entries)
+  local position = append_record(call.witness, call.player, booked_ms, entries)
   for i, record in ipairs(recorded) do
     record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
   end
@@ -183,9 +183,8 @@ local function refusal_fields(refusal)
   }
 end
 
-local epoch = redis.call('GET', KEYS[1])
-if epoch ~= call.epoch then
-  return { 'FENCED', epoch or '' }
+if redis.call('GET', KEYS[1]) ~= call.witness then
+  return { 'FENCED' }
 end
 
 read_steps()

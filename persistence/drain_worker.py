@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from uuid import UUID
 
 import structlog
 
@@ -13,6 +14,7 @@ from persistence.errors import CursorMoved, LedgerBroken, LedgerUnavailable, Sto
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import WRITER_SETTINGS, BetweenSteps, LedgerWriter
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
+from persistence.witness import Witness
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +51,7 @@ class DrainWorker:
         settings: DrainSettings,
         partitions: Sequence[int],
         *,
+        ledger_id: UUID,
         partition_count: int,
         metrics: DrainMetrics,
         now_ms: Callable[[], int],
@@ -56,6 +59,7 @@ class DrainWorker:
     ) -> None:
         self._settings = settings
         self._partitions = partitions
+        self._ledger_id = ledger_id
         self._partition_count = partition_count
         self._metrics = metrics
         self._now_ms = now_ms
@@ -118,7 +122,7 @@ class DrainWorker:
         for partition, survey in (await reader.survey(self._owned)).items():
             state = self._owned[partition]
             self._metrics.outbox_records.labels(partition).set(survey.length)
-            if problem := survey.problem(state.epoch, state.cursor):
+            if problem := survey.problem(Witness(state.epoch, self._ledger_id), state.cursor):
                 await self._give_back(writer, partition)
                 stopped[partition] = problem
         self._note_stopped(stopped)

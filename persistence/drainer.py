@@ -13,7 +13,7 @@ from persistence.drain_metrics import DrainMetrics
 from persistence.drain_worker import DrainSettings, DrainWorker
 from persistence.errors import LedgerBroken
 from persistence.postgres.database import LedgerRole, ledger_connection
-from persistence.postgres.ledger_settings import read_settings
+from persistence.postgres.ledger_settings import LedgerSettings, read_settings
 from persistence.postgres.ledger_writer import BetweenSteps, go_on
 from persistence.postgres.migrating import require_migrated
 
@@ -48,12 +48,14 @@ class Drainer:
         A partition with a record that cannot be applied stops, the others go on. Raises LedgerBroken at the
         end if there are such, SetupRefused at the start if the database is not migrated.
         """
-        count = await self._partition_count()
+        ledger = await self._ledger()
+        count = ledger.partition_count
         worker_count = min(self._settings.worker_count, count)
         workers = [
             DrainWorker(
                 self._settings,
                 range(first, count, worker_count),
+                ledger_id=ledger.ledger_id,
                 partition_count=count,
                 metrics=self._metrics,
                 now_ms=self._now_ms,
@@ -69,14 +71,14 @@ class Drainer:
             raise failures.exceptions[0] from failures
         _require_none_stopped(workers)
 
-    async def _partition_count(self) -> int:
+    async def _ledger(self) -> LedgerSettings:
         async with ledger_connection(
             self._settings.postgres_url,
             role=LedgerRole.WRITER,
             statement_timeout_s=self._settings.statement_timeout_s,
         ) as connection:
             await require_migrated(connection)
-            return (await read_settings(connection)).partition_count
+            return await read_settings(connection)
 
 
 def _require_none_stopped(workers: list[DrainWorker]) -> None:

@@ -163,7 +163,7 @@ async def _open_engine(settings: Settings, stack: AsyncExitStack, metrics: CallM
     for partition, why in opened.fenced.items():
         _log.error("partition_fenced", partition=partition, reason=why)
     metrics.set_fenced(len(opened.fenced))
-    return Engine(batcher, partition_count=ledger.partition_count, epochs=opened.epochs)
+    return Engine(batcher, partition_count=ledger.partition_count, witnesses=opened.witnesses)
 
 
 async def _open_reader(settings: Settings, stack: AsyncExitStack) -> LedgerReader:

@@ -131,5 +131,5 @@ async def wallets(
     opened.require_all()
     connections = node_connections(valkey_url, TIMEOUT_S)
     async with ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher:
-        engine = Engine(batcher, partition_count=PARTITION_COUNT, epochs=opened.epochs)
+        engine = Engine(batcher, partition_count=PARTITION_COUNT, witnesses=opened.witnesses)
         yield Wallets(engine, valkey_url, ledger_dsn, sources or {})

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
+from uuid import UUID
 
 from redis.asyncio import Redis
 
@@ -22,6 +23,7 @@ from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine
 from persistence.valkey.keys import epoch_key, outbox_key
 from persistence.valkey.node import node_connections
+from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.hot_path import PATIENCE_S, moment
@@ -29,6 +31,8 @@ from tests.hot_path import PATIENCE_S, moment
 DATABASE = 7
 """Of the shared server; the service's own data are in database 0."""
 EPOCH = 3
+LEDGER_ID = UUID("5ca1ab1e-0000-4000-8000-00000000c0de")
+WITNESS = str(Witness(EPOCH, LEDGER_ID))
 EUR, USD = CurrencyCode("EUR"), CurrencyCode("USD")
 PLAYER = PlayerId("p1")
 GAMES = Source(SourceId("games"))
@@ -115,5 +119,5 @@ async def house(valkey: EmbeddedValkey) -> AsyncIterator[House]:
     )
     async with Redis.from_url(url) as store, batcher:
         await store.flushdb()
-        await store.set(epoch_key(0), EPOCH)
-        yield House(Engine(batcher, partition_count=1, epochs={0: EPOCH}), store)
+        await store.set(epoch_key(0), WITNESS)
+        yield House(Engine(batcher, partition_count=1, witnesses={0: WITNESS}), store)

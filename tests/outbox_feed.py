@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from persistence.outbox import ENTRY_FIELDS, FORMAT, SEPARATOR
 from persistence.transactions import PlayerId, partition_of
-from persistence.valkey.keys import epoch_key, outbox_key
+from persistence.valkey.keys import outbox_key
 
 FIRST_BOOKED_MS = 1_767_225_600_000
 
@@ -141,8 +141,3 @@ class OutboxFeed:
     async def lengths(self) -> list[int]:
         """How many records wait in each partition."""
         return [await self.client.xlen(outbox_key(partition)) for partition in range(self.partition_count)]
-
-    async def open_epochs(self) -> None:
-        """The partitions' epochs, for tests that put records into the store before anything else ran."""
-        for partition in range(self.partition_count):
-            await self.client.set(epoch_key(partition), 1)

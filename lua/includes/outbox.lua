@@ -17,14 +17,14 @@ local function encode_entry(entry_type, source, record, credit_line, changes_wal
   })
 end
 
--- Appends one record and returns its position, epoch-sequence. The call's first write: should the stream
--- refuse the id, nothing has been changed.
-local function append_record(epoch, player, booked_ms, entries)
+-- Appends one record and returns its position, epoch-sequence; the epoch is the witness's first part. The
+-- call's first write: should the stream refuse the id, nothing has been changed.
+local function append_record(witness, player, booked_ms, entries)
   local fields = { 'format', '1', 'time', booked_ms, 'player', player }
   for _, entry in ipairs(entries) do
     fields[#fields + 1] = 'entry'
     fields[#fields + 1] = entry
   end
-  return redis.call('XADD', KEYS[2], epoch .. '-*', unpack(fields))
+  return redis.call('XADD', KEYS[2], string.match(witness, '^%d+') .. '-*', unpack(fields))
 end
 

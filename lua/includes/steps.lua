@@ -3,7 +3,7 @@ local STEP_FIELD_COUNT = 14
 local FIRST_STEP = 12
 
 local call = {
-  epoch = ARGV[1],
+  witness = ARGV[1],
   player = ARGV[2],
   source = ARGV[3],
   settled_rollback = ARGV[4],

@@ -49,15 +49,15 @@ class ScriptRunner(Protocol):
 class Engine:
     """Applies calls to wallets.
 
-    ``epochs`` has the epoch of each partition that is open for service; a partition without one is fenced.
+    ``witnesses`` has the witness of each partition that is open for service; one without is fenced.
     Deadlines are in the event loop's time. Beside what each method names, all of them raise PartitionFenced,
     StoreUnavailable, Overloaded and DeadlineExceeded (nothing was done) and OutcomeUnknown.
     """
 
-    def __init__(self, runner: ScriptRunner, *, partition_count: int, epochs: Mapping[int, int]) -> None:
+    def __init__(self, runner: ScriptRunner, *, partition_count: int, witnesses: Mapping[int, str]) -> None:
         self._runner = runner
         self._partition_count = partition_count
-        self._epochs = epochs
+        self._witnesses = witnesses
 
     async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
         """Applies all steps or none; one result for each. Raises Refused."""
@@ -128,13 +128,13 @@ class Engine:
     async def _run(
         self, script: Script, partition: int, keys: PlayerKeys, arguments: list[str], deadline: float
     ) -> Sequence[bytes]:
-        epoch = self._epochs.get(partition)
-        if epoch is None:
+        witness = self._witnesses.get(partition)
+        if witness is None:
             raise PartitionFenced(partition)
         return await self._runner.run(
             script,
             (keys.epoch, keys.outbox, keys.wallets, keys.ids, keys.rounds),
-            [str(epoch), *arguments],
+            [witness, *arguments],
             deadline=deadline,
         )
 

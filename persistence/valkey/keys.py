@@ -4,7 +4,7 @@ Everything of a partition carries one hash tag, so that it lies in one Cluster s
 all. A player's wallets, ids and rounds are one hash each: the keys of a call are known before it is decided,
 whatever it refers to.
 
-    {w<partition>}:epoch             string   the partition's epoch
+    {w<partition>}:epoch             string   the witness: the partition's epoch, a blank, the ledger's id
     {w<partition>}:outbox            stream   records not drained yet
     {w<partition>}:wallets:<player>  hash     currency → wallet
     {w<partition>}:ids:<player>      hash     source US transaction id → what became of it

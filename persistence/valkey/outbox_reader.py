@@ -17,6 +17,7 @@ from persistence.drain_batch import RawRecord
 from persistence.errors import StoreUnavailable
 from persistence.transactions import OutboxPosition
 from persistence.valkey.keys import epoch_key, outbox_key
+from persistence.witness import Witness
 
 _LAST_SEQUENCE = 2**64 - 1
 
@@ -25,16 +26,14 @@ _LAST_SEQUENCE = 2**64 - 1
 class OutboxSurvey:
     """What the store has of a partition. ``last`` is the newest record ever written; None: there was none."""
 
-    epoch: int | None
+    witness: str | None
     length: int
     last: OutboxPosition | None
 
-    def problem(self, epoch: int, cursor: OutboxPosition) -> str | None:
-        """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
-        if self.epoch is None:
-            return f"the ledger is in epoch {epoch}, but the store has no data"
-        if self.epoch != epoch:
-            return f"the ledger is in epoch {epoch}, but the store in epoch {self.epoch}"
+    def problem(self, witness: Witness, cursor: OutboxPosition) -> str | None:
+        """Why this is not the outbox that a ledger with this witness, drained up to the cursor, follows."""
+        if problem := witness.problem(self.witness):
+            return problem
         drained_anything = cursor > OutboxPosition(1, -1)
         if drained_anything and (self.last is None or self.last < cursor):
             return f"the ledger is drained up to {cursor}, but the store lost what came after {self.last}"
@@ -86,13 +85,13 @@ class OutboxReader:
             commands += [["GET", epoch_key(partition)], ["XINFO", "STREAM", outbox_key(partition)]]
         replies = await self._ask(commands, no_key_is_none=True)
         return {
-            partition: _survey(epoch, stream)
-            for partition, epoch, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
+            partition: _survey(witness, stream)
+            for partition, witness, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
         }
 
-    async def plant_epoch(self, partition: int, epoch: int) -> None:
+    async def plant_witness(self, partition: int, witness: Witness) -> None:
         """Opens a partition that the store does not know yet; one that it knows stays as it is."""
-        await self._ask([["SET", epoch_key(partition), epoch, "NX"]])
+        await self._ask([["SET", epoch_key(partition), str(witness), "NX"]])
 
     async def _ask(
         self, commands: Sequence[Sequence[str | int]], *, extra_s: float = 0.0, no_key_is_none: bool = False
@@ -144,10 +143,10 @@ def _just_before_next(cursor: OutboxPosition) -> str:
     return str(cursor)
 
 
-def _survey(epoch: object, stream: object) -> OutboxSurvey:
-    epoch_found = int(epoch) if isinstance(epoch, bytes) else None
+def _survey(witness: object, stream: object) -> OutboxSurvey:
+    found = witness.decode(errors="replace") if isinstance(witness, bytes) else None
     if not isinstance(stream, list):
-        return OutboxSurvey(epoch_found, 0, None)
+        return OutboxSurvey(found, 0, None)
     facts = dict(zip(stream[0::2], stream[1::2], strict=True))
     last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
-    return OutboxSurvey(epoch_found, facts[b"length"], last if last.epoch else None)
+    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None)

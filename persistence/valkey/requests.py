@@ -39,7 +39,7 @@ def id_field(source_id: SourceId, transaction_id: TransactionId) -> str:
 
 
 def transact_arguments(call: Call) -> list[str]:
-    """ARGV of the script ``transact``, but for the epoch in front."""
+    """ARGV of the script ``transact``, but for the witness in front."""
     source = call.source
     arguments: list[str] = [
         call.player_id,

@@ -68,7 +68,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, registry))
         opened = await open_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
-        if not opened.epochs:
+        if not opened.witnesses:
             opened.require_all()
         drainer = Drainer(
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import cast
+from uuid import uuid4
 
 import grpc
 import pytest
 import pytest_asyncio
 import redis.asyncio as redis
 
+from persistence.valkey.keys import epoch_key
 from service.embedded import EmbeddedValkey, embedded_postgres, embedded_valkey
 from stakehold.v1 import ledger_service_pb2
 from stakehold.v1.ledger_service_pb2_grpc import LedgerServiceStub
@@ -23,6 +26,7 @@ from tests.steps import bet, rollback
 from tests.waiting import until
 from tests.wallet_api import WalletApi, wallet_api
 
+PARTITION_COUNT = 16
 IMPATIENT = {"STAKEHOLD_STORE_TIMEOUT_S": "0.5"}
 IDS = [f"b{number}" for number in range(5)]
 
@@ -175,6 +179,43 @@ async def test_a_store_that_lost_its_data_is_fenced_and_nothing_is_applied(
         assert caught.value.reason == "PARTITION_FENCED"
 
         assert await client.dbsize() == 0
+
+
+@pytest.mark.parametrize("found", ["another ledger's witness", "garbage"])
+async def test_a_store_that_becomes_anothers_while_it_is_served_is_fenced_and_nothing_is_applied(
+    private_deployment: Deployment, seat: Seat, found: str
+) -> None:
+    await seat.one(bet("b1", "1"))
+    async with redis.from_url(private_deployment.valkey.url) as client:
+        witness = await client.get(epoch_key(0))
+        assert isinstance(witness, bytes)
+        epoch = witness.decode().partition(" ")[0]
+        other = f"{epoch} {uuid4()}" if found == "another ledger's witness" else b"\xff garbage"
+        await client.mset({epoch_key(partition): other for partition in range(PARTITION_COUNT)})
+        before = await contents(client)
+
+        for step in (bet("b1", "1"), bet("b2", "1"), rollback("r1", "b1"), rollback("r2", "b3")):
+            refusal = await seat.refused(step)
+            assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "PARTITION_FENCED")
+        with pytest.raises(Refused) as caught:
+            await seat.balance()
+        assert caught.value.reason == "PARTITION_FENCED"
+
+        assert await contents(client) == before
+        await client.mset({epoch_key(partition): witness for partition in range(PARTITION_COUNT)})
+
+    assert await seat.cash() == "99.00"
+
+
+async def contents(client: "redis.Redis") -> dict[bytes, object]:
+    """Everything in the store; of outboxes, which a drainer may still cut, what was added last."""
+    found: dict[bytes, object] = {}
+    for key in cast("list[bytes]", await client.keys()):
+        if key.endswith(b":outbox"):
+            found[key] = (await client.xinfo_stream(key))["last-generated-id"]
+        else:
+            found[key] = await client.dump(key)
+    return found
 
 
 async def test_a_killed_store_has_everything_that_was_answered_when_it_is_back(

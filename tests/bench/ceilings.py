@@ -48,12 +48,12 @@ async def scripts_per_s(
     valkey: "redis.Redis", port: int, *, partition_count: int, players: int, calls: int
 ) -> float:
     """The debit's own script without a service: packed before the clock, replies hardly looked at."""
-    epochs = {}
+    witnesses = {}
     for partition in range(partition_count):
-        epoch = await valkey.get(epoch_key(partition))
-        assert isinstance(epoch, bytes), "the service has not opened this partition"
-        epochs[partition] = epoch.decode()
-    commands = list(_bet_commands(epochs, players, calls))
+        witness = await valkey.get(epoch_key(partition))
+        assert isinstance(witness, bytes), "the service has not opened this partition"
+        witnesses[partition] = witness.decode()
+    commands = list(_bet_commands(witnesses, players, calls))
     windows = [b"".join(commands[start : start + WINDOW]) for start in range(0, calls, WINDOW)]
     with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -75,11 +75,11 @@ def _pipeline(connection: socket.socket, windows: list[bytes], calls: int) -> No
             answered += 1
 
 
-def _bet_commands(epochs: dict[int, str], players: int, calls: int) -> Iterator[bytes]:
+def _bet_commands(witnesses: dict[int, str], players: int, calls: int) -> Iterator[bytes]:
     source = Source(SourceId(SOURCE))
     for number in range(calls):
         player = PlayerId(player_name(number % players))
-        partition = partition_of(player, len(epochs))
+        partition = partition_of(player, len(witnesses))
         step = Step(
             operation=Operation.DEBIT,
             kind=TransactionKind.BET,
@@ -91,7 +91,7 @@ def _bet_commands(epochs: dict[int, str], players: int, calls: int) -> Iterator[
         )
         keys = player_keys(partition, player)
         key_names = (keys.epoch, keys.outbox, keys.wallets, keys.ids, keys.rounds)
-        arguments = (epochs[partition], *transact_arguments(Call(player, source, (step,))))
+        arguments = (witnesses[partition], *transact_arguments(Call(player, source, (step,))))
         words = ("EVALSHA", TRANSACT.sha1, str(len(key_names)), *key_names, *arguments)
         yield hiredis.pack_command(words)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -221,7 +222,9 @@ async def test_a_record_that_is_refused_again_waits_in_quarantine_once(books: Dr
     assert len(await quarantined(books)) == 1
 
 
-@pytest.mark.parametrize("loss", ["everything", "the newest records", "the epoch"])
+@pytest.mark.parametrize(
+    "loss", ["everything", "the newest records", "the epoch", "the ledger", "the witness"]
+)
 async def test_a_store_that_lost_what_was_drained_is_not_followed(books: Draining, loss: str) -> None:
     wallet = await opened_wallet(books)
     await books.drain()
@@ -233,7 +236,9 @@ async def test_a_store_that_lost_what_was_drained_is_not_followed(books: Drainin
         await books.feed.client.delete(outbox_key(partition))
         await books.feed.add(PLAYER, wallet.applied("bet-1", "bet", cash=-1))
     else:
-        await books.feed.client.set(epoch_key(partition), 2)
+        ledger_id = await books.sql.fetchval("SELECT ledger_id FROM ledger.settings")
+        other = {"the epoch": f"2 {ledger_id}", "the ledger": f"1 {uuid4()}", "the witness": "x"}
+        await books.feed.client.set(epoch_key(partition), other[loss])
 
     why = await drain_and_stop(books)
 

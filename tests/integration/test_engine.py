@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import cast
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -19,13 +20,16 @@ from persistence.transactions import (
 )
 from persistence.valkey.engine import Engine
 from persistence.valkey.keys import outbox_key, player_keys
+from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from tests.engine_calls import (
     EPOCH,
     EUR,
     GAMES,
+    LEDGER_ID,
     PLAYER,
     USD,
+    WITNESS,
     House,
     bet,
     deposit,
@@ -50,8 +54,23 @@ async def table(valkey: EmbeddedValkey) -> AsyncIterator[House]:
         yield made
 
 
-@pytest.mark.parametrize("found", [None, str(EPOCH + 1), str(EPOCH - 1), "", f"{EPOCH} ", f"0{EPOCH}"])
-async def test_a_partition_in_another_epoch_is_not_touched(table: House, found: str | None) -> None:
+@pytest.mark.parametrize(
+    "found",
+    [
+        pytest.param(None, id="none"),
+        pytest.param(str(Witness(EPOCH + 1, LEDGER_ID)), id="the next epoch's"),
+        pytest.param(str(Witness(EPOCH - 1, LEDGER_ID)), id="the last epoch's"),
+        pytest.param(str(Witness(EPOCH, uuid4())), id="another ledger's in the same epoch"),
+        pytest.param(str(EPOCH), id="an epoch alone"),
+        pytest.param(f"{WITNESS} ", id="something after it"),
+        pytest.param(f"0{WITNESS}", id="something before it"),
+        pytest.param("", id="empty"),
+        pytest.param(b"\xff\x00", id="no text"),
+    ],
+)
+async def test_a_partition_with_another_witness_is_not_touched(
+    table: House, found: str | bytes | None
+) -> None:
     await (table.store.delete(KEYS.epoch) if found is None else table.store.set(KEYS.epoch, found))
     before = await table.contents()
 
@@ -68,7 +87,7 @@ async def test_a_partition_that_is_not_open_is_not_even_asked(table: House) -> N
         async def run(self, *_: object, **__: object) -> list[bytes]:
             raise AssertionError("a fenced partition was asked")
 
-    engine = Engine(Silent(), partition_count=1, epochs={})
+    engine = Engine(Silent(), partition_count=1, witnesses={})
 
     for attempt in every_script(House(engine, table.store)):
         with pytest.raises(PartitionFenced):

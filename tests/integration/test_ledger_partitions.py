@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 
@@ -9,12 +10,13 @@ from persistence.errors import SetupRefused, StoreUnavailable
 from persistence.partition_opening import OpenedPartitions, open_partitions
 from persistence.postgres.partitions import locked_partition_states
 from persistence.valkey.keys import epoch_key, outbox_key
+from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from tests.draining import Draining, draining, some_play
 from tests.integration.conftest import DATABASE
 from tests.waiting import until
 
-ALL_EPOCHS = dict.fromkeys(range(16), 1)
+ALL = set(range(16))
 
 
 @pytest.fixture
@@ -32,19 +34,20 @@ async def states(books: Draining) -> set[str]:
     return {row["state"] for row in await books.sql.fetch("SELECT state FROM ledger.partitions")}
 
 
-async def test_a_new_ledger_plants_its_epochs_in_an_empty_store(unopened: Draining) -> None:
+async def test_a_new_ledger_plants_its_witness_in_an_empty_store(unopened: Draining) -> None:
     assert await states(unopened) == {"new"}
 
-    assert (await opened(unopened)).epochs == ALL_EPOCHS
+    assert (await opened(unopened)).witnesses.keys() == ALL
 
     assert await states(unopened) == {"open"}
-    assert await unopened.feed.client.get(epoch_key(15)) == b"1"
+    ledger_id = await unopened.sql.fetchval("SELECT ledger_id FROM ledger.settings")
+    assert await unopened.feed.client.get(epoch_key(15)) == f"1 {ledger_id}".encode()
 
 
 async def test_many_programs_may_open_at_once_and_again(unopened: Draining) -> None:
     results = await asyncio.gather(*(opened(unopened) for _ in range(4)))
 
-    assert all(result.epochs == ALL_EPOCHS and not result.fenced for result in results)
+    assert all(result.witnesses.keys() == ALL and not result.fenced for result in results)
     (await opened(unopened)).require_all()
 
 
@@ -65,20 +68,21 @@ async def test_one_program_opens_at_a_time(unopened: Draining) -> None:
 
 
 async def test_a_new_ledger_does_not_take_over_the_store_of_another(unopened: Draining) -> None:
-    await unopened.feed.client.set(epoch_key(3), 1)
+    await unopened.feed.client.set(epoch_key(3), str(Witness(1, uuid4())))
 
     result = await opened(unopened)
 
-    assert result.epochs.keys() == ALL_EPOCHS.keys() - {3}
+    assert result.witnesses.keys() == ALL - {3}
     with pytest.raises(SetupRefused, match=r"1 of 16 partitions are fenced.*of another ledger"):
         result.require_all()
 
 
 async def test_an_opening_that_was_interrupted_is_done_again(unopened: Draining) -> None:
     await unopened.sql.execute("UPDATE ledger.partitions SET state = 'opening'")
-    await unopened.feed.client.set(epoch_key(0), 1)
+    ledger_id = await unopened.sql.fetchval("SELECT ledger_id FROM ledger.settings")
+    await unopened.feed.client.set(epoch_key(0), f"1 {ledger_id}")
 
-    assert (await opened(unopened)).epochs == ALL_EPOCHS
+    assert (await opened(unopened)).witnesses.keys() == ALL
 
 
 async def test_a_store_that_lost_its_data_is_fenced_and_never_set_up_again(books: Draining) -> None:
@@ -86,7 +90,7 @@ async def test_a_store_that_lost_its_data_is_fenced_and_never_set_up_again(books
 
     result = await opened(books)
 
-    assert not result.epochs
+    assert not result.witnesses
     assert set(result.fenced.values()) == {"the ledger is in epoch 1, but the store has no data"}
     assert await books.feed.client.dbsize() == 0
 
@@ -107,13 +111,7 @@ async def test_a_drained_store_is_not_behind(books: Draining) -> None:
     await some_play(books.feed)
     await books.drain()
 
-    assert (await opened(books)).epochs == ALL_EPOCHS
-
-
-async def test_a_store_in_another_epoch_is_fenced(books: Draining) -> None:
-    await books.feed.client.set(epoch_key(9), 2)
-
-    assert (await opened(books)).fenced == {9: "the ledger is in epoch 1, but the store in epoch 2"}
+    assert (await opened(books)).witnesses.keys() == ALL
 
 
 async def test_a_partition_that_is_not_open_is_not_drained(unopened: Draining) -> None:

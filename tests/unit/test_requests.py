@@ -109,7 +109,7 @@ def store(valkey: EmbeddedValkey) -> Iterator["redis.Redis"]:
 
 def read_by_lua(store: "redis.Redis", call: Call) -> list[dict[str, object]]:
     """The call, and then each of its steps, as the scripts understand their arguments."""
-    reply = store.eval(READ_CALL, 0, "1", *transact_arguments(call))
+    reply = store.eval(READ_CALL, 0, "1 x", *transact_arguments(call))
     assert isinstance(reply, list)
     return [dict(zip(table[0::2], table[1::2], strict=True)) for table in reply]
 
@@ -118,7 +118,7 @@ def test_lua_reads_each_argument_where_python_wrote_it(store: "redis.Redis") -> 
     called, bet, undo = read_by_lua(store, Call(PLAYER, SOURCE, (BET, UNDO)))
 
     assert called == {
-        "epoch": "1",
+        "witness": "1 x",
         "player": "p1",
         "source": "games",
         "settled_rollback": "allow",
