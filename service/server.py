@@ -1,6 +1,7 @@
 """The composition root of `stakehold serve`: everything is made here, in order, and unmade in reverse."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from stakehold.v1 import (
 _log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 1 << 20
+_COLLECT_EVERY = 20_000
 _REGISTRY_POOL_SIZE = 2
 _LEDGER_POOL_SIZE = 8
 
@@ -56,6 +58,9 @@ _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
+    # Beyond its own limits gRPC drops calls as CANCELLED, without a word; the service sheds before that.
+    ("grpc.server.max_pending_requests", 1 << 16),
+    ("grpc.server.max_pending_requests_hard_limit", 1 << 17),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
@@ -88,7 +93,8 @@ async def running_server(
         )
         deadlines = Deadlines(settings.call_timeout_s)
 
-        server = grpc.aio.server(interceptors=[AnswerInterceptor(registry, metrics)], options=_OPTIONS)
+        answers = AnswerInterceptor(registry, metrics, max_calls_in_flight=settings.max_calls_in_flight)
+        server = grpc.aio.server(interceptors=[answers], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
             WalletServicer(engine, registry, deadlines), server
         )
@@ -111,6 +117,7 @@ async def running_server(
         for name in ("", *SERVICE_NAMES):
             await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         address = f"{settings.listen.rpartition(':')[0]}:{port}"
+        _keep_startup_objects_from_collection()
         _log.info("serving", address=address, durability=settings.durability.value)
         yield RunningServer(address)
 
@@ -177,6 +184,13 @@ async def _open_reader(settings: Settings, stack: AsyncExitStack) -> LedgerReade
         )
     )
     return LedgerReader(pool)
+
+
+def _keep_startup_objects_from_collection() -> None:
+    """What was made so far lives as long as the process: looking through it again and again costs stalls."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_EVERY)
 
 
 def _bind(server: grpc.aio.Server, listen: str) -> int:
