@@ -79,13 +79,11 @@ class DrainWorker:
                 self._metrics.retries.inc()
                 await _pause(stop, self._retry_delay_s)
                 self._retry_delay_s = min(self._retry_delay_s * 2, self._settings.last_retry_delay_s)
-            finally:
-                for partition in list(self._owned):
-                    self._disown(partition)
 
     async def _run_connected(self, stop: asyncio.Event, *, until_empty: bool) -> None:
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.callback(self._disown_all)
             connection = await stack.enter_async_context(
                 ledger_connection(
                     settings.postgres_url,
@@ -99,7 +97,6 @@ class DrainWorker:
                 outbox_reader(settings.valkey_url, timeout_s=settings.store_timeout_s)
             )
             writer = LedgerWriter(connection, self._between_steps)
-            await writer.commit_durably()
             claim_time = 0.0
             while not stop.is_set():
                 now = asyncio.get_running_loop().time()
@@ -232,6 +229,11 @@ class DrainWorker:
     def _disown(self, partition: int) -> None:
         del self._owned[partition]
         self._metrics.owned.labels(partition).set(0)
+
+    def _disown_all(self) -> None:
+        """What was owned was owned by a connection: nothing of it may outlive that."""
+        for partition in list(self._owned):
+            self._disown(partition)
 
     def _note_stopped(self, stopped: dict[int, str]) -> None:
         for partition in self._partitions:

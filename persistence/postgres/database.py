@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from persistence.errors import LedgerUnavailable, SetupRefused, StakeholdError
+from persistence.postgres.queries import query
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -54,8 +55,13 @@ _UNREACHABLE = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.PostgresSystemError,
+    # A database that lets nobody in, or a lock that is not to be had.
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    # A standby: the one that takes writes is elsewhere, or will be this one.
+    asyncpg.ReadOnlySQLTransactionError,
 )
 _NOT_SET_UP = (
     asyncpg.InvalidCatalogNameError,
@@ -102,7 +108,8 @@ async def ledger_connection(
 ) -> AsyncIterator[Connection]:
     """One connection. Without a role it has all rights of who logs in, as a migration needs.
 
-    Left by an exception it is cut off rather than closed, so that the server gives its locks back at once.
+    What it commits is on disk, unless it can only read. Left by an exception it is cut off rather than
+    closed, so that the server gives its locks back at once.
     """
     with _translated_connect_errors():
         connection = await asyncpg.connect(
@@ -112,6 +119,9 @@ async def ledger_connection(
             server_settings={**_server_settings(role, statement_timeout_s, application), **settings},
         )
     try:
+        if role is not LedgerRole.READER:
+            with translated_errors():
+                await _commit_durably(connection)
         yield connection
     except BaseException:
         connection.terminate()
@@ -129,17 +139,25 @@ async def ledger_pool(
     statement_timeout_s: float,
     application: str = "stakehold",
 ) -> AsyncIterator[Pool]:
-    """At most ``size`` connections, made when they are needed."""
-    with _translated_connect_errors():
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=size,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=statement_timeout_s + CLIENT_GRACE_S,
-            server_settings=_server_settings(role, statement_timeout_s, application),
-        )
+    """At most ``size`` connections, made when they are needed. One is made at once: it says what is wrong.
+
+    What they commit is on disk, unless they can only read.
+    """
+    pool = asyncpg.create_pool(
+        url,
+        # The driver would look after a minimum in the background and log every failure with its traceback.
+        min_size=0,
+        max_size=size,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=statement_timeout_s + CLIENT_GRACE_S,
+        server_settings=_server_settings(role, statement_timeout_s, application),
+        # Each time that one is taken: a connection that is given back forgets its session's settings.
+        setup=None if role is LedgerRole.READER else _commit_durably,
+    )
     try:
+        with _translated_connect_errors():
+            await pool
+            await pool.release(await pool.acquire())
         yield pool
     finally:
         try:
@@ -157,6 +175,15 @@ def _server_settings(role: LedgerRole | None, statement_timeout_s: float, applic
         "TimeZone": "UTC",
     }
     return {**settings, "role": str(role)} if role else settings
+
+
+async def _commit_durably(connection: Connection) -> None:
+    """Makes a commit mean that it is on disk, whatever the server's default is.
+
+    The store goes on from what was committed: its outbox is trimmed, its epochs are planted. A ledger that is
+    killed and forgets it does not fit the store any more.
+    """
+    await connection.execute(query("commit_durably"))
 
 
 async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

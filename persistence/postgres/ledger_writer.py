@@ -44,14 +44,6 @@ class LedgerWriter:
         self._between_steps = between_steps
         self._account_ids = AccountIds()
 
-    async def commit_durably(self) -> None:
-        """Makes a commit mean that it is on disk, whatever the server's default is.
-
-        The outbox is trimmed after a commit: what Postgres forgot then would be lost.
-        """
-        with translated_errors():
-            await self._connection.execute(query("commit_durably"))
-
     async def acquire(self, partitions: Iterable[int]) -> list[PartitionState]:
         """Becomes the owner of those that are open, not stopped and not owned by anybody else."""
         with translated_errors():
@@ -105,9 +97,10 @@ class LedgerWriter:
                 )
 
     async def stopped(self) -> dict[int, str]:
-        """Why, for each partition that waits to be redriven."""
+        """Why, for each partition that nobody may drain: it waits to be redriven, or to be opened."""
         with translated_errors():
-            return await stopped_partitions(self._connection)
+            rows = await self._connection.fetch(query("stopped_partitions"))
+        return {row["partition"]: row["reason"] for row in rows}
 
     async def _write(self, batches: Sequence[PartitionBatch]) -> None:
         await self._require_states([batch.before for batch in batches])
@@ -222,12 +215,6 @@ def _broken(error: RecordRefused) -> LedgerBroken:
     if error.constraint == "versions_of_a_wallet_are_contiguous":
         return VersionGap(str(error))
     return EntryRefused(str(error))
-
-
-async def stopped_partitions(connection: Connection) -> dict[int, str]:
-    """Why, for each partition that waits to be redriven."""
-    rows = await connection.fetch(query("stopped_partitions"))
-    return {row["partition"]: row["stopped_reason"] for row in rows}
 
 
 async def redrive(connection: Connection, partition: int) -> bool:

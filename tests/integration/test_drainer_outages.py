@@ -1,4 +1,4 @@
-"""Servers that die in the middle of a drain and come back."""
+"""Servers that die or let nobody in, in the middle of a drain, and come back."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from persistence.errors import LedgerBroken
 from persistence.postgres.migrating import migrate
-from service.embedded import embedded_postgres, embedded_valkey
+from service.embedded import EmbeddedValkey, embedded_postgres, embedded_valkey
 from tests.draining import Draining, draining, some_play
+from tests.ledgers import Ledgers
 from tests.waiting import until
+
+FORGETFUL = {"wal_writer_delay": "10s"}
+"""As ``synchronous_commit`` is off without fsync, what nobody made durable dies with the server."""
 
 
 class Servers:
@@ -22,7 +27,7 @@ class Servers:
 
     async def start_postgres(self, port: int = 0) -> None:
         self.postgres = await self._running["postgres"].enter_async_context(
-            embedded_postgres(self._folder / "postgres", port=port, fsync=False)
+            embedded_postgres(self._folder / "postgres", port=port, fsync=False, settings=FORGETFUL)
         )
 
     async def start_valkey(self, port: int = 0) -> None:
@@ -55,11 +60,22 @@ async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
         await made.stop()
 
 
-async def until_retried(books: Draining) -> None:
+async def until_retried(books: Draining, *, times: int = 1) -> None:
     async def has_retried() -> bool:
-        return books.metric("stakehold_drain_retries_total") >= 1
+        return books.metric("stakehold_drain_retries_total") >= times
 
     await until(has_retried, what="the drainer noticed")
+
+
+def owned_count(books: Draining) -> float:
+    return sum(books.metric("stakehold_drain_owned", partition=f"{number}") for number in range(16))
+
+
+async def until_empty(books: Draining) -> None:
+    async def is_empty() -> bool:
+        return sum(await books.feed.lengths()) == 0
+
+    await until(is_empty, what="the outbox is empty")
 
 
 async def test_postgres_dies_in_the_middle_of_a_drain(servers: Servers) -> None:
@@ -80,10 +96,7 @@ async def test_postgres_dies_in_the_middle_of_a_drain(servers: Servers) -> None:
         waiting = sum(await books.feed.lengths())
         await servers.start_postgres(servers.postgres.port)
 
-        async def is_empty() -> bool:
-            return sum(await books.feed.lengths()) == 0
-
-        await until(is_empty, what="the outbox is empty")
+        await until_empty(books)
         stop.set()
         await task
 
@@ -91,6 +104,71 @@ async def test_postgres_dies_in_the_middle_of_a_drain(servers: Servers) -> None:
     async with draining(servers.valkey.url, servers.postgres.dsn, empty=False) as books:
         assert await books.entry_count() == entries
         await books.require_sound()
+
+
+async def test_postgres_dies_before_the_drainer_has_written_anything(servers: Servers) -> None:
+    async with draining(servers.valkey.url, servers.postgres.dsn) as books:
+        entries = await some_play(books.feed)
+        reached, stop = asyncio.Event(), asyncio.Event()
+
+        async def die_once(step: str) -> None:
+            if step == "records_read" and not reached.is_set():
+                reached.set()
+                await servers.kill_postgres()
+
+        task = asyncio.create_task(books.drainer(between_steps=die_once).run(stop))
+        await asyncio.wait_for(reached.wait(), 20.0)
+        await until_retried(books)
+        assert owned_count(books) <= 8, "of the two workers the one that noticed owns nothing"
+        await servers.start_postgres(servers.postgres.port)
+        try:
+            await until_empty(books)
+        finally:
+            stop.set()
+            await task
+
+    async with draining(servers.valkey.url, servers.postgres.dsn, empty=False) as books:
+        assert await books.entry_count() == entries
+        await books.require_sound()
+
+
+async def test_a_ledger_that_lets_nobody_in_for_a_while_is_tried_again(
+    private_valkey: EmbeddedValkey, ledgers: Ledgers, ledger_dsn: str
+) -> None:
+    valkey_url = private_valkey.url
+    async with draining(valkey_url, ledger_dsn) as books:
+        entries = await some_play(books.feed)
+        shut = False
+
+        async def shut_once(step: str) -> None:
+            nonlocal shut
+            if step == "entries_copied" and not shut:
+                shut = True
+                await ledgers.cut_off(ledger_dsn)
+
+        async with books.draining(books.drainer(batch_records=3, between_steps=shut_once)):
+            await until_retried(books, times=5)
+            await ledgers.let_in_again(ledger_dsn)
+            await until_empty(books)
+
+    async with draining(valkey_url, ledger_dsn, empty=False) as books:
+        assert await books.entry_count() == entries
+        await books.require_sound()
+
+
+async def test_a_partition_that_the_ledger_forgot_to_have_opened_is_reported_and_the_others_are_drained(
+    servers: Servers,
+) -> None:
+    async with draining(servers.valkey.url, servers.postgres.dsn) as books:
+        await some_play(books.feed)
+        await books.sql.execute("UPDATE ledger.partitions SET state = 'new' WHERE partition = 3")
+
+        with pytest.raises(LedgerBroken, match="partition 3: the ledger has not opened it"):
+            await books.drain()
+
+        assert books.metric("stakehold_drain_stopped", partition="3") == 1
+        lengths = await books.feed.lengths()
+        assert lengths[3] == sum(lengths) > 0
 
 
 async def test_the_store_dies_in_the_middle_of_a_drain(servers: Servers) -> None:

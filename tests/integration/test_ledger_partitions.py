@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from persistence.errors import SetupRefused, StoreUnavailable
+from persistence.errors import LedgerBroken, SetupRefused, StoreUnavailable
 from persistence.partition_opening import OpenedPartitions, open_partitions
 from persistence.postgres.partitions import locked_partition_states
 from persistence.valkey.keys import epoch_key, outbox_key
@@ -114,10 +114,11 @@ async def test_a_drained_store_is_not_behind(books: Draining) -> None:
     assert (await opened(books)).witnesses.keys() == ALL
 
 
-async def test_a_partition_that_is_not_open_is_not_drained(unopened: Draining) -> None:
+async def test_a_partition_that_is_not_open_is_not_drained_and_said_to_be_stopped(unopened: Draining) -> None:
     await some_play(unopened.feed)
 
-    await unopened.drain()
+    with pytest.raises(LedgerBroken, match=r"16 partitions are stopped .* the ledger has not opened it"):
+        await unopened.drain()
 
     assert await unopened.entry_count() == 0
 

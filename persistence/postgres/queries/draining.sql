@@ -1,6 +1,3 @@
--- commit_durably --
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-
 -- acquire_partitions --
 WITH candidates AS MATERIALIZED (
     SELECT partition FROM ledger.partitions
@@ -105,7 +102,10 @@ UPDATE ledger.partitions SET stopped_reason = NULL, updated_time = now()
 WHERE partition = $1 AND stopped_reason IS NOT NULL;
 
 -- stopped_partitions --
-SELECT partition, stopped_reason FROM ledger.partitions WHERE stopped_reason IS NOT NULL ORDER BY partition;
+SELECT partition, coalesce(stopped_reason, 'the ledger has not opened it, the partition is ' || state) AS reason
+FROM ledger.partitions
+WHERE stopped_reason IS NOT NULL OR state <> 'open'
+ORDER BY partition;
 
 -- partition_openings --
 SELECT partition, epoch, state, cursor_epoch, cursor_sequence FROM ledger.partitions ORDER BY partition;
