@@ -1,4 +1,4 @@
-"""How long a call may take: as its caller says, and never longer than the service allows."""
+"""How long a call may take: as its caller says, or else as the service's setting says."""
 
 from typing import Protocol
 
@@ -14,11 +14,9 @@ class CallContext(Protocol):
 class Deadlines:
     """Turns callers' deadlines into moments of the event loop's time."""
 
-    def __init__(self, longest_s: float) -> None:
-        self._longest_s = longest_s
+    def __init__(self, default_s: float) -> None:
+        self._default_s = default_s
 
     def of(self, context: CallContext) -> float:
         remaining_s = context.time_remaining()
-        if remaining_s is None or remaining_s > self._longest_s:
-            remaining_s = self._longest_s
-        return deadline_after(remaining_s)
+        return deadline_after(self._default_s if remaining_s is None else remaining_s)

@@ -107,7 +107,7 @@ async def test_a_caller_that_gives_up_on_a_frozen_store_asks_again_with_the_same
     seen = await asyncio.gather(*(reason_of(seat, name, timeout_s=0.3) for name in IDS))
     thaw(private_deployment.valkey)
 
-    assert set(seen) == {"DEADLINE_EXCEEDED"}
+    assert set(seen) <= {"DEADLINE_EXCEEDED", "OUTCOME_UNKNOWN"}  # whichever side notices first
     for name in IDS:
         await answered_in_the_end(seat, name)
         assert (await seat.one(bet(name, "1"))).replayed

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -26,7 +27,7 @@ async def ground(ledgers: Ledgers, valkey: EmbeddedValkey) -> AsyncIterator[Grou
 
 
 @pytest.mark.parametrize("limits", [{}, {"max_calls_in_flight": 50}, {"max_waiting_calls": 20}])
-async def test_a_burst_is_answered_or_told_to_come_again(ground: Grounds, limits: dict[str, int]) -> None:
+async def test_a_burst_is_answered_or_told_to_come_again(ground: Grounds, limits: dict[str, Any]) -> None:
     player = new_name("player")
     async with ground.serving(**limits) as server, wallet_api(server.address) as api:
         await api.put_source("games")

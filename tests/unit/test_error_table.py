@@ -186,9 +186,8 @@ def test_the_scripts_refuse_with_exactly_the_known_words() -> None:
 
 def test_the_api_calls_those_refusals_final_that_the_scripts_remember() -> None:
     remembered = {word for way, word in words_of_scripts() if way == "refuse_finally"}
-    stands_anyway = {"TRANSACTION_ROLLED_BACK"}
 
-    assert {reason for reason, told in DOCUMENTED.items() if told.final} == remembered | stands_anyway
+    assert {reason for reason, told in DOCUMENTED.items() if told.final} == remembered
 
 
 def test_a_final_refusal_never_has_a_code_that_clients_retry() -> None:
