@@ -49,13 +49,8 @@ class PartitionStates:
 
 @asynccontextmanager
 async def locked_partition_states(connection: Connection) -> AsyncIterator[PartitionStates]:
-    """The partitions' states, while nobody else sets them.
-
-    What is set is on disk, whatever the server's default: a state that Postgres forgot would leave a partition
-    that is served and never drained.
-    """
+    """The partitions' states, while nobody else sets them."""
     with translated_errors():
-        await connection.execute(query("commit_durably"))
         await connection.execute(query("lock_openings"))
     try:
         yield PartitionStates(connection)
