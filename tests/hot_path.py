@@ -64,6 +64,7 @@ async def counting(
     timeout_s: float = 20.0,
     max_waiting: int = 1000,
     max_batch: int = 512,
+    check_every_s: float = 5.0,
     connected: bool = True,
 ) -> AsyncIterator[Counting]:
     batcher = ScriptBatcher(
@@ -72,6 +73,7 @@ async def counting(
         timeout_s=timeout_s,
         max_waiting=max_waiting,
         max_batch=max_batch,
+        check_every_s=check_every_s,
     )
     made = Counting(batcher)
     batcher.on_batch = made.batches.append

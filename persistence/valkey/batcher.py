@@ -79,7 +79,8 @@ class _Waiting:
 class ScriptBatcher:
     """One node's queue and connection. Use as an async context manager.
 
-    ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue.
+    ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue. The store's settings are
+    checked at every connect, and before a batch whenever the last check is ``check_every_s`` old.
     """
 
     def __init__(
@@ -90,12 +91,15 @@ class ScriptBatcher:
         timeout_s: float,
         max_waiting: int,
         max_batch: int = 512,
+        check_every_s: float = 5.0,
     ) -> None:
         self._connection_of = connection_of
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._max_batch = max_batch
+        self._check_every_s = check_every_s
+        self._check_time = 0.0
         self._waiting: deque[_Waiting] = deque()
         self._something_waits = asyncio.Event()
         self._connection: Connection | None = None
@@ -239,34 +243,53 @@ class ScriptBatcher:
         return unknown
 
     async def _connected(self) -> Connection:
-        if self._connection is None or not self._connection.is_connected:
-            await self._drop_connection()
-            connection = self._connection_of()
-            try:
-                await self._prepare(connection)
-            except (TimeoutError, OSError, RedisError) as error:
-                await connection.disconnect(nowait=True)
-                raise StoreUnavailable(f"the store cannot be reached: {_sentence(error)}") from error
-            except BaseException:
-                await connection.disconnect(nowait=True)
-                raise
-            self._connection = connection
-        return self._connection
+        """A connection to a store that was safe a moment ago. Raises StoreUnavailable and StoreUnsafe."""
+        if self._connection is not None and await self._is_still_fit(self._connection):
+            return self._connection
+        await self._drop_connection()
+        connection = self._connection_of()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._check_store(connection)
+                await self._load_scripts(connection)
+        except (TimeoutError, OSError, RedisError) as error:
+            await connection.disconnect(nowait=True)
+            raise StoreUnavailable(f"the store cannot be reached: {_sentence(error)}") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        return connection
 
-    async def _prepare(self, connection: Connection) -> None:
-        async with asyncio.timeout(self._timeout_s):
-            await connection.connect()  # type: ignore[no-untyped-call]
-            await connection.send_command("INFO", "server")
-            server = str(await _text_response(connection))
-            version = server.split("redis_version:")[1].split(maxsplit=1)[0]
-            await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
-            try:
-                settings = await _text_response(connection)
-            except ResponseError:  # not allowed, or not understood because the server is too old
-                settings = None
-            pairs = settings if isinstance(settings, list) else []
-            check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
-            await self._load_scripts(connection)
+    async def _is_still_fit(self, connection: Connection) -> bool:
+        """Whether the connection can be used. Raises StoreUnsafe.
+
+        Asks the store itself once in a while: settings change at run time, and an idle connection may be gone.
+        """
+        if not connection.is_connected:
+            return False
+        if asyncio.get_running_loop().time() < self._check_time:
+            return True
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._check_store(connection)
+        except (TimeoutError, OSError, RedisError):
+            return False
+        return True
+
+    async def _check_store(self, connection: Connection) -> None:
+        await connection.send_command("INFO", "server")
+        server = str(await _text_response(connection))
+        version = server.split("redis_version:")[1].split(maxsplit=1)[0]
+        await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
+        try:
+            settings = await _text_response(connection)
+        except ResponseError:  # not allowed, or not understood because the server is too old
+            settings = None
+        pairs = settings if isinstance(settings, list) else []
+        check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
+        self._check_time = asyncio.get_running_loop().time() + self._check_every_s
 
     async def _load_scripts(self, connection: Connection) -> None:
         for script in self._scripts:

@@ -1,4 +1,4 @@
-"""Whether a store can keep the promise that an answered write is on disk. Asked at every connect."""
+"""Whether a store can keep the promise that an answered write is on disk. Asked at every connect and every few seconds."""
 
 from collections.abc import Mapping
 

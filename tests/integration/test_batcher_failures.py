@@ -220,6 +220,31 @@ async def test_a_store_that_has_become_unsafe_gets_nothing_after_a_reconnect(
     assert await runs_of(store) == 1
 
 
+async def test_a_store_that_becomes_unsafe_while_it_is_used_gets_nothing_until_it_is_safe_again(
+    private_valkey: EmbeddedValkey, store: Redis
+) -> None:
+    async with counting(private_valkey.url, check_every_s=0) as runner:
+        assert await runner.run() == "1"
+        await store.config_set("appendfsync", "everysec")
+
+        with pytest.raises(StoreUnavailable):
+            await runner.run()
+        assert await runs_of(store) == 1
+
+        await store.config_set("appendfsync", "always")
+        assert await runner.run() == "2"
+
+
+async def test_a_connection_that_was_closed_while_it_was_idle_is_replaced_before_anything_is_sent(
+    private_valkey: EmbeddedValkey, store: Redis
+) -> None:
+    async with counting(private_valkey.url, check_every_s=0) as runner:
+        assert await runner.run() == "1"
+        await cut_off_the_batcher(store)
+
+        assert await runner.run() == "2"
+
+
 async def test_a_store_whose_settings_may_not_be_read_is_not_taken_on_trust(
     private_valkey: EmbeddedValkey, store: Redis
 ) -> None:
