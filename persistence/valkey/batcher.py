@@ -33,7 +33,7 @@ from redis.exceptions import (
 
 from lua import Script
 from persistence.errors import DeadlineExceeded, OutcomeUnknown, Overloaded, StoreUnavailable
-from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
+from persistence.valkey.safe_connection import SafeConnection, sentence_of
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +49,6 @@ _REFUSED_UNRUN = (
 )
 _REFUSED_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
 """How the server says that it did not run a script, beside NOSCRIPT."""
-
 
 GATHERED_CALLS = 64
 GATHER_TURNS = 30
@@ -79,8 +78,8 @@ class _Waiting:
 class ScriptBatcher:
     """One node's queue and connection. Use as an async context manager.
 
-    ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue. The store's settings are
-    checked at every connect, and before a batch whenever the last check is ``check_every_s`` old.
+    ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue; ``check_every_s`` is as in
+    SafeConnection.
     """
 
     def __init__(
@@ -93,16 +92,14 @@ class ScriptBatcher:
         max_batch: int = 512,
         check_every_s: float = 5.0,
     ) -> None:
-        self._connection_of = connection_of
-        self._scripts = scripts
+        self._store = SafeConnection(
+            connection_of, scripts=scripts, timeout_s=timeout_s, check_every_s=check_every_s
+        )
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._max_batch = max_batch
-        self._check_every_s = check_every_s
-        self._check_time = 0.0
         self._waiting: deque[_Waiting] = deque()
         self._something_waits = asyncio.Event()
-        self._connection: Connection | None = None
         self._worker: asyncio.Task[None] | None = None
         self._busy = False
         self.on_batch: Callable[[int], None] = lambda size: None
@@ -115,7 +112,7 @@ class ScriptBatcher:
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
-        await self._drop_connection()
+        await self._store.drop()
 
     @property
     def waiting_count(self) -> int:
@@ -123,7 +120,7 @@ class ScriptBatcher:
 
     async def connect(self) -> None:
         """Connects and checks the store now. Raises StoreUnavailable, or StoreUnsafe with what to change."""
-        await self._connected()
+        await self._store.connected()
 
     async def run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[str], *, deadline: float
@@ -165,7 +162,7 @@ class ScriptBatcher:
     async def _send_waiting(self) -> None:
         """Connects before it takes a batch, so that deadlines that pass meanwhile are honoured."""
         try:
-            connection = await self._connected()
+            connection = await self._store.connected()
         except Exception as error:
             _log.warning("store_unreachable", error=str(error))
             self._fail_waiting("the store cannot be reached; nothing was done")
@@ -213,16 +210,16 @@ class ScriptBatcher:
             async with asyncio.timeout(self._timeout_s):
                 unknown = await self._exchange(connection, batch)
                 if unknown:
-                    await self._load_scripts(connection)
+                    await self._store.load_scripts(connection)
                     wanted = [call for call in unknown if not call.answer.done()]
                     unloadable = await self._exchange(connection, wanted)
                     _settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
         except (TimeoutError, OSError, RedisError) as error:
-            _log.warning("batch_failed", size=len(batch), error=_sentence(error))
-            await self._drop_connection()
+            _log.warning("batch_failed", size=len(batch), error=sentence_of(error))
+            await self._store.drop()
         except Exception:
             _log.exception("batch_failed", size=len(batch))
-            await self._drop_connection()
+            await self._store.drop()
         finally:
             _settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
 
@@ -242,81 +239,10 @@ class ScriptBatcher:
                     call.answer.set_result(reply)
         return unknown
 
-    async def _connected(self) -> Connection:
-        """A connection to a store that was safe a moment ago. Raises StoreUnavailable and StoreUnsafe."""
-        if self._connection is not None and await self._is_still_fit(self._connection):
-            return self._connection
-        await self._drop_connection()
-        connection = self._connection_of()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await connection.connect()  # type: ignore[no-untyped-call]
-                await self._check_store(connection)
-                await self._load_scripts(connection)
-        except (TimeoutError, OSError, RedisError) as error:
-            await connection.disconnect(nowait=True)
-            raise StoreUnavailable(f"the store cannot be reached: {_sentence(error)}") from error
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        self._connection = connection
-        return connection
-
-    async def _is_still_fit(self, connection: Connection) -> bool:
-        """Whether the connection can be used. Raises StoreUnsafe.
-
-        Asks the store itself once in a while: settings change at run time, and an idle connection may be gone.
-        """
-        if not connection.is_connected:
-            return False
-        if asyncio.get_running_loop().time() < self._check_time:
-            return True
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._check_store(connection)
-        except (TimeoutError, OSError, RedisError):
-            return False
-        return True
-
-    async def _check_store(self, connection: Connection) -> None:
-        await connection.send_command("INFO", "server")
-        server = str(await _text_response(connection))
-        version = server.split("redis_version:")[1].split(maxsplit=1)[0]
-        await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
-        try:
-            settings = await _text_response(connection)
-        except ResponseError:  # not allowed, or not understood because the server is too old
-            settings = None
-        pairs = settings if isinstance(settings, list) else []
-        check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
-        self._check_time = asyncio.get_running_loop().time() + self._check_every_s
-
-    async def _load_scripts(self, connection: Connection) -> None:
-        for script in self._scripts:
-            await connection.send_command("SCRIPT", "LOAD", script.source)
-            await connection.read_response()
-
-    async def _drop_connection(self) -> None:
-        if self._connection is not None:
-            connection, self._connection = self._connection, None
-            await connection.disconnect(nowait=True)
-
     def _fail_waiting(self, why: str) -> None:
         _settle(self._waiting, lambda: StoreUnavailable(why))
         self._waiting.clear()
         self._something_waits.clear()
-
-
-async def _text_response(connection: Connection) -> object:
-    response = await connection.read_response()
-    if isinstance(response, list):
-        return [item.decode() for item in response]
-    return response.decode() if isinstance(response, bytes) else response
-
-
-def _sentence(error: BaseException) -> str:
-    """What an error says; its name where it says nothing, as timeouts do."""
-    return str(error) or type(error).__name__
 
 
 def _settle(batch: Iterable[_Waiting], error: Callable[[], Exception]) -> None:

@@ -1,4 +1,4 @@
-"""Whether a store can keep the promise that an answered write is on disk. Asked at every connect and every few seconds."""
+"""Whether a store can keep the promise that an answered write is on disk."""
 
 from collections.abc import Mapping
 

@@ -1,0 +1,104 @@
+"""A connection to one Valkey node that is known to keep what it acknowledges, and to know the scripts."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from redis.asyncio import Connection
+from redis.exceptions import RedisError, ResponseError
+
+from lua import Script
+from persistence.errors import StoreUnavailable
+from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
+
+
+class SafeConnection:
+    """Connects when asked to, and anew where the connection broke.
+
+    The store's settings are checked at every connect, and whenever the last check is ``check_every_s`` old:
+    they change at run time, and a connection that was idle may be gone. ``timeout_s`` bounds a connect, and a
+    check.
+    """
+
+    def __init__(
+        self,
+        connection_of: Callable[[], Connection],
+        *,
+        scripts: Sequence[Script],
+        timeout_s: float,
+        check_every_s: float,
+    ) -> None:
+        self._connection_of = connection_of
+        self._scripts = scripts
+        self._timeout_s = timeout_s
+        self._check_every_s = check_every_s
+        self._check_time = 0.0
+        self._connection: Connection | None = None
+
+    async def connected(self) -> Connection:
+        """The connection. Raises StoreUnavailable, or StoreUnsafe with what to change; nothing was sent."""
+        if self._connection is not None and await self._is_still_fit(self._connection):
+            return self._connection
+        await self.drop()
+        connection = self._connection_of()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await connection.connect()  # type: ignore[no-untyped-call]
+                await self._check(connection)
+                await self.load_scripts(connection)
+        except (TimeoutError, OSError, RedisError) as error:
+            await connection.disconnect(nowait=True)
+            raise StoreUnavailable(f"the store cannot be reached: {sentence_of(error)}") from error
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        return connection
+
+    async def load_scripts(self, connection: Connection) -> None:
+        for script in self._scripts:
+            await connection.send_command("SCRIPT", "LOAD", script.source)
+            await connection.read_response()
+
+    async def drop(self) -> None:
+        """Breaks the connection off: what was sent on it and not answered stays unanswered."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.disconnect(nowait=True)
+
+    async def _is_still_fit(self, connection: Connection) -> bool:
+        """Whether the connection can be used. Raises StoreUnsafe."""
+        if not connection.is_connected:
+            return False
+        if asyncio.get_running_loop().time() < self._check_time:
+            return True
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._check(connection)
+        except (TimeoutError, OSError, RedisError):
+            return False
+        return True
+
+    async def _check(self, connection: Connection) -> None:
+        await connection.send_command("INFO", "server")
+        server = str(await _text_response(connection))
+        version = server.split("redis_version:")[1].split(maxsplit=1)[0]
+        await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
+        try:
+            settings = await _text_response(connection)
+        except ResponseError:  # not allowed, or not understood because the server is too old
+            settings = None
+        pairs = settings if isinstance(settings, list) else []
+        check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
+        self._check_time = asyncio.get_running_loop().time() + self._check_every_s
+
+
+def sentence_of(error: BaseException) -> str:
+    """What an error says; its name where it says nothing, as timeouts do."""
+    return str(error) or type(error).__name__
+
+
+async def _text_response(connection: Connection) -> object:
+    response = await connection.read_response()
+    if isinstance(response, list):
+        return [item.decode() for item in response]
+    return response.decode() if isinstance(response, bytes) else response
