@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from persistence.errors import OutboxRecordMalformed
 from persistence.transactions import (
+    SEPARATOR,
     Buckets,
     CurrencyCode,
     EntryType,
@@ -26,7 +27,6 @@ from persistence.transactions import (
 )
 
 FORMAT = "1"
-SEPARATOR = "\x1f"
 
 ENTRY_FIELDS = (
     "type",

@@ -22,6 +22,10 @@ MAX_DIGITS = 36
 """The most digits that an amount or a balance has, in minor units."""
 
 
+SEPARATOR = "\x1f"
+"""Stands between the fields of stored texts (US, 0x1F). Ids are printable, so none contains it."""
+
+
 class TransactionKind(StrEnum):
     BET = "bet"
     WIN = "win"

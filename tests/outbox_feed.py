@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
 
-from persistence.outbox import ENTRY_FIELDS, FORMAT, SEPARATOR
-from persistence.transactions import PlayerId, partition_of
+from persistence.outbox import ENTRY_FIELDS, FORMAT
+from persistence.transactions import SEPARATOR, PlayerId, partition_of
 from persistence.valkey.keys import outbox_key
 
 FIRST_BOOKED_MS = 1_767_225_600_000

@@ -2,6 +2,7 @@
 
 from persistence.calls import TransactionRecord, TransactionState
 from persistence.transactions import (
+    SEPARATOR,
     Buckets,
     CurrencyCode,
     Operation,
@@ -11,8 +12,6 @@ from persistence.transactions import (
     WalletBalance,
     WalletStatus,
 )
-
-SEPARATOR = "\x1f"
 
 TRANSACTION_FIELDS = (
     "state",

@@ -4,11 +4,10 @@ from binascii import b2a_base64
 from hashlib import blake2b
 
 from persistence.calls import Call, Step
-from persistence.transactions import PlayerId, SourceId, TransactionId
+from persistence.transactions import SEPARATOR, PlayerId, SourceId, TransactionId
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
-SEPARATOR = "\x1f"
 
 
 def fingerprint_of(player_id: PlayerId, step: Step) -> str:

@@ -15,6 +15,7 @@ from persistence.calls import Call, Step, TransactionState
 from persistence.errors import Refused
 from persistence.outbox import OutboxEntry
 from persistence.transactions import (
+    SEPARATOR,
     Buckets,
     EntryId,
     EntryType,
@@ -25,7 +26,6 @@ from persistence.transactions import (
     TransactionId,
 )
 from persistence.valkey.keys import player_keys
-from persistence.valkey.records import SEPARATOR
 from service.embedded import EmbeddedValkey
 from tests.engine_calls import (
     EPOCH,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fx.currencies import Currency, CurrencyKind
 from persistence.calls import Source
 from persistence.errors import CurrencyUnknown, FieldInvalid
-from persistence.valkey.requests import SEPARATOR
+from persistence.transactions import SEPARATOR
 from service.conversions.fields import (
     read_metadata,
     read_money,

@@ -6,8 +6,9 @@ import pytest
 import redis
 
 from persistence.errors import OutboxRecordMalformed
-from persistence.outbox import ENTRY_FIELDS, FORMAT, SEPARATOR, decode_record
+from persistence.outbox import ENTRY_FIELDS, FORMAT, decode_record
 from persistence.transactions import (
+    SEPARATOR,
     Buckets,
     EntryType,
     Operation,

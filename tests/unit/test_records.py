@@ -7,6 +7,7 @@ import redis
 
 from persistence.calls import TransactionState
 from persistence.transactions import (
+    SEPARATOR,
     Buckets,
     CurrencyCode,
     Operation,
@@ -16,7 +17,7 @@ from persistence.transactions import (
     WalletBalance,
     WalletStatus,
 )
-from persistence.valkey.records import SEPARATOR, TRANSACTION_FIELDS, decode_transaction, decode_wallet
+from persistence.valkey.records import TRANSACTION_FIELDS, decode_transaction, decode_wallet
 from service.embedded import EmbeddedValkey
 from tests.lua_includes import include
 
