@@ -192,6 +192,13 @@ WITH (fillfactor='60');
 
 COMMENT ON TABLE ledger.balances IS 'The sum of each account''s postings, kept by a trigger; nobody may write it.';
 
+CREATE TABLE ledger.drainers (
+    drainer_id text NOT NULL,
+    seen_time timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ledger.drainers IS 'Who drains now, so that they can share the partitions.';
+
 CREATE TABLE ledger.entries (
     partition integer NOT NULL,
     epoch bigint NOT NULL,
@@ -252,6 +259,57 @@ COMMENT ON COLUMN ledger.entries.booked_time IS 'When the wallet decided it.';
 
 COMMENT ON COLUMN ledger.entries.recorded_time IS 'When it was drained; the only column that the hash leaves out.';
 
+CREATE TABLE ledger.epochs (
+    partition integer NOT NULL,
+    epoch bigint NOT NULL,
+    follows_epoch bigint NOT NULL,
+    follows_sequence bigint NOT NULL,
+    generation bigint NOT NULL,
+    incarnation text NOT NULL,
+    reason text NOT NULL,
+    started_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT an_epoch_follows_an_earlier_one CHECK (((follows_epoch < epoch) AND (follows_sequence >= '-1'::integer))),
+    CONSTRAINT memory_is_not_newer_than_its_epoch CHECK (((generation >= 1) AND (generation <= epoch)))
+);
+
+COMMENT ON TABLE ledger.epochs IS 'Each time that a partition was taken over: by another primary, or by the same one after a restart.';
+
+COMMENT ON COLUMN ledger.epochs.follows_sequence IS 'With follows_epoch the last outbox record before the first of this epoch; what came after it is lost.';
+
+COMMENT ON COLUMN ledger.epochs.generation IS 'The epoch since which the store''s memory of players holds; what it remembers from before is not used.';
+
+COMMENT ON COLUMN ledger.epochs.incarnation IS 'The replication id of the primary that was taken over.';
+
+CREATE TABLE ledger.incidents (
+    incident_id bigint NOT NULL,
+    incident_key text NOT NULL,
+    kind text NOT NULL,
+    partition integer NOT NULL,
+    player_id text,
+    source_id text,
+    transaction_id text,
+    entry_id text,
+    description text NOT NULL,
+    raised_time timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_time timestamp with time zone,
+    resolution text,
+    CONSTRAINT a_resolved_incident_says_how CHECK (((resolved_time IS NULL) = (resolution IS NULL))),
+    CONSTRAINT an_incident_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['memory_lost'::text, 'acknowledged_lost'::text, 'history_forked'::text, 'late_duplicate'::text])))
+);
+
+COMMENT ON TABLE ledger.incidents IS 'What a person must know of: nothing that went wrong is absorbed in silence.';
+
+COMMENT ON COLUMN ledger.incidents.incident_key IS 'Names the occurrence, so that whoever sees it again adds nothing.';
+
+ALTER TABLE ledger.incidents ALTER COLUMN incident_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.incidents_incident_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ledger.migrations (
     number integer NOT NULL,
     name text NOT NULL,
@@ -269,6 +327,9 @@ CREATE TABLE ledger.partitions (
     chain_hash bytea DEFAULT decode(repeat('00'::text, 32), 'hex'::text) NOT NULL,
     stopped_reason text,
     updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    lease bigint DEFAULT 0 NOT NULL,
+    leased_by text,
+    leased_until timestamp with time zone,
     CONSTRAINT a_chain_hash_has_32_bytes CHECK ((octet_length(chain_hash) = 32)),
     CONSTRAINT a_cursor_is_not_ahead_of_its_epoch CHECK ((((cursor_epoch >= 1) AND (cursor_epoch <= epoch)) AND (cursor_sequence >= '-1'::integer))),
     CONSTRAINT a_partition_is_new_opening_or_open CHECK ((state = ANY (ARRAY['new'::text, 'opening'::text, 'open'::text])))
@@ -279,6 +340,8 @@ COMMENT ON COLUMN ledger.partitions.cursor_sequence IS 'The last outbox record i
 COMMENT ON COLUMN ledger.partitions.chain_hash IS 'The hash of the newest entry of the partition; zeros before the first.';
 
 COMMENT ON COLUMN ledger.partitions.stopped_reason IS 'Why nothing is drained until an operator redrives the partition; null where it is drained.';
+
+COMMENT ON COLUMN ledger.partitions.lease IS 'Grows whenever the partition gets another drainer. A commit under an older lease is refused.';
 
 CREATE TABLE ledger.postings (
     partition integer NOT NULL,
@@ -323,6 +386,29 @@ ALTER TABLE ledger.quarantine ALTER COLUMN quarantine_id ADD GENERATED ALWAYS AS
     CACHE 1
 );
 
+CREATE TABLE ledger.repairs (
+    player_id text NOT NULL,
+    source_id text NOT NULL,
+    transaction_id text NOT NULL,
+    partition integer NOT NULL,
+    incident_id bigint NOT NULL,
+    operation text NOT NULL,
+    kind text NOT NULL,
+    fingerprint text NOT NULL,
+    currency text NOT NULL,
+    amount numeric(38,0) NOT NULL,
+    cash_change numeric(38,0) NOT NULL,
+    bonus_change numeric(38,0) NOT NULL,
+    held_change numeric(38,0) NOT NULL,
+    receivable_change numeric(38,0) NOT NULL,
+    game_id text NOT NULL,
+    round_id text NOT NULL,
+    reference_transaction_id text NOT NULL,
+    metadata jsonb NOT NULL
+);
+
+COMMENT ON TABLE ledger.repairs IS 'Movements that the service itself owes a wallet. One is done as soon as an entry has its id.';
+
 CREATE TABLE ledger.settings (
     only_row boolean DEFAULT true NOT NULL,
     ledger_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -333,6 +419,15 @@ CREATE TABLE ledger.settings (
 );
 
 COMMENT ON TABLE ledger.settings IS 'Fixed at the first migration: a player''s partition follows from partition_count.';
+
+CREATE TABLE ledger.vouchers (
+    server_id text NOT NULL,
+    partition integer NOT NULL,
+    incarnation text NOT NULL,
+    seen_time timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ledger.vouchers IS 'Servers that reach a partition''s store now. While one does, no other store is put in its place.';
 
 CREATE TABLE ledger.wallets (
     player_id text NOT NULL,
@@ -382,6 +477,9 @@ CREATE TABLE registry.sources (
     CONSTRAINT wins_of_unknown_bets_have_a_known_policy CHECK ((unknown_bet = ANY (ARRAY['refuse'::text, 'accept'::text])))
 );
 
+ALTER TABLE ONLY ledger.drainers
+    ADD CONSTRAINT a_drainer_is_listed_once PRIMARY KEY (drainer_id);
+
 ALTER TABLE ONLY ledger.settings
     ADD CONSTRAINT a_ledger_has_one_row_of_settings PRIMARY KEY (only_row);
 
@@ -393,6 +491,12 @@ ALTER TABLE ONLY ledger.wallets
 
 ALTER TABLE ONLY ledger.postings
     ADD CONSTRAINT a_posting_has_one_place_in_its_entry PRIMARY KEY (partition, epoch, sequence, entry_index, posting_index);
+
+ALTER TABLE ONLY ledger.repairs
+    ADD CONSTRAINT a_repair_has_an_id_of_its_own PRIMARY KEY (player_id, source_id, transaction_id);
+
+ALTER TABLE ONLY ledger.vouchers
+    ADD CONSTRAINT a_server_vouches_for_one_store PRIMARY KEY (server_id, partition);
 
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT a_transaction_id_takes_effect_once UNIQUE (player_id, source_id, transaction_id);
@@ -409,8 +513,17 @@ ALTER TABLE ONLY ledger.entries
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT an_entry_has_one_place_in_the_outbox PRIMARY KEY (partition, epoch, sequence, entry_index);
 
+ALTER TABLE ONLY ledger.epochs
+    ADD CONSTRAINT an_epoch_starts_once PRIMARY KEY (partition, epoch);
+
+ALTER TABLE ONLY ledger.incidents
+    ADD CONSTRAINT an_incident_is_raised_once UNIQUE (incident_key);
+
 ALTER TABLE ONLY ledger.accounts
     ADD CONSTRAINT an_owner_has_one_account_per_currency_bucket_and_partition UNIQUE (owner_kind, owner_id, currency, bucket, partition);
+
+ALTER TABLE ONLY ledger.incidents
+    ADD CONSTRAINT incidents_are_numbered PRIMARY KEY (incident_id);
 
 ALTER TABLE ONLY ledger.partitions
     ADD CONSTRAINT partitions_are_unique PRIMARY KEY (partition);
@@ -430,13 +543,17 @@ CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree
 
 CREATE INDEX entries_by_player ON ledger.entries USING btree (player_id, booked_time, partition, chain_position);
 
+CREATE INDEX entries_by_players_round ON ledger.entries USING btree (player_id, source_id, game_id, round_id) WHERE (round_id IS NOT NULL);
+
+CREATE INDEX entries_by_reference ON ledger.entries USING btree (player_id, source_id, reference_transaction_id) WHERE (reference_transaction_id IS NOT NULL);
+
 CREATE INDEX entries_by_round ON ledger.entries USING btree (round_id, booked_time, partition, chain_position) WHERE (round_id IS NOT NULL);
 
 CREATE INDEX entries_by_source ON ledger.entries USING btree (source_id, booked_time, partition, chain_position);
 
 CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partition, chain_position);
 
-CREATE INDEX rollbacks_by_original ON ledger.entries USING btree (player_id, source_id, reference_transaction_id) WHERE (operation = 'rollback'::text);
+CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE (resolved_time IS NULL);
 
 CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_have_entries();
 
@@ -464,11 +581,20 @@ ALTER TABLE ONLY ledger.balances
 ALTER TABLE ONLY ledger.quarantine
     ADD CONSTRAINT a_quarantined_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
+ALTER TABLE ONLY ledger.repairs
+    ADD CONSTRAINT a_repair_is_of_an_incident FOREIGN KEY (incident_id) REFERENCES ledger.incidents(incident_id);
+
 ALTER TABLE ONLY ledger.wallets
     ADD CONSTRAINT a_wallet_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 ALTER TABLE ONLY ledger.accounts
     ADD CONSTRAINT an_account_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.epochs
+    ADD CONSTRAINT an_epoch_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.incidents
+    ADD CONSTRAINT an_incident_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
@@ -498,8 +624,21 @@ GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_writer;
 
+GRANT SELECT ON TABLE ledger.drainers TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.drainers TO stakehold_writer;
+
 GRANT SELECT ON TABLE ledger.entries TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.entries TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.epochs TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.epochs TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.incidents TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.incidents TO stakehold_writer;
+
+GRANT UPDATE(resolved_time) ON TABLE ledger.incidents TO stakehold_writer;
+
+GRANT UPDATE(resolution) ON TABLE ledger.incidents TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_writer;
@@ -523,6 +662,12 @@ GRANT UPDATE(stopped_reason) ON TABLE ledger.partitions TO stakehold_writer;
 
 GRANT UPDATE(updated_time) ON TABLE ledger.partitions TO stakehold_writer;
 
+GRANT UPDATE(lease) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(leased_by) ON TABLE ledger.partitions TO stakehold_writer;
+
+GRANT UPDATE(leased_until) ON TABLE ledger.partitions TO stakehold_writer;
+
 GRANT SELECT ON TABLE ledger.postings TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.postings TO stakehold_writer;
 
@@ -539,8 +684,14 @@ GRANT UPDATE(quarantined_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
 GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
+GRANT SELECT ON TABLE ledger.repairs TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
+
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.vouchers TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_writer;

@@ -120,7 +120,7 @@ async def test_a_list_is_read_in_order_from_the_index_of_its_filter(
         ("change_of_version", ("player-7", "EUR", 5), {"a_wallet_has_each_version_once"}),
         ("statement_lines", ("player-7", "EUR", 2, 9, 101), {"a_wallet_has_each_version_once"}),
         ("wallet_exists", ("player-7", "EUR"), {"a_player_has_one_wallet_per_currency"}),
-        ("rollbacks_of_entries", (["player-7"], ["source-0"], ["b7"]), {"rollbacks_by_original"}),
+        ("rollbacks_of_entries", (["player-7"], ["source-0"], ["b7"]), {"entries_by_reference"}),
         ("versions_now", (["player-7"], ["EUR"], [5]), {"a_wallet_has_each_version_once"}),
     ],
 )
