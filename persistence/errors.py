@@ -5,6 +5,7 @@ StakeholdError
 ├── NotDone                    certainly nothing was done; the same id may ask again
 │   ├── StoreUnavailable
 │   ├── PartitionFenced
+│   ├── IncarnationChanged
 │   ├── LedgerUnavailable
 │   ├── Overloaded
 │   └── DeadlineExceeded
@@ -100,6 +101,17 @@ class PartitionFenced(NotDone):
     def __init__(self, partition: int) -> None:
         super().__init__(f"partition {partition} is fenced")
         self.partition = partition
+
+
+class IncarnationChanged(NotDone):
+    """The store's primary is in another life than the one that the call names: it was restarted or replaced.
+
+    ``found`` is the incarnation that there is now.
+    """
+
+    def __init__(self, found: str) -> None:
+        super().__init__(f"the store's primary is another incarnation: {found}")
+        self.found = found
 
 
 class LedgerUnavailable(NotDone):

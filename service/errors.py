@@ -43,6 +43,7 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
 ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.StoreUnavailable: (_Code.UNAVAILABLE, "STORE_UNAVAILABLE"),
     errors.PartitionFenced: (_Code.UNAVAILABLE, "PARTITION_FENCED"),
+    errors.IncarnationChanged: (_Code.UNAVAILABLE, "INCARNATION_CHANGED"),
     errors.LedgerUnavailable: (_Code.UNAVAILABLE, "LEDGER_UNAVAILABLE"),
     errors.OutcomeUnknown: (_Code.UNAVAILABLE, "OUTCOME_UNKNOWN"),
     errors.Overloaded: (_Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
@@ -64,6 +65,7 @@ _ADVICE = {
     "STORE_UNAVAILABLE": "nothing was done; retry with the same id",
     "LEDGER_UNAVAILABLE": "the ledger cannot be reached; nothing was done; retry",
     "PARTITION_FENCED": "nothing was done; the partition waits to be recovered",
+    "INCARNATION_CHANGED": "nothing was done; the store is being taken over; retry with the same id",
     "OVERLOADED": "nothing was done; retry with the same id after the delay",
 }
 

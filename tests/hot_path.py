@@ -27,14 +27,25 @@ class Counting:
     batcher: ScriptBatcher
     batches: list[int] = field(default_factory=list)
 
-    async def run(self, word: str = "", *, key: str = "runs", patience_s: float = PATIENCE_S) -> str:
+    async def run(
+        self,
+        word: str = "",
+        *,
+        key: str = "runs",
+        patience_s: float = PATIENCE_S,
+        incarnation: str | None = None,
+    ) -> str:
         """One run; its count."""
-        count, echo = await self.batcher.run(COUNT, [key], [word], deadline=moment(patience_s))
+        count, echo = await self.batcher.run(
+            COUNT, [key], [word], deadline=moment(patience_s), incarnation=incarnation
+        )
         assert echo.decode() == word
         return count.decode()
 
-    def start(self, word: str = "", *, patience_s: float = PATIENCE_S) -> "asyncio.Task[str]":
-        return asyncio.create_task(self.run(word, patience_s=patience_s))
+    def start(
+        self, word: str = "", *, patience_s: float = PATIENCE_S, incarnation: str | None = None
+    ) -> "asyncio.Task[str]":
+        return asyncio.create_task(self.run(word, patience_s=patience_s, incarnation=incarnation))
 
     async def start_and_send(self) -> "asyncio.Task[str]":
         """One run that has been sent when this returns."""

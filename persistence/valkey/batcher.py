@@ -19,6 +19,7 @@ from hiredis import pack_command
 from redis.asyncio import Connection
 from redis.exceptions import (
     AskError,
+    BusyLoadingError,
     ClusterDownError,
     MasterDownError,
     MovedError,
@@ -32,13 +33,20 @@ from redis.exceptions import (
 )
 
 from lua import Script
-from persistence.errors import DeadlineExceeded, OutcomeUnknown, Overloaded, StoreUnavailable
+from persistence.errors import (
+    DeadlineExceeded,
+    IncarnationChanged,
+    OutcomeUnknown,
+    Overloaded,
+    StoreUnavailable,
+)
 from persistence.valkey.safe_connection import SafeConnection, sentence_of
 
 _log = structlog.get_logger(__name__)
 
 _REFUSED_UNRUN = (
     AskError,
+    BusyLoadingError,
     ClusterDownError,
     MasterDownError,
     MovedError,
@@ -49,6 +57,12 @@ _REFUSED_UNRUN = (
 )
 _REFUSED_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
 """How the server says that it did not run a script, beside NOSCRIPT."""
+
+_DEMOTED = (BusyLoadingError, ClusterDownError, MasterDownError, MovedError, ReadOnlyError)
+_DEMOTED_WORDS = ("UNBLOCKED",)
+"""How a node says that it is not the primary any more, or may not be: it is looked at anew before it is used
+again.
+"""
 
 GATHERED_CALLS = 64
 GATHER_TURNS = 30
@@ -63,6 +77,7 @@ class _Waiting:
     script: Script
     answer: asyncio.Future[Sequence[bytes]]
     deadline: float
+    incarnation: str | None
     sent: bool = False
 
     def expire(self) -> None:
@@ -100,8 +115,10 @@ class ScriptBatcher:
         self._max_batch = max_batch
         self._waiting: deque[_Waiting] = deque()
         self._something_waits = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
         self._busy = False
+        self._demoted = False
         self.on_batch: Callable[[int], None] = lambda size: None
 
     async def __aenter__(self) -> "ScriptBatcher":
@@ -120,16 +137,29 @@ class ScriptBatcher:
 
     async def connect(self) -> None:
         """Connects and checks the store now. Raises StoreUnavailable, or StoreUnsafe with what to change."""
-        await self._store.connected()
+        await self.incarnation()
+
+    async def incarnation(self) -> str:
+        """The incarnation of the primary that there is now. Raises as ``connect`` does."""
+        async with self._turn:
+            await self._store.connected()
+            return self._store.incarnation
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[str], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None = None,
     ) -> Sequence[bytes]:
         """Runs a script and returns its reply once the write is on disk. ``deadline`` is in the loop's time.
 
-        Raises Overloaded, DeadlineExceeded or StoreUnavailable where it certainly did not run, OutcomeUnknown
-        where it may have. A caller that is cancelled does not hold up the others; its script still runs, if
-        it had been sent, and its retry gets the answer.
+        A call that names an ``incarnation`` is sent to that one and to no other. Raises IncarnationChanged,
+        Overloaded, DeadlineExceeded or StoreUnavailable where it certainly did not run, OutcomeUnknown where
+        it may have. A caller that is cancelled does not hold up the others; its script still runs, if it had
+        been sent, and its retry gets the answer.
         """
         if self._worker is None or self._worker.done():
             raise StoreUnavailable("the service is stopping")
@@ -138,7 +168,7 @@ class ScriptBatcher:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[bytes]] = loop.create_future()
         command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
-        call = _Waiting(command, script, answer, deadline)
+        call = _Waiting(command, script, answer, deadline, incarnation)
         timer = loop.call_at(deadline, call.expire)
         self._waiting.append(call)
         self._something_waits.set()
@@ -153,7 +183,8 @@ class ScriptBatcher:
             while True:
                 await self._something_waits.wait()
                 try:
-                    await self._send_waiting()
+                    async with self._turn:
+                        await self._send_waiting()
                 except Exception:
                     _log.exception("batch_failed")
         finally:
@@ -165,7 +196,7 @@ class ScriptBatcher:
             connection = await self._store.connected()
         except Exception as error:
             _log.warning("store_unreachable", error=str(error))
-            self._fail_waiting("the store cannot be reached; nothing was done")
+            self._fail_waiting(f"{error}; nothing was done")
             return
         if self._busy:
             await self._gather()
@@ -196,6 +227,8 @@ class ScriptBatcher:
             call = self._waiting.popleft()
             if call.deadline <= now:
                 call.expire()
+            elif call.incarnation not in (None, self._store.incarnation) and not call.answer.done():
+                call.answer.set_exception(IncarnationChanged(self._store.incarnation))
             if not call.answer.done():
                 call.sent = True
                 batch.append(call)
@@ -205,6 +238,7 @@ class ScriptBatcher:
 
     async def _answer(self, connection: Connection, batch: list[_Waiting]) -> None:
         """Sends a batch and settles each of its calls, whatever happens."""
+        self._demoted = False
         try:
             self.on_batch(len(batch))
             async with asyncio.timeout(self._timeout_s):
@@ -214,6 +248,8 @@ class ScriptBatcher:
                     wanted = [call for call in unknown if not call.answer.done()]
                     unloadable = await self._exchange(connection, wanted)
                     _settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
+            if self._demoted:
+                await self._store.drop()
         except (TimeoutError, OSError, RedisError) as error:
             _log.warning("batch_failed", size=len(batch), error=sentence_of(error))
             await self._store.drop()
@@ -229,11 +265,14 @@ class ScriptBatcher:
         unknown: list[_Waiting] = []
         for call in batch:
             try:
-                reply = await connection.read_response(disable_decoding=True, timeout=math.inf)
+                reply = await connection.read_response(
+                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
+                )
             except NoScriptError:
                 unknown.append(call)
-            except ResponseError as error:
+            except (ResponseError, BusyLoadingError) as error:
                 _refuse(call, error)
+                self._demoted = self._demoted or _is_demoted(error)
             else:
                 if not call.answer.done():
                     call.answer.set_result(reply)
@@ -252,7 +291,11 @@ def _settle(batch: Iterable[_Waiting], error: Callable[[], Exception]) -> None:
             call.answer.set_exception(error())
 
 
-def _refuse(call: _Waiting, error: ResponseError) -> None:
+def _is_demoted(error: RedisError) -> bool:
+    return isinstance(error, _DEMOTED) or str(error).startswith(_DEMOTED_WORDS)
+
+
+def _refuse(call: _Waiting, error: RedisError) -> None:
     """Settles a call that the server answered with an error instead of a reply."""
     if call.answer.done():
         return

@@ -1,4 +1,4 @@
-"""A connection to one Valkey node that is known to keep what it acknowledges, and to know the scripts."""
+"""A connection to one Valkey primary that is known to keep what it acknowledges, and to know the scripts."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,15 +8,17 @@ from redis.exceptions import RedisError, ResponseError
 
 from lua import Script
 from persistence.errors import StoreUnavailable
+from persistence.valkey.incarnations import incarnation_of
 from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
 
 
 class SafeConnection:
     """Connects when asked to, and anew where the connection broke.
 
-    The store's settings are checked at every connect, and whenever the last check is ``check_every_s`` old:
-    they change at run time, and a connection that was idle may be gone. ``timeout_s`` bounds a connect, and a
-    check.
+    The store's settings and its incarnation are checked at every connect, and whenever the last check is
+    ``check_every_s`` old: settings change at run time, a primary may have become a replica, and a connection
+    that was idle may be gone. A connection has one incarnation as long as it is used; where a check finds
+    another, the connection is made anew. ``timeout_s`` bounds a connect, and a check.
     """
 
     def __init__(
@@ -33,6 +35,12 @@ class SafeConnection:
         self._check_every_s = check_every_s
         self._check_time = 0.0
         self._connection: Connection | None = None
+        self._incarnation = ""
+
+    @property
+    def incarnation(self) -> str:
+        """The incarnation of the primary that was connected last; empty before the first."""
+        return self._incarnation
 
     async def connected(self) -> Connection:
         """The connection. Raises StoreUnavailable, or StoreUnsafe with what to change; nothing was sent."""
@@ -43,7 +51,7 @@ class SafeConnection:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call]
-                await self._check(connection)
+                self._incarnation = await self._check(connection)
                 await self.load_scripts(connection)
         except (TimeoutError, OSError, RedisError) as error:
             await connection.disconnect(nowait=True)
@@ -66,19 +74,22 @@ class SafeConnection:
             await connection.disconnect(nowait=True)
 
     async def _is_still_fit(self, connection: Connection) -> bool:
-        """Whether the connection can be used. Raises StoreUnsafe."""
+        """Whether the connection can be used. Raises StoreUnsafe; the connection is dropped then."""
         if not connection.is_connected:
             return False
         if asyncio.get_running_loop().time() < self._check_time:
             return True
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._check(connection)
-        except (TimeoutError, OSError, RedisError):
+                return await self._check(connection) == self._incarnation
+        except (TimeoutError, OSError, RedisError, StoreUnavailable):
             return False
-        return True
+        except BaseException:  # also a cancelled caller's: an answer to the check may still be on its way
+            await self.drop()
+            raise
 
-    async def _check(self, connection: Connection) -> None:
+    async def _check(self, connection: Connection) -> str:
+        """The incarnation of a primary whose settings are safe."""
         await connection.send_command("INFO", "server")
         server = str(await _text_response(connection))
         version = server.split("redis_version:")[1].split(maxsplit=1)[0]
@@ -89,7 +100,10 @@ class SafeConnection:
             settings = None
         pairs = settings if isinstance(settings, list) else []
         check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
+        await connection.send_command("INFO", "replication")
+        incarnation = incarnation_of(str(await _text_response(connection)))
         self._check_time = asyncio.get_running_loop().time() + self._check_every_s
+        return incarnation
 
 
 def sentence_of(error: BaseException) -> str:

@@ -39,6 +39,7 @@ PREFIX = "ERROR_REASON_"
 CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.StoreUnavailable("gone"),
     errors.PartitionFenced(3),
+    errors.IncarnationChanged("f" * 40),
     errors.LedgerUnavailable("gone"),
     errors.OutcomeUnknown("silent"),
     errors.Overloaded("full", retry_delay_ms=100),

@@ -123,6 +123,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 32
     """[INTERNAL] A bug. The id in the metadata finds it in the logs. Metadata: incident_id."""
+    ERROR_REASON_INCARNATION_CHANGED: _ErrorReason.ValueType  # 33
+    """[UNAVAILABLE] The store's primary was restarted or replaced, and has not been taken over yet. Nothing was
+    done. Retry with the same id.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -232,4 +236,8 @@ ledger. Metadata: currency_code, version.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 32
 """[INTERNAL] A bug. The id in the metadata finds it in the logs. Metadata: incident_id."""
+ERROR_REASON_INCARNATION_CHANGED: ErrorReason.ValueType  # 33
+"""[UNAVAILABLE] The store's primary was restarted or replaced, and has not been taken over yet. Nothing was
+done. Retry with the same id.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
