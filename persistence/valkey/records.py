@@ -1,4 +1,8 @@
-"""Reads what the scripts store: the other side of ``lua/includes/wallets.lua`` and ``transactions.lua``."""
+"""Reads and writes what the scripts store: the other side of the includes ``wallets``, ``transactions`` and
+``rounds`` of ``lua/``.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from persistence.calls import TransactionRecord, TransactionState
 from persistence.transactions import (
@@ -83,6 +87,16 @@ def decode_transaction(
         related=record["related"],
         late=record["late"] == "1",
     )
+
+
+def encode_transaction(record: Mapping[str, str]) -> str:
+    """A transaction's text, of TRANSACTION_FIELDS. What is missing is empty."""
+    return SEPARATOR.join([record.get(name, "") for name in TRANSACTION_FIELDS])
+
+
+def encode_round(state: str, counts: Sequence[int], used_ms: str) -> str:
+    """A round's text. The counts are of bets, live bets, wins and unattributed wins."""
+    return SEPARATOR.join((state, *map(str, counts), used_ms))
 
 
 def _balance(record: dict[str, str], now: WalletBalance | None) -> WalletBalance | None:
