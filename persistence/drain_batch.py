@@ -1,10 +1,18 @@
 """What a run of outbox records becomes in the ledger. Pure: nothing is read or written here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from persistence.chart_of_accounts import Leg, legs_of
-from persistence.errors import DriftDetected, LedgerBroken, OutboxGap, OutboxRecordMalformed, VersionGap
+from persistence.epochs import EpochHistory
+from persistence.errors import (
+    DriftDetected,
+    HistoryForked,
+    LedgerBroken,
+    OutboxGap,
+    OutboxRecordMalformed,
+    VersionGap,
+)
 from persistence.hash_chain import ChainedEntry, entry_hash
 from persistence.outbox import OutboxEntry, OutboxRecord, decode_record
 from persistence.transactions import Buckets, CurrencyCode, EntryId, OutboxPosition, PlayerId, partition_of
@@ -25,13 +33,18 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """How far a partition is in the ledger."""
+    """How far a partition is in the ledger, and which epochs come after its cursor."""
 
     partition: int
-    epoch: int
+    history: EpochHistory
     cursor: OutboxPosition
     entry_count: int
     chain_hash: bytes
+
+    @property
+    def epoch(self) -> int:
+        """The newest. Each takeover makes another, so it tells whether the history is still all of it."""
+        return self.history.newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +129,29 @@ class _Building:
 
     def batch(self, records: Sequence[RawRecord], broken: BrokenRecord | None) -> PartitionBatch:
         before = self._before
-        after = PartitionState(
-            before.partition,
-            before.epoch,
-            self._cursor,
-            before.entry_count + len(self._lines),
-            self._chain_hash,
+        after = replace(
+            before,
+            cursor=self._cursor,
+            entry_count=before.entry_count + len(self._lines),
+            chain_hash=self._chain_hash,
         )
         return PartitionBatch(
             before, after, records, self._lines, self._wallets, self._oldest_booked_ms, broken
         )
 
     def _require_next(self, position: OutboxPosition) -> None:
-        first_of_epoch = OutboxPosition(self._before.epoch, 0)
-        if self._cursor.precedes(position) or (
-            position == first_of_epoch and self._cursor.epoch < position.epoch
-        ):
+        history, partition = self._before.history, self._before.partition
+        expected = history.next_after(self._cursor)
+        if position == expected:
             return
+        if position > self._cursor and history.is_forked(position):
+            raise HistoryForked(
+                f"record {position} of partition {partition} is not of its history, which goes on from "
+                f"{self._cursor} with {expected or 'nothing'} in epoch {history.newest}: it was written to a "
+                "store that had been given up"
+            )
         raise OutboxGap(
-            f"partition {self._before.partition} is drained up to {self._cursor}, and its outbox goes on "
+            f"partition {partition} is drained up to {self._cursor}, and its outbox goes on "
             f"with {position}: what was between them is missing"
         )
 

@@ -46,6 +46,12 @@ class DrainMetrics:
             ["partition"],
             registry=registry,
         )
+        self.waiting = Gauge(
+            "stakehold_drain_waiting",
+            "1 while the store of the partition is not the one that the ledger took over last.",
+            ["partition"],
+            registry=registry,
+        )
         self.retries = Counter(
             "stakehold_drain_retries",
             "Times that a drainer started over because Postgres or the store failed.",

@@ -43,7 +43,8 @@ class DrainWorker:
     """Drains the partitions that it is given, as far as nobody else does.
 
     All that it knows about their state it has from Postgres: whatever fails, it connects anew and goes on
-    from the cursor. ``stopped`` says, for each partition that is not drained and waits for a person, why.
+    from the cursor. ``stopped`` says, for each partition that is not drained and waits for a person, why;
+    ``waiting``, for each that is not because the store is not the one that the ledger took over last.
     """
 
     def __init__(
@@ -66,7 +67,9 @@ class DrainWorker:
         self._between_steps = between_steps
         self._owned: dict[int, PartitionState] = {}
         self._retry_delay_s = settings.first_retry_delay_s
+        self._claim_time = 0.0
         self.stopped: dict[int, str] = {}
+        self.waiting: dict[int, str] = {}
 
     async def run(self, stop: asyncio.Event, *, until_empty: bool) -> None:
         """Drains until told to stop, or until nothing is left of what nobody else drains."""
@@ -97,12 +100,12 @@ class DrainWorker:
                 outbox_reader(settings.valkey_url, timeout_s=settings.store_timeout_s)
             )
             writer = LedgerWriter(connection, self._between_steps)
-            claim_time = 0.0
+            self._claim_time = 0.0
             while not stop.is_set():
                 now = asyncio.get_running_loop().time()
-                if now >= claim_time:
+                if now >= self._claim_time:
+                    self._claim_time = now + settings.claim_interval_s
                     await self._claim(writer, reader)
-                    claim_time = now + settings.claim_interval_s
                 if await self._drain_once(writer, reader):
                     self._retry_delay_s = settings.first_retry_delay_s
                 elif until_empty:
@@ -116,13 +119,15 @@ class DrainWorker:
         claimed = await writer.acquire(wanted)
         self._owned.update((state.partition, state) for state in claimed)
         stopped = {p: reason for p, reason in (await writer.stopped()).items() if p in self._partitions}
+        waiting: dict[int, str] = {}
         for partition, survey in (await reader.survey(self._owned)).items():
             state = self._owned[partition]
             self._metrics.outbox_records.labels(partition).set(survey.length)
             if problem := survey.problem(Witness(state.epoch, self._ledger_id), state.cursor):
                 await self._give_back(writer, partition)
-                stopped[partition] = problem
+                waiting[partition] = problem
         self._note_stopped(stopped)
+        self._note_waiting(waiting)
         claimed = [state for state in claimed if state.partition in self._owned]
         for state in claimed:
             self._metrics.owned.labels(state.partition).set(1)
@@ -150,6 +155,7 @@ class DrainWorker:
             _log.warning("partitions_lost", partitions=list(received), error=str(error))
             for partition in received:
                 await self._give_back(writer, partition)
+            self._claim_time = 0.0
         return True
 
     async def _write(
@@ -241,6 +247,13 @@ class DrainWorker:
         for partition in stopped.keys() - self.stopped.keys():
             _log.error("partition_stopped", partition=partition, reason=stopped[partition])
         self.stopped = stopped
+
+    def _note_waiting(self, waiting: dict[int, str]) -> None:
+        for partition in self._partitions:
+            self._metrics.waiting.labels(partition).set(1 if partition in waiting else 0)
+        for partition in waiting.keys() - self.waiting.keys():
+            _log.warning("partition_waits_for_adoption", partition=partition, reason=waiting[partition])
+        self.waiting = waiting
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:

@@ -46,7 +46,8 @@ class Drainer:
         """Drains until ``stop`` is set, or with ``until_empty`` until the outboxes are.
 
         A partition with a record that cannot be applied stops, the others go on. Raises LedgerBroken at the
-        end if there are such, SetupRefused at the start if the database is not migrated.
+        end if there are such, or if something is left because its store has to be taken over first;
+        SetupRefused at the start if the database is not migrated.
         """
         ledger = await self._ledger()
         count = ledger.partition_count
@@ -69,7 +70,7 @@ class Drainer:
                     group.create_task(worker.run(stop, until_empty=until_empty))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        _require_none_stopped(workers)
+        _require_all_drained(workers, until_empty=until_empty)
 
     async def _ledger(self) -> LedgerSettings:
         async with ledger_connection(
@@ -81,10 +82,19 @@ class Drainer:
             return await read_settings(connection)
 
 
-def _require_none_stopped(workers: list[DrainWorker]) -> None:
+def _require_all_drained(workers: list[DrainWorker], *, until_empty: bool) -> None:
     stopped = {partition: reason for worker in workers for partition, reason in worker.stopped.items()}
+    waiting = {partition: reason for worker in workers for partition, reason in worker.waiting.items()}
+    problems: list[str] = []
     if stopped:
-        reasons = "; ".join(
-            f"partition {partition}: {reason}" for partition, reason in sorted(stopped.items())
+        problems.append(f"{len(stopped)} partitions are stopped and need a decision. {_reasons(stopped)}")
+    if until_empty and waiting:
+        problems.append(
+            f"{len(waiting)} partitions wait for their store to be taken over. {_reasons(waiting)}"
         )
-        raise LedgerBroken(f"{len(stopped)} partitions are stopped and need a decision. {reasons}")
+    if problems:
+        raise LedgerBroken(". ".join(problems))
+
+
+def _reasons(partitions: dict[int, str]) -> str:
+    return "; ".join(f"partition {partition}: {reason}" for partition, reason in sorted(partitions.items()))

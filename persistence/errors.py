@@ -24,6 +24,7 @@ StakeholdError
 └── LedgerBroken               the drain of a partition must stop
     ├── OutboxRecordMalformed
     ├── OutboxGap
+    ├── HistoryForked
     ├── VersionGap
     ├── EntryRefused
     ├── DriftDetected
@@ -225,6 +226,10 @@ class OutboxRecordMalformed(LedgerBroken):
 
 class OutboxGap(LedgerBroken):
     """The outbox does not continue where the cursor stands: records are missing."""
+
+
+class HistoryForked(LedgerBroken):
+    """The record is of a store that had been given up when it was written: it is none of the partition's."""
 
 
 class VersionGap(LedgerBroken):

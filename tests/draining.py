@@ -17,9 +17,13 @@ from persistence.partition_opening import open_partitions
 from persistence.postgres.database import Connection
 from persistence.postgres.ledger_writer import go_on
 from persistence.transactions import OutboxPosition
+from persistence.valkey.keys import epoch_key
 from persistence.valkey.outbox_reader import outbox_reader
+from persistence.witness import Witness
 from tests.outbox_feed import FedWallet, OutboxFeed
 from tests.waiting import until
+
+INCARNATION = "b" * 40
 
 BALANCES = """
     SELECT owner_kind || ' ' || owner_id || ' ' || bucket || ' ' || currency AS account, sum(balance)::bigint
@@ -49,14 +53,18 @@ class Draining:
     metrics: CollectorRegistry
 
     def drainer(
-        self, *, batch_records: int = 100, between_steps: Callable[[str], Awaitable[None]] = go_on
+        self,
+        *,
+        batch_records: int = 100,
+        claim_interval_s: float = 0.05,
+        between_steps: Callable[[str], Awaitable[None]] = go_on,
     ) -> Drainer:
         settings = DrainSettings(
             self.ledger_dsn,
             self.valkey_url,
             batch_records=batch_records,
             block_ms=20,
-            claim_interval_s=0.05,
+            claim_interval_s=claim_interval_s,
             statement_timeout_s=10.0,
             store_timeout_s=2.0,
             first_retry_delay_s=0.01,
@@ -144,6 +152,30 @@ class Draining:
             """
         )
         assert not wrong_balances
+
+    async def adopt(self, partition: int, epoch: int, *, follows: str, planted: bool = True) -> None:
+        """Another epoch: the ledger takes the store over, and the store is told."""
+        position = OutboxPosition.parse(follows)
+        async with self.sql.transaction():
+            await self.sql.execute(
+                "INSERT INTO ledger.epochs (partition, epoch, follows_epoch, follows_sequence, generation, "
+                "incarnation, reason) VALUES ($1, $2, $3, $4, 1, $5, 'a test')",
+                partition,
+                epoch,
+                position.epoch,
+                position.sequence,
+                INCARNATION,
+            )
+            await self.sql.execute(
+                "UPDATE ledger.partitions SET epoch = $2 WHERE partition = $1", partition, epoch
+            )
+        if planted:
+            await self.plant(partition, epoch)
+
+    async def plant(self, partition: int, epoch: int) -> None:
+        """The store's witness, as after an adoption."""
+        ledger_id = await self.sql.fetchval("SELECT ledger_id FROM ledger.settings")
+        await self.feed.client.set(epoch_key(partition), str(Witness(epoch, ledger_id)))
 
     def metric(self, name: str, **labels: str) -> float:
         value = self.metrics.get_sample_value(name, labels)

@@ -108,11 +108,12 @@ class FedWallet:
 
 
 class OutboxFeed:
-    """Appends records to the partitions' streams, as the scripts do."""
+    """Appends records to the partitions' streams, as the scripts do, in the ``epoch`` that is set."""
 
     def __init__(self, client: Redis, *, partition_count: int = 16) -> None:
         self.client = client
         self.partition_count = partition_count
+        self.epoch = 1
         self._pipeline = client.pipeline(transaction=False)
 
     def partition_of(self, player: str) -> int:
@@ -127,7 +128,8 @@ class OutboxFeed:
     def add_later(self, player: str, *entries: EntryTexts, booked_ms: int = FIRST_BOOKED_MS) -> None:
         """As ``add``, but sent with the next ``flush``."""
         fields = record_fields(player, entries, booked_ms=booked_ms)
-        self._pipeline.execute_command("XADD", outbox_key(self.partition_of(player)), "1-*", *fields)
+        outbox = outbox_key(self.partition_of(player))
+        self._pipeline.execute_command("XADD", outbox, f"{self.epoch}-*", *fields)
 
     async def flush(self) -> list[str]:
         return [stream_id.decode() for stream_id in await self._pipeline.execute()]

@@ -8,6 +8,7 @@ from persistence.errors import CursorMoved, DriftDetected, EntryRefused, LedgerB
 from persistence.postgres.account_ids import AccountIds, PlacedAccount
 from persistence.postgres.copy_rows import ENTRY_COLUMNS, POSTING_COLUMNS, entry_line, posting_lines
 from persistence.postgres.database import Connection, RecordRefused, translated_errors
+from persistence.postgres.partition_rows import decode_state, is_as_expected
 from persistence.postgres.queries import query
 from persistence.transactions import OutboxPosition
 
@@ -49,7 +50,11 @@ class LedgerWriter:
         with translated_errors():
             rows = await self._connection.fetch(query("acquire_partitions"), list(partitions))
             acquired = [row["partition"] for row in rows]
-            return await self._states("partition_states", acquired) if acquired else []
+            if not acquired:
+                return []
+            return [
+                decode_state(row) for row in await self._connection.fetch(query("partition_states"), acquired)
+            ]
 
     async def release(self, partition: int) -> None:
         """Gives a partition back."""
@@ -127,12 +132,15 @@ class LedgerWriter:
     async def _require_states(self, expected: Sequence[PartitionState]) -> None:
         """Locks the partitions' rows until the end of the transaction."""
         partitions = [state.partition for state in expected]
-        found = {state.partition: state for state in await self._states("lock_partition_states", partitions)}
+        rows = await self._connection.fetch(query("lock_partitions"), partitions)
+        found = {row["partition"]: row for row in rows}
         for state in expected:
-            if found[state.partition] != state:
+            row = found[state.partition]
+            if not is_as_expected(row, state):
                 raise CursorMoved(
-                    f"partition {state.partition} was at {state.cursor} and is at "
-                    f"{found[state.partition].cursor} now: somebody else drains it"
+                    f"partition {state.partition} was at {state.cursor} in epoch {state.epoch} and is at "
+                    f"{row['cursor_epoch']}-{row['cursor_sequence']} in epoch {row['epoch']} now: "
+                    "somebody else drains it, or took it over"
                 )
 
     async def _copy_entries(self, batches: Sequence[PartitionBatch]) -> None:
@@ -196,19 +204,6 @@ class LedgerWriter:
             [state.entry_count for state in states],
             [state.chain_hash for state in states],
         )
-
-    async def _states(self, name: str, partitions: Sequence[int]) -> list[PartitionState]:
-        rows = await self._connection.fetch(query(name), partitions)
-        return [
-            PartitionState(
-                row["partition"],
-                row["epoch"],
-                OutboxPosition(row["cursor_epoch"], row["cursor_sequence"]),
-                row["entry_count"],
-                row["chain_hash"],
-            )
-            for row in rows
-        ]
 
 
 def _broken(error: RecordRefused) -> LedgerBroken:

@@ -11,7 +11,8 @@ from tests.draining import Draining, some_play
 
 TEXTS, NUMBERS = ["player-1"], ["0"]
 ARGUMENTS: dict[str, tuple[object, ...]] = {
-    "lock_partition_states": ([3, 4],),
+    "partition_states": ([3, 4],),
+    "lock_partitions": ([3, 4],),
     "resolve_accounts": ([3], ["player"], TEXTS, ["cash"], ["EUR"]),
     "drifted_wallet": (TEXTS, ["EUR"], NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     "move_cursors": ([3], [1], [99], [99], [bytes(32)]),

@@ -3,14 +3,27 @@
 import pytest
 
 from persistence.drain_batch import PartitionBatch, PartitionState, RawRecord, build_batch
-from persistence.errors import DriftDetected, OutboxGap, VersionGap
+from persistence.epochs import EpochHistory, EpochStart
+from persistence.errors import DriftDetected, HistoryForked, OutboxGap, VersionGap
 from persistence.hash_chain import FIRST_PREVIOUS_HASH, entry_hash
 from persistence.transactions import Buckets, CurrencyCode, OutboxPosition, PlayerId, partition_of
 from tests.outbox_feed import EntryTexts, FedWallet, record_fields
 
 PLAYER = "anna"
 PARTITION = partition_of(PlayerId(PLAYER), 16)
-START = PartitionState(PARTITION, 1, OutboxPosition(1, -1), 0, FIRST_PREVIOUS_HASH)
+
+
+def state_at(cursor: str, *, newest: int = 1, **follows: str) -> PartitionState:
+    """``e2="1-4"``: epoch 2 follows 1-4."""
+    starts = {
+        int(name[1:]): EpochStart(int(name[1:]), OutboxPosition.parse(position), 1, "f" * 40)
+        for name, position in follows.items()
+    }
+    history = EpochHistory(newest, starts)
+    return PartitionState(PARTITION, history, OutboxPosition.parse(cursor), 0, FIRST_PREVIOUS_HASH)
+
+
+START = state_at("1--1")
 
 
 def record(stream_id: str, *entries: EntryTexts) -> RawRecord:
@@ -97,27 +110,47 @@ def test_balances_that_do_not_follow_within_a_batch_are_drift_even_if_they_come_
     assert isinstance(batch.broken.error, DriftDetected)
 
 
-@pytest.mark.parametrize(
-    ("cursor", "epoch", "follows"),
-    [
-        ("1-4", 1, "1-5"),
-        ("1-4", 2, "2-0"),
-        ("2--1", 2, "2-0"),
-    ],
-)
-def test_the_next_record_is_the_next_of_its_epoch_or_the_first_of_a_new_one(
-    cursor: str, epoch: int, follows: str
-) -> None:
-    state = PartitionState(PARTITION, epoch, OutboxPosition.parse(cursor), 0, FIRST_PREVIOUS_HASH)
+def test_a_batch_goes_on_from_one_epoch_into_the_next() -> None:
+    wallet = FedWallet(PLAYER)
+    records = [
+        record("1-4", wallet.opened()),
+        record("2-0", wallet.applied("d", "deposit", cash=9)),
+        record("2-1", wallet.applied("b", "bet", cash=-4)),
+        record("4-0", wallet.applied("w", "win", cash=4)),
+    ]
 
-    assert batch_of(record(follows, FedWallet(PLAYER).opened()), state=state).broken is None
+    batch = batch_of(*records, state=state_at("1-3", newest=4, e2="1-4", e3="2-1", e4="2-1"))
+
+    assert batch.broken is None
+    assert batch.after.cursor == OutboxPosition(4, 0)
+    assert len(batch.lines) == 4
 
 
-@pytest.mark.parametrize("stream_id", ["1-4", "1-6", "1-3", "2-0", "2-5", "0-5"])
-def test_any_other_record_is_a_gap(stream_id: str) -> None:
-    state = PartitionState(PARTITION, 1, OutboxPosition(1, 4), 0, FIRST_PREVIOUS_HASH)
-
-    batch = batch_of(record(stream_id, FedWallet(PLAYER).opened()), state=state)
+@pytest.mark.parametrize("stream_id", ["1-4", "1-6", "1-3", "0-5"])
+def test_a_record_that_does_not_follow_is_a_gap(stream_id: str) -> None:
+    batch = batch_of(record(stream_id, FedWallet(PLAYER).opened()), state=state_at("1-4"))
 
     assert batch.broken is not None
     assert isinstance(batch.broken.error, OutboxGap)
+
+
+@pytest.mark.parametrize("stream_id", ["2-0", "2-5", "3-1"])
+def test_a_new_epoch_that_does_not_begin_where_it_should_is_a_gap(stream_id: str) -> None:
+    batch = batch_of(
+        record(stream_id, FedWallet(PLAYER).opened()), state=state_at("1-3", newest=3, e2="1-4", e3="2-7")
+    )
+
+    assert batch.broken is not None
+    assert isinstance(batch.broken.error, OutboxGap)
+
+
+@pytest.mark.parametrize(
+    ("cursor", "stream_id"), [("1-4", "1-5"), ("1-4", "2-0"), ("1-4", "4-0"), ("3-2", "4-0")]
+)
+def test_a_record_of_a_store_that_had_been_given_up_is_forked(cursor: str, stream_id: str) -> None:
+    batch = batch_of(
+        record(stream_id, FedWallet(PLAYER).opened()), state=state_at(cursor, newest=3, e2="1-4", e3="1-4")
+    )
+
+    assert batch.broken is not None
+    assert isinstance(batch.broken.error, HistoryForked)

@@ -10,12 +10,23 @@ SELECT partition FROM candidates WHERE pg_try_advisory_lock(hashtext('stakehold 
 SELECT pg_advisory_unlock(hashtext('stakehold drainer'), $1::integer);
 
 -- partition_states --
-SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash
+SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash,
+    epochs, follow_epochs, follow_sequences, generations, incarnations
 FROM ledger.partitions
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(array_agg(epochs.epoch), '{}') AS epochs,
+        coalesce(array_agg(follows_epoch), '{}') AS follow_epochs,
+        coalesce(array_agg(follows_sequence), '{}') AS follow_sequences,
+        coalesce(array_agg(generation), '{}') AS generations,
+        coalesce(array_agg(incarnation), '{}') AS incarnations
+    FROM ledger.epochs
+    WHERE epochs.partition = partitions.partition AND epochs.epoch BETWEEN cursor_epoch AND partitions.epoch
+) AS starts
 WHERE partition = ANY ($1::integer[])
 ORDER BY partition;
 
--- lock_partition_states --
+-- lock_partitions --
 SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash
 FROM ledger.partitions
 WHERE partition = ANY ($1::integer[])
