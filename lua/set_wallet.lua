@@ -1,10 +1,10 @@
 -- set_wallet: opens a wallet, or sets its status. Naturally idempotent; no money moves.
 --
--- KEYS    epoch, outbox, wallets, ids, rounds: one player's (persistence/valkey/keys.py)
+-- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's (persistence/valkey/keys.py)
 -- ARGV    witness, player, source, operation (open | set_status), currency, status, credit line, expected
 --         version ('' for none), metadata
 -- Reply   OK, "1" where something changed, the wallet's text | REFUSED, reason, the wallet's text ('' where there
---         is none) | FENCED: the store is not the one that was meant
+--         is none) | FENCED: the store is not the one that was meant | MISS: the player is not resident
 -- Writes  the outbox record and the wallet, both or neither. Opening is version 1, a new status is the next.
 
 -- include: text
@@ -22,8 +22,7 @@ local function commit(wallet, entry_type, transaction_id)
     cash = wallet.cash, bonus = wallet.bonus, held = wallet.held, receivable = wallet.receivable,
   }
   local entry = encode_entry(entry_type, SOURCE, record, wallet.credit_line, true, { metadata = METADATA })
-  append_record(WITNESS, PLAYER, booked_ms, { entry })
-  store_wallets(booked_ms)
+  store_wallets(booked_ms, append_record(PLAYER, booked_ms, { entry }))
   return { 'OK', '1', encode_wallet(wallet) }
 end
 
@@ -56,5 +55,8 @@ end
 
 if redis.call('GET', KEYS[1]) ~= WITNESS then
   return { 'FENCED' }
+end
+if not residence then
+  return { 'MISS' }
 end
 return OPERATION == 'open' and open() or set_status()

@@ -1,12 +1,16 @@
 -- transact: applies 1 to 16 steps on one player's wallets, all or nothing. Every movement of money is this.
 --
--- KEYS    epoch, outbox, wallets, ids, rounds: one player's, in one partition (persistence/valkey/keys.py)
--- ARGV    witness, player, source, the source's six policies, number of steps, "", then for each step the
---         fourteen fields of a step (includes/steps.lua); amounts are minor units as texts
+-- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's, in one partition
+--         (persistence/valkey/keys.py)
+-- ARGV    witness, player, source, the source's six policies, number of steps, what the ledger does not know
+--         (includes/older.lua), then for each step the fourteen fields of a step (includes/steps.lua); amounts
+--         are minor units as texts
 -- Reply   a flat list that begins with a word:
 --         OK       then for each step the fourteen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
 --         FENCED   alone: the store is not the one that was meant, and nothing was looked at
+--         MISS     alone: the player is not resident and has to be loaded first; nothing was done
+--         COLD     then the id or round that the ledger has to be asked about first; nothing was done
 -- Writes  nothing before everything is decided; then the outbox record, wallets, ids and rounds.
 -- Holds   an id's record, its wallet's change and its outbox entry exist together or not at all; versions and
 --         the outbox have no gaps; what a refusal changes is only the memory of it.
@@ -15,6 +19,7 @@
 -- include: minor_units
 -- include: wallets
 -- include: outbox
+-- include: older
 -- include: transactions
 -- include: rounds
 -- include: steps
@@ -81,14 +86,17 @@ local function decide_all()
   return results
 end
 
--- Gives what was recorded its place: entries are numbered from 0 within the outbox record.
-local function append(entries, recorded)
+-- Writes the outbox record, gives what was recorded its place (entries are numbered from 0 within the record),
+-- and stores all that changed.
+local function store(entries, recorded)
   local booked_ms = booked_time_ms()
-  local position = append_record(call.witness, call.player, booked_ms, entries)
+  local position = append_record(call.player, booked_ms, entries)
   for i, record in ipairs(recorded) do
     record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
   end
-  return booked_ms
+  store_wallets(booked_ms, position)
+  store_transactions(call.source, booked_ms)
+  store_rounds(booked_ms)
 end
 
 -- Writes the call's effect.
@@ -103,9 +111,7 @@ local function commit(results)
     end
   end
   if #entries > 0 then
-    store_wallets(append(entries, recorded))
-    store_transactions(call.source)
-    store_rounds()
+    store(entries, recorded)
   end
 end
 
@@ -131,7 +137,7 @@ end
 
 -- Forgets what the call has tried, and remembers a final refusal under all ids that are new in it.
 local function commit_refusal(refusal)
-  wallets, changed_wallets, transactions, changed_transactions = {}, {}, {}, {}
+  wallets, changed_wallets, transactions, changed_transactions, changed_rounds = {}, {}, {}, {}, {}
   local entries, recorded = {}, {}
   for _, step in ipairs(call.steps) do
     if not seen(call.source, step.id) then
@@ -147,8 +153,7 @@ local function commit_refusal(refusal)
       end
     end
   end
-  append(entries, recorded)
-  store_transactions(call.source)
+  store(entries, recorded)
 end
 
 -- outcome, replayed, position, booked time, late, receivable change, currency, then the wallet right after it
@@ -183,22 +188,29 @@ local function refusal_fields(refusal)
   }
 end
 
+local function transact()
+  local results, refusal = decide_all()
+  if not results then
+    if refusal.final then
+      commit_refusal(refusal)
+    end
+    return refusal_fields(refusal)
+  end
+
+  commit(results)
+  local reply = { 'OK' }
+  for _, result in ipairs(results) do
+    result_fields(reply, result)
+  end
+  return reply
+end
+
 if redis.call('GET', KEYS[1]) ~= call.witness then
   return { 'FENCED' }
 end
-
+if not residence then
+  return { 'MISS' }
+end
+read_absent(ARGV[11])
 read_steps()
-local results, refusal = decide_all()
-if not results then
-  if refusal.final then
-    commit_refusal(refusal)
-  end
-  return refusal_fields(refusal)
-end
-
-commit(results)
-local reply = { 'OK' }
-for _, result in ipairs(results) do
-  result_fields(reply, result)
-end
-return reply
+return unless_cold(transact)

@@ -14,7 +14,6 @@ from persistence.errors import CursorMoved, LedgerBroken, LedgerUnavailable, Sto
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import WRITER_SETTINGS, BetweenSteps, LedgerWriter
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
-from persistence.witness import Witness
 
 _log = structlog.get_logger(__name__)
 
@@ -123,7 +122,7 @@ class DrainWorker:
         for partition, survey in (await reader.survey(self._owned)).items():
             state = self._owned[partition]
             self._metrics.outbox_records.labels(partition).set(survey.length)
-            if problem := survey.problem(Witness(state.epoch, self._ledger_id), state.cursor):
+            if problem := survey.problem(self._ledger_id, state.epoch, state.cursor):
                 await self._give_back(writer, partition)
                 waiting[partition] = problem
         self._note_stopped(stopped)

@@ -1,45 +1,43 @@
-"""The witness: what a partition of the store says of the ledger that it belongs to."""
+"""The witness: what a partition of the store says of itself, and of the ledger that it belongs to."""
 
+import re
 from dataclasses import dataclass
 from uuid import UUID
 
 _SHOWN_CHARACTERS = 60
+_INCARNATION = re.compile(r"[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """The ledger, and the epoch of the partition. As text, in the store: ``<epoch> <ledger id>``."""
+    """A partition's place in its history. As text, in the store:
+    ``<epoch> <ledger id> <generation> <incarnation>``.
+
+    ``generation`` is the epoch since which the store's memory of players holds. ``incarnation`` is the
+    primary that was taken over last, by its replication id: a replica that was promoted, or a store that was
+    started again, has another one, and decides nothing before it is taken over in its turn.
+    """
 
     epoch: int
     ledger_id: UUID
+    generation: int
+    incarnation: str
 
     @classmethod
     def parse(cls, text: str) -> "Witness":
         """Raises ValueError for anything but the one way in which a witness is written: scripts compare it
         letter by letter.
         """
-        epoch, _, ledger_id = text.partition(" ")
-        witness = cls(int(epoch), UUID(ledger_id))
-        if str(witness) != text:
-            raise ValueError(f"{text[:_SHOWN_CHARACTERS]!r} is no witness")
+        epoch, ledger_id, generation, incarnation = text.split(" ")
+        witness = cls(int(epoch), UUID(ledger_id), int(generation), incarnation)
+        if str(witness) != text or not _INCARNATION.fullmatch(incarnation):
+            raise ValueError(f"{shown(text)!r} is no witness")
         return witness
 
     def __str__(self) -> str:
-        return f"{self.epoch} {self.ledger_id}"
+        return f"{self.epoch} {self.ledger_id} {self.generation} {self.incarnation}"
 
-    def problem(self, found: str | None) -> str | None:
-        """Why a store where this was found is not the one that the ledger, whose witness this is, knows."""
-        if found is None:
-            return f"the ledger is in epoch {self.epoch}, but the store has no data"
-        try:
-            witness = Witness.parse(found)
-        except ValueError:
-            return (
-                f"the ledger is in epoch {self.epoch}, but the store has {found[:_SHOWN_CHARACTERS]!r} where "
-                "an epoch and a ledger should be named"
-            )
-        if witness.ledger_id != self.ledger_id:
-            return f"the ledger is {self.ledger_id}, but the store is of another ledger, {witness.ledger_id}"
-        if witness.epoch != self.epoch:
-            return f"the ledger is in epoch {self.epoch}, but the store in epoch {witness.epoch}"
-        return None
+
+def shown(text: str) -> str:
+    """As much of a text that should not be there as is good to show."""
+    return text[:_SHOWN_CHARACTERS]

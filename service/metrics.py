@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from persistence.errors import SetupRefused
+from persistence.partition_guard import GuardView
+from persistence.valkey.hydration import HydrationCounts
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -24,11 +26,7 @@ class CallMetrics:
         )
         self._waiting = Gauge("stakehold_waiting_calls", "Calls that wait for the store.", registry=registry)
 
-        self._fenced = Gauge(
-            "stakehold_fenced_partitions",
-            "Partitions that take no calls because their store is not the ledger's.",
-            registry=registry,
-        )
+        self._registry = registry
 
     def observer_of(self, method: str) -> Callable[[str, float], None]:
         """Counts one answer of a method: its code's name, and seconds."""
@@ -51,8 +49,32 @@ class CallMetrics:
         """Reports the queue's length whenever it is asked for."""
         self._waiting.set_function(count)
 
-    def set_fenced(self, count: int) -> None:
-        self._fenced.set(count)
+    def watch_guard(self, view: Callable[[], GuardView]) -> None:
+        """Reports what the guard saw last whenever it is asked for."""
+        self._watch(
+            "stakehold_fenced_partitions",
+            "Partitions that take no calls because their store is not the ledger's.",
+            lambda: view().fenced,
+        )
+        self._watch(
+            "stakehold_acknowledged_lost",
+            "Transactions that this server answered and the store lost; the ledger's incidents name them.",
+            lambda: view().acknowledged_lost,
+        )
+        self._watch("stakehold_adoptions", "Stores that this server took over.", lambda: view().adoptions)
+
+    def watch_hydration(self, counts: Callable[[], HydrationCounts]) -> None:
+        """Reports what was brought back into the store's memory."""
+        self._watch("stakehold_loaded_players", "Players loaded from the ledger.", lambda: counts().loaded)
+        self._watch("stakehold_recalled_calls", "Calls that asked the ledger.", lambda: counts().recalled)
+        self._watch(
+            "stakehold_unchecked_calls",
+            "Calls applied without asking the ledger, because it was away.",
+            lambda: counts().unchecked,
+        )
+
+    def _watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
+        Gauge(name, help_, registry=self._registry).set_function(value)
 
 
 @contextmanager

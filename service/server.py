@@ -14,15 +14,10 @@ from prometheus_client import CollectorRegistry
 from fx.currencies import initial_currencies
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
-from persistence.partition_opening import open_partitions
-from persistence.postgres.database import LedgerRole, ledger_connection, ledger_pool
-from persistence.postgres.ledger_settings import read_settings
-from persistence.postgres.migrating import require_migrated
+from persistence.postgres.database import LedgerRole, Pool, ledger_pool
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.registry import PostgresRegistry
-from persistence.valkey.batcher import ScriptBatcher
-from persistence.valkey.engine import SCRIPTS, Engine
-from persistence.valkey.node import node_connections
+from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
 from service.reflection import add_reflection
@@ -86,8 +81,9 @@ async def running_server(
         metrics_registry = CollectorRegistry()
         metrics = CallMetrics(metrics_registry)
         registry = await _open_registry(settings, stack)
-        engine = await _open_engine(settings, stack, metrics)
-        reader = await _open_reader(settings, stack)
+        reading_pool = await _open_reading_pool(settings, stack)
+        engine = await open_hot_path(settings, stack, metrics, reading_pool)
+        reader = LedgerReader(reading_pool)
         audit = Audit(
             settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value()
         )
@@ -141,40 +137,8 @@ async def _open_registry(settings: Settings, stack: AsyncExitStack) -> Registry:
     return registry
 
 
-async def _open_engine(settings: Settings, stack: AsyncExitStack, metrics: CallMetrics) -> Engine:
-    """Checks that the store is safe and is the ledger's, opens new partitions, and leaves out fenced ones."""
-    postgres_url, valkey_url = (
-        settings.postgres_url.get_secret_value(),
-        settings.valkey_url.get_secret_value(),
-    )
-    async with ledger_connection(
-        postgres_url,
-        role=LedgerRole.READER,
-        statement_timeout_s=settings.call_timeout_s,
-        application="stakehold serve",
-    ) as connection:
-        await require_migrated(connection)
-        ledger = await read_settings(connection, expected_partition_count=settings.partitions)
-    batcher = await stack.enter_async_context(
-        ScriptBatcher(
-            node_connections(valkey_url, settings.store_timeout_s),
-            scripts=SCRIPTS,
-            timeout_s=settings.store_timeout_s,
-            max_waiting=settings.max_waiting_calls,
-        )
-    )
-    await batcher.connect()
-    batcher.on_batch = metrics.observe_batch
-    metrics.watch_waiting(lambda: batcher.waiting_count)
-    opened = await open_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
-    for partition, why in opened.fenced.items():
-        _log.error("partition_fenced", partition=partition, reason=why)
-    metrics.set_fenced(len(opened.fenced))
-    return Engine(batcher, partition_count=ledger.partition_count, witnesses=opened.witnesses)
-
-
-async def _open_reader(settings: Settings, stack: AsyncExitStack) -> LedgerReader:
-    pool = await stack.enter_async_context(
+async def _open_reading_pool(settings: Settings, stack: AsyncExitStack) -> Pool:
+    return await stack.enter_async_context(
         ledger_pool(
             settings.postgres_url.get_secret_value(),
             role=LedgerRole.READER,
@@ -183,7 +147,6 @@ async def _open_reader(settings: Settings, stack: AsyncExitStack) -> LedgerReade
             application="stakehold serve",
         )
     )
-    return LedgerReader(pool)
 
 
 def _keep_startup_objects_from_collection() -> None:

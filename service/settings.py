@@ -13,6 +13,16 @@ class Durability(StrEnum):
     FSYNC = "fsync"
 
 
+class Recovery(StrEnum):
+    """What happens to a partition whose store was started again, replaced or emptied.
+
+    AUTOMATIC: it is taken over at once. MANUAL: it is fenced until `stakehold recover` does it.
+    """
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
 class Settings(BaseSettings):
     """Each field is read from the variable STAKEHOLD_<FIELD>."""
 
@@ -36,6 +46,15 @@ class Settings(BaseSettings):
         description="How many partitions a new ledger gets (default 16); an existing one must have as many.",
     )
     durability: Durability = Field(default=Durability.FSYNC, description="What an answer promises.")
+    recovery: Recovery = Field(
+        default=Recovery.AUTOMATIC,
+        description="Whether a store that was started again, replaced or emptied is taken over at once.",
+    )
+    window_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        description="How long the store remembers ids and idle players itself; older ones are in the ledger.",
+    )
     call_timeout_s: float = Field(
         default=5.0, gt=0, description="The longest that a call may take where its caller sets no deadline."
     )

@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
+from persistence.acknowledged import AcknowledgedTail
+from persistence.adoption import adopt_partitions
 from persistence.calls import Call, Source, Step, StepResult
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_worker import DrainSettings
-from persistence.drainer import Drainer
+from persistence.drainer import Drainer, wall_clock_ms
 from persistence.errors import Refused
-from persistence.partition_opening import open_partitions
+from persistence.partition_guard import GuardSettings, PartitionGuard
+from persistence.postgres.database import LedgerRole, ledger_pool
+from persistence.postgres.reading.memory import LedgerMemory
 from persistence.transactions import (
     CurrencyCode,
     Operation,
@@ -24,12 +28,14 @@ from persistence.transactions import (
 )
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine, deadline_after
+from persistence.valkey.hydration import Hydration
 from persistence.valkey.node import node_connections
 
 EUR = CurrencyCode("EUR")
 USD = CurrencyCode("USD")
 PARTITION_COUNT = 16
 TIMEOUT_S = 10.0
+WINDOW_S = 86_400.0
 
 _OPERATIONS = {
     TransactionKind.BET: Operation.DEBIT,
@@ -127,9 +133,16 @@ async def wallets(
     valkey_url: str, ledger_dsn: str, *, sources: Mapping[str, Source] | None = None
 ) -> AsyncIterator[Wallets]:
     """Wallets in a store and a migrated ledger of one's own."""
-    opened = await open_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)
-    opened.require_all()
+    adopted = await adopt_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)
+    adopted.require_all()
+    ledger_id = adopted.witnesses[0].ledger_id
+    guard = PartitionGuard(GuardSettings(ledger_dsn, valkey_url, ledger_id, "tests"), AcknowledgedTail())
+    await guard.start()
     connections = node_connections(valkey_url, TIMEOUT_S)
-    async with ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher:
-        engine = Engine(batcher, partition_count=PARTITION_COUNT, witnesses=opened.witnesses)
+    async with (
+        ledger_pool(ledger_dsn, role=LedgerRole.READER, size=2, statement_timeout_s=TIMEOUT_S) as pool,
+        ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher,
+        Hydration(batcher, LedgerMemory(pool), window_s=WINDOW_S, now_ms=wall_clock_ms) as hydration,
+    ):
+        engine = Engine(batcher, partition_count=PARTITION_COUNT, adoptions=guard, hydration=hydration)
         yield Wallets(engine, valkey_url, ledger_dsn, sources or {})

@@ -9,11 +9,11 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from persistence.adoption import adopt_partitions
 from persistence.drain_batch import RawRecord
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_worker import DrainSettings
 from persistence.drainer import Drainer
-from persistence.partition_opening import open_partitions
 from persistence.postgres.database import Connection
 from persistence.postgres.ledger_writer import go_on
 from persistence.transactions import OutboxPosition
@@ -175,7 +175,8 @@ class Draining:
     async def plant(self, partition: int, epoch: int) -> None:
         """The store's witness, as after an adoption."""
         ledger_id = await self.sql.fetchval("SELECT ledger_id FROM ledger.settings")
-        await self.feed.client.set(epoch_key(partition), str(Witness(epoch, ledger_id)))
+        incarnation = (await self.feed.client.info("replication"))["master_replid"]
+        await self.feed.client.set(epoch_key(partition), str(Witness(epoch, ledger_id, 1, incarnation)))
 
     def metric(self, name: str, **labels: str) -> float:
         value = self.metrics.get_sample_value(name, labels)
@@ -211,7 +212,7 @@ async def draining(
         if empty:
             await client.flushdb()
         if opened:
-            (await open_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)).require_all()
+            (await adopt_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)).require_all()
         yield Draining(ledger_dsn, valkey_url, OutboxFeed(client), sql, CollectorRegistry())
     finally:
         await sql.close()

@@ -1,6 +1,6 @@
 """Calls of the engine, its store, and everything that a call changes there."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -9,11 +9,14 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from persistence.calls import Call, Source, Step, StepResult
-from persistence.errors import RefusalDetails, Refused
+from persistence.drainer import wall_clock_ms
+from persistence.errors import PartitionFenced, RefusalDetails, Refused
 from persistence.outbox import OutboxRecord, decode_record
+from persistence.player_memory import PlayerMemory, Question, Recollection
 from persistence.transactions import (
     CurrencyCode,
     Operation,
+    OutboxPosition,
     PlayerId,
     SourceId,
     TransactionId,
@@ -21,6 +24,7 @@ from persistence.transactions import (
 )
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine
+from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import epoch_key, outbox_key
 from persistence.valkey.node import node_connections
 from persistence.witness import Witness
@@ -32,7 +36,6 @@ DATABASE = 7
 """Of the shared server; the service's own data are in database 0."""
 EPOCH = 3
 LEDGER_ID = UUID("5ca1ab1e-0000-4000-8000-00000000c0de")
-WITNESS = str(Witness(EPOCH, LEDGER_ID))
 EUR, USD = CurrencyCode("EUR"), CurrencyCode("USD")
 PLAYER = PlayerId("p1")
 GAMES = Source(SourceId("games"))
@@ -68,12 +71,38 @@ def rollback(name: str, original: str) -> Step:
     )
 
 
+class NewLedger:
+    """The ledger of a partition where nobody has ever played: nothing is older than the store's memory."""
+
+    cursor = OutboxPosition(EPOCH, -1)
+
+    async def players(self, players: Sequence[PlayerId], **_: int) -> list[PlayerMemory]:
+        return [PlayerMemory(player, self.cursor, {}, {}, {}, ()) for player in players]
+
+    async def recall(self, questions: Sequence[Question]) -> list[Recollection]:
+        raise AssertionError(f"nothing was ever forgotten: {questions}")
+
+
+@dataclass(frozen=True, slots=True)
+class OneStore:
+    """Its partition was taken over, and never is again; none, where it has no witness."""
+
+    only: Witness | None
+
+    def witness(self, partition: int) -> Witness | None:
+        return self.only
+
+    async def renew(self, partition: int, refused: Witness | None, *, deadline: float) -> Witness:
+        raise PartitionFenced(partition)
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """An engine on one partition, and a client that sees and changes what is behind it."""
 
     engine: Engine
     store: Redis
+    witness: Witness
 
     async def play(
         self, *steps: Step, player: PlayerId = PLAYER, source: Source = GAMES
@@ -117,7 +146,10 @@ async def house(valkey: EmbeddedValkey) -> AsyncIterator[House]:
     batcher = ScriptBatcher(
         node_connections(url, PATIENCE_S), scripts=SCRIPTS, timeout_s=PATIENCE_S, max_waiting=10_000
     )
-    async with Redis.from_url(url) as store, batcher:
+    hydration = Hydration(batcher, NewLedger(), window_s=60.0, now_ms=wall_clock_ms)
+    async with Redis.from_url(url) as store, batcher, hydration:
         await store.flushdb()
-        await store.set(epoch_key(0), WITNESS)
-        yield House(Engine(batcher, partition_count=1, witnesses={0: WITNESS}), store)
+        witness = Witness(EPOCH, LEDGER_ID, EPOCH, await batcher.incarnation())
+        await store.set(epoch_key(0), str(witness))
+        engine = Engine(batcher, partition_count=1, adoptions=OneStore(witness), hydration=hydration)
+        yield House(engine, store, witness)

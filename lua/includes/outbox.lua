@@ -19,12 +19,12 @@ end
 
 -- Appends one record and returns its position, epoch-sequence; the epoch is the witness's first part. The
 -- call's first write: should the stream refuse the id, nothing has been changed.
-local function append_record(witness, player, booked_ms, entries)
+local function append_record(player, booked_ms, entries)
   local fields = { 'format', '1', 'time', booked_ms, 'player', player }
   for _, entry in ipairs(entries) do
     fields[#fields + 1] = 'entry'
     fields[#fields + 1] = entry
   end
-  return redis.call('XADD', KEYS[2], string.match(witness, '^%d+') .. '-*', unpack(fields))
+  return redis.call('XADD', KEYS[2], string.match(ARGV[1], '^%d+') .. '-*', unpack(fields))
 end
 

@@ -1,7 +1,9 @@
 -- include: text
+-- include: older
 -- The player's rounds: a hash of source US game US round → state US bets US live bets US wins US unattributed
--- wins. `bets` counts what was ever bet, `live bets` without what was rolled back; an unattributed win names the
--- round but no bet, so it settles all bets of the round.
+-- wins US used (ms, the booked time of the last record that touched it). `bets` counts what was ever bet, `live
+-- bets` without what was rolled back; an unattributed win names the round but no bet, so it settles all bets of
+-- the round.
 local rounds, changed_rounds = {}, {}
 
 local function round_field(source, game, round)
@@ -14,6 +16,9 @@ local function round_of(source, game, id)
   local round = rounds[field]
   if not round then
     local text = redis.call('HGET', KEYS[5], field)
+    if not text then
+      require_unknown(field)
+    end
     local fields = text and split(text) or { 'open', '0', '0', '0', '0' }
     round = {
       field = field,
@@ -32,7 +37,7 @@ local function put_round(round)
   changed_rounds[round.field] = round
 end
 
-local function store_rounds()
+local function store_rounds(booked_ms)
   for field, round in pairs(changed_rounds) do
     redis.call('HSET', KEYS[5], field, join({
       round.state,
@@ -40,6 +45,7 @@ local function store_rounds()
       string.format('%d', round.live_bets),
       string.format('%d', round.wins),
       string.format('%d', round.unattributed_wins),
+      booked_ms,
     }))
   end
 end

@@ -12,7 +12,7 @@ local call = {
   shortfall = ARGV[7],
   zero_amount = ARGV[8],
   source_status = ARGV[9],
-  -- ARGV[10] is the number of steps; ARGV[11] is kept for later formats.
+  -- ARGV[10] is the number of steps, ARGV[11] what the ledger does not know (includes/older.lua).
   steps = {},
   rolled_back_here = {},
 }

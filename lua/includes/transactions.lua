@@ -1,10 +1,11 @@
 -- include: text
+-- include: older
 -- What became of the player's transaction ids: a hash of source US id → the fields that encode_transaction
 -- writes. persistence/valkey/records.py reads the same fields.
 --
 -- state  applied | rolled_back (applied, and undone since) | refused | no_movement (a rollback that had nothing
 --        to undo) | tombstone (a rollback came first) | awaited (a win was accepted before its bet; such an id
---        counts as not seen)
+--        counts as not seen; its booked time is that of the last such win or of its rollback)
 -- wins   of a bet: how many credits that settle it stand
 local transactions, changed_transactions = {}, {}
 
@@ -41,7 +42,11 @@ end
 local function record_of(source, id)
   local record = transactions[id]
   if record == nil then
-    local text = redis.call('HGET', KEYS[4], id_field(source, id))
+    local field = id_field(source, id)
+    local text = redis.call('HGET', KEYS[4], field)
+    if not text then
+      require_unknown(field)
+    end
     record = text and decode_transaction(id, text)
     transactions[id] = record
   end
@@ -66,8 +71,11 @@ local function count_win(source, bet_id, by)
   put_transaction(bet)
 end
 
-local function store_transactions(source)
+local function store_transactions(source, booked_ms)
   for id, record in pairs(changed_transactions) do
+    if record.state == 'awaited' then
+      record.booked_ms = booked_ms
+    end
     redis.call('HSET', KEYS[4], id_field(source, id), encode_transaction(record))
   end
 end

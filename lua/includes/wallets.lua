@@ -1,8 +1,9 @@
 -- include: text
 -- include: minor_units
--- The player's wallets: a hash of currency → version US status US cash US bonus US held US receivable US
--- credit line US booked time (ms). `stored_wallets` keeps the texts that stand in the store, `wallets` what this
--- call makes of them.
+-- include: residence_marker
+-- The player's wallets: a hash with the player's residence and, by currency, version US status US cash US bonus
+-- US held US receivable US credit line US booked time (ms). `stored_wallets` keeps the texts that stand in the
+-- store, `wallets` what this call makes of them.
 local stored_wallets, wallets, changed_wallets = {}, {}, {}
 
 local function decode_wallet(currency, text)
@@ -62,10 +63,14 @@ local function booked_time_ms()
   return booked_ms
 end
 
-local function store_wallets(booked_ms)
+-- Stores what changed, and that the player was in use just now.
+local function store_wallets(booked_ms, position)
+  residence.position, residence.used_ms = position, booked_ms
+  local fields = { RESIDENCE, encode_residence() }
   for currency, wallet in pairs(changed_wallets) do
     wallet.booked_ms = booked_ms
-    redis.call('HSET', KEYS[3], currency, encode_wallet(wallet))
+    fields[#fields + 1], fields[#fields + 2] = currency, encode_wallet(wallet)
   end
+  redis.call('HSET', KEYS[3], unpack(fields))
 end
 

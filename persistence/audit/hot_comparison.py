@@ -1,5 +1,7 @@
 """Compares hot wallets with the ledger, at the same version.
 
+Players whom the store does not have in its memory are left out: their next call loads them from the ledger.
+
 The ledger is seen as of the audit's snapshot; the hot path goes on. A wallet that is ahead of the snapshot
 is looked up again in the ledger as it is by then. If its version is not there either, it still has to be
 drained; but where nothing is left to drain, it is a finding. The order of reading makes that sound: first the
@@ -82,8 +84,9 @@ class HotComparison:
         hot = await self._hot.read(players)
         ahead: list[_Ahead] = []
         for player in players:
-            for finding in self._compare_player(player, ledger.get(player, {}), hot[player], ahead):
-                yield finding
+            if (shown := hot[player]) is not None:
+                for finding in self._compare_player(player, ledger.get(player, {}), shown, ahead):
+                    yield finding
         async for finding in self._compare_with_present(ahead):
             yield finding
 

@@ -1,22 +1,24 @@
 """The engine: every change of a wallet, and every read of one, is one script on the player's partition."""
 
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
-from lua import Script, load_script
+from lua import Script
+from persistence.acknowledged import Acknowledged, AcknowledgedTail
 from persistence.calls import Call, PlayerView, StepResult
 from persistence.errors import (
-    PartitionFenced,
+    IncarnationChanged,
     RefusalDetails,
     RefusalReason,
     Refused,
+    StoreUnavailable,
     WalletNotFound,
 )
 from persistence.transactions import (
-    OPERATOR_SOURCE,
     CurrencyCode,
+    EntryId,
+    OutboxPosition,
     PlayerId,
     SourceId,
     TransactionId,
@@ -24,55 +26,108 @@ from persistence.transactions import (
     WalletStatus,
     partition_of,
 )
-from persistence.valkey.keys import PlayerKeys, player_keys
+from persistence.valkey.hydration import Hydration
+from persistence.valkey.keys import player_keys
 from persistence.valkey.replies import (
     decode_player_reply,
     decode_set_wallet_reply,
     decode_transact_reply,
 )
-from persistence.valkey.requests import id_field, transact_arguments
+from persistence.valkey.requests import (
+    READ_PLAYER,
+    SET_WALLET,
+    TRANSACT,
+    Request,
+    open_wallet_request,
+    read_player_request,
+    set_status_request,
+    transact_request,
+)
+from persistence.valkey.residence import FORGET, LOAD_PLAYER, RECALL
+from persistence.witness import Witness
 
-TRANSACT = load_script("transact")
-SET_WALLET = load_script("set_wallet")
-READ_PLAYER = load_script("read_player")
-SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER)
+SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, LOAD_PLAYER, RECALL, FORGET)
+
+_MOST_ATTEMPTS = 10
+"""How often a script is run until it neither lacks the player or an id, nor finds another store."""
 
 
 class ScriptRunner(Protocol):
     """Runs a script where its keys are. ScriptBatcher is one."""
 
     async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[str], *, deadline: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None,
     ) -> Sequence[bytes]: ...
+
+
+class Adoptions(Protocol):
+    """Knows which store of a partition was taken over, and takes another one over where that is due."""
+
+    def witness(self, partition: int) -> Witness | None:
+        """None where the partition is fenced."""
+
+    async def renew(self, partition: int, refused: Witness | None, *, deadline: float) -> Witness:
+        """The witness to go on with, after the store refused one. Raises PartitionFenced."""
 
 
 class Engine:
     """Applies calls to wallets.
 
-    ``witnesses`` has the witness of each partition that is open for service; one without is fenced.
-    Deadlines are in the event loop's time. Beside what each method names, all of them raise PartitionFenced,
-    StoreUnavailable, Overloaded and DeadlineExceeded (nothing was done) and OutcomeUnknown.
+    Deadlines are in the event loop's time. Beside what each method names, all raise PartitionFenced,
+    StoreUnavailable, LedgerUnavailable, Overloaded and DeadlineExceeded (nothing was done) and OutcomeUnknown.
     """
 
-    def __init__(self, runner: ScriptRunner, *, partition_count: int, witnesses: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        runner: ScriptRunner,
+        *,
+        partition_count: int,
+        adoptions: Adoptions,
+        hydration: Hydration,
+        acknowledged: AcknowledgedTail | None = None,
+    ) -> None:
         self._runner = runner
         self._partition_count = partition_count
-        self._witnesses = witnesses
+        self._adoptions = adoptions
+        self._hydration = hydration
+        self._acknowledged = acknowledged
 
     async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
         """Applies all steps or none; one result for each. Raises Refused."""
-        partition, keys = self._locate(call.player_id)
-        reply = await self._run(TRANSACT, partition, keys, transact_arguments(call), deadline)
-        return decode_transact_reply(reply, call, partition)
+        partition = partition_of(call.player_id, self._partition_count)
+        reply = await self._ask(call.player_id, partition, transact_request(call), deadline)
+        try:
+            results = decode_transact_reply(reply, call, partition)
+        except Refused as refusal:
+            if refusal.details.entry_id:
+                self._note_answer(call, partition, refusal.details.entry_id)
+            raise
+        self._note_answer(call, partition, max(results, key=_position).entry_id)
+        return results
+
+    def _note_answer(self, call: Call, partition: int, entry_id: str) -> None:
+        """Remembers that the answer leaves, so that it is missed should the store lose it."""
+        if self._acknowledged is not None:
+            ids = tuple(step.transaction_id for step in call.steps)
+            position = EntryId.parse(entry_id).position
+            self._acknowledged.add(
+                partition, Acknowledged(position, call.player_id, call.source.source_id, ids)
+            )
 
     async def open_wallet(
         self, player_id: PlayerId, currency: CurrencyCode, *, credit_line: int, deadline: float
     ) -> tuple[WalletBalance, bool]:
         """Opens a wallet; returns it, and whether it is new."""
-        partition, keys = self._locate(player_id)
-        arguments = _set_wallet_arguments(player_id, "open", currency, credit_line=credit_line)
-        reply = await self._run(SET_WALLET, partition, keys, arguments, deadline)
-        wallet, created = decode_set_wallet_reply(reply, currency, partition)
+        partition = partition_of(player_id, self._partition_count)
+        request = open_wallet_request(player_id, currency, credit_line=credit_line)
+        reply = await self._ask(player_id, partition, request, deadline)
+        wallet, created = decode_set_wallet_reply(reply, currency)
         if wallet is None or not isinstance(created, bool):
             raise RuntimeError(f"opening a wallet was refused: {created}")
         return wallet, created
@@ -90,17 +145,12 @@ class Engine:
         """Sets a status; returns the wallet, and whether it changed. Raises WalletNotFound, and Refused for
         an expected version that is not the wallet's.
         """
-        partition, keys = self._locate(player_id)
-        arguments = _set_wallet_arguments(
-            player_id,
-            "set_status",
-            currency,
-            status=status,
-            expected_version=expected_version,
-            metadata=json.dumps({"reason": reason}) if reason else "",
+        partition = partition_of(player_id, self._partition_count)
+        request = set_status_request(
+            player_id, currency, status, reason=reason, expected_version=expected_version
         )
-        reply = await self._run(SET_WALLET, partition, keys, arguments, deadline)
-        wallet, changed = decode_set_wallet_reply(reply, currency, partition)
+        reply = await self._ask(player_id, partition, request, deadline)
+        wallet, changed = decode_set_wallet_reply(reply, currency)
         if wallet is None:
             raise WalletNotFound(player_id, currency)
         if isinstance(changed, RefusalReason):
@@ -116,51 +166,48 @@ class Engine:
         deadline: float,
     ) -> PlayerView:
         """All wallets of a player and, where asked for, what became of a transaction, at one moment."""
-        partition, keys = self._locate(player_id)
-        field = id_field(*transaction) if transaction else ""
-        reply = await self._run(READ_PLAYER, partition, keys, [field], deadline)
+        partition = partition_of(player_id, self._partition_count)
+        reply = await self._ask(player_id, partition, read_player_request(transaction), deadline)
         return decode_player_reply(reply, transaction[1] if transaction else None, partition)
 
-    def _locate(self, player_id: PlayerId) -> tuple[int, PlayerKeys]:
-        partition = partition_of(player_id, self._partition_count)
-        return partition, player_keys(partition, player_id)
-
-    async def _run(
-        self, script: Script, partition: int, keys: PlayerKeys, arguments: list[str], deadline: float
+    async def _ask(
+        self, player_id: PlayerId, partition: int, request: Request, deadline: float
     ) -> Sequence[bytes]:
-        witness = self._witnesses.get(partition)
-        if witness is None:
-            raise PartitionFenced(partition)
-        return await self._runner.run(
-            script,
-            (keys.epoch, keys.outbox, keys.wallets, keys.ids, keys.rounds),
-            [witness, *arguments],
-            deadline=deadline,
-        )
+        """Runs the script, as often as it says that it did nothing because something has to be done first."""
+        keys = tuple(player_keys(partition, player_id))
+        refused: Witness | None = None
+        for _ in range(_MOST_ATTEMPTS):
+            witness = self._adoptions.witness(partition)
+            if witness is None or witness is refused:
+                witness = await self._adoptions.renew(partition, refused, deadline=deadline)
+            try:
+                reply = await self._runner.run(
+                    request.script,
+                    keys,
+                    [str(witness), *request.arguments],
+                    deadline=deadline,
+                    incarnation=witness.incarnation,
+                )
+                match reply[0]:
+                    case b"MISS":
+                        await self._hydration.load(player_id, keys, witness, deadline=deadline)
+                    case b"COLD":
+                        await self._hydration.recall(
+                            player_id, keys, witness, request, reply[1].decode(), deadline=deadline
+                        )
+                    case b"FENCED":
+                        refused = witness
+                    case _:
+                        return reply
+            except IncarnationChanged:
+                refused = witness
+        raise StoreUnavailable(f"partition {partition} did not come to rest; nothing was done")
+
+
+def _position(result: StepResult) -> OutboxPosition:
+    return EntryId.parse(result.entry_id).position
 
 
 def deadline_after(seconds: float) -> float:
     """The moment, in the running loop's time, so many seconds from now."""
     return asyncio.get_running_loop().time() + seconds
-
-
-def _set_wallet_arguments(
-    player_id: PlayerId,
-    operation: str,
-    currency: CurrencyCode,
-    *,
-    status: WalletStatus = WalletStatus.ACTIVE,
-    credit_line: int = 0,
-    expected_version: int | None = None,
-    metadata: str = "",
-) -> list[str]:
-    return [
-        player_id,
-        OPERATOR_SOURCE,
-        operation,
-        currency,
-        status,
-        str(credit_line),
-        "" if expected_version is None else str(expected_version),
-        metadata,
-    ]

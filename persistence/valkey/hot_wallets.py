@@ -11,8 +11,10 @@ from redis.exceptions import RedisError
 
 from persistence.errors import StoreUnavailable
 from persistence.transactions import CurrencyCode, OutboxPosition, PlayerId, WalletBalance, partition_of
-from persistence.valkey.keys import outbox_key, wallets_key
+from persistence.valkey.keys import epoch_key, outbox_key, wallets_key
 from persistence.valkey.records import decode_wallet
+from persistence.valkey.residence import RESIDENCE, Residence
+from persistence.witness import Witness
 
 WalletsOfPlayer = Mapping[CurrencyCode, WalletBalance | None]
 """A player's wallets by currency; None is one that cannot be read."""
@@ -31,19 +33,18 @@ class HotWallets:
             wallets_key(partition, PlayerId("")): partition for partition in range(partition_count)
         }
 
-    async def read(self, players: Sequence[PlayerId]) -> dict[PlayerId, WalletsOfPlayer]:
-        """All wallets of each player, where the player's partition has them."""
+    async def read(self, players: Sequence[PlayerId]) -> dict[PlayerId, WalletsOfPlayer | None]:
+        """All wallets of each player; None for players who are not resident."""
+        partitions = [partition_of(player, self._partition_count) for player in players]
         pipeline = self._client.pipeline(transaction=False)
-        for player in players:
-            pipeline.hgetall(wallets_key(partition_of(player, self._partition_count), player))
+        for player, partition in zip(players, partitions, strict=True):
+            pipeline.get(epoch_key(partition))
+            pipeline.hgetall(wallets_key(partition, player))
         with _translated_errors():
             replies = await pipeline.execute()
         return {
-            player: {
-                CurrencyCode(currency.decode(errors="replace")): _read_wallet(currency, text)
-                for currency, text in reply.items()
-            }
-            for player, reply in zip(players, replies, strict=True)
+            player: _read_wallets(witness, fields)
+            for player, witness, fields in zip(players, replies[0::2], replies[1::2], strict=True)
         }
 
     async def players(self, batch_size: int) -> AsyncIterator[list[tuple[int, PlayerId]]]:
@@ -102,6 +103,25 @@ def _translated_errors() -> Iterator[None]:
     except (TimeoutError, OSError, RedisError) as error:
         reason = str(error) or type(error).__name__
         raise StoreUnavailable(f"the store did not answer: {reason}") from error
+
+
+def _read_wallets(witness: bytes | None, fields: Mapping[bytes, bytes]) -> WalletsOfPlayer | None:
+    if not _is_resident(witness, fields.get(RESIDENCE.encode())):
+        return None
+    return {
+        CurrencyCode(currency.decode(errors="replace")): _read_wallet(currency, text)
+        for currency, text in fields.items()
+        if currency != RESIDENCE.encode()
+    }
+
+
+def _is_resident(witness: bytes | None, marker: bytes | None) -> bool:
+    """Whether the player's wallets are of the generation that the partition is in."""
+    try:
+        generation = Witness.parse((witness or b"").decode()).generation
+        return Residence.parse((marker or b"").decode()).generation == generation
+    except ValueError:
+        return False
 
 
 def _read_wallet(currency: bytes, text: bytes) -> WalletBalance | None:

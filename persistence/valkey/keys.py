@@ -4,13 +4,16 @@ Everything of a partition carries one hash tag, so that it lies in one Cluster s
 all. A player's wallets, ids and rounds are one hash each: the keys of a call are known before it is decided,
 whatever it refers to.
 
-    {w<partition>}:epoch             string   the witness: the partition's epoch, a blank, the ledger's id
+    {w<partition>}:epoch             string   the witness (persistence/witness.py)
     {w<partition>}:outbox            stream   records not drained yet
-    {w<partition>}:wallets:<player>  hash     currency → wallet
+    {w<partition>}:forgotten         string   position up to which memory may have left the store
+    {w<partition>}:wallets:<player>  hash     currency → wallet, and '' → the player's residence
     {w<partition>}:ids:<player>      hash     source US transaction id → what became of it
     {w<partition>}:rounds:<player>   hash     source US game US round → round
+    {w<partition>}:older:<player>    string   filter of the ids and rounds that the ledger alone knows
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from persistence.transactions import PlayerId
@@ -25,6 +28,13 @@ class PlayerKeys:
     wallets: str
     ids: str
     rounds: str
+    older: str
+    forgotten: str
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(
+            (self.epoch, self.outbox, self.wallets, self.ids, self.rounds, self.older, self.forgotten)
+        )
 
 
 def epoch_key(partition: int) -> str:
@@ -33,6 +43,10 @@ def epoch_key(partition: int) -> str:
 
 def outbox_key(partition: int) -> str:
     return f"{{w{partition}}}:outbox"
+
+
+def forgotten_key(partition: int) -> str:
+    return f"{{w{partition}}}:forgotten"
 
 
 def wallets_key(partition: int, player_id: PlayerId) -> str:
@@ -46,4 +60,6 @@ def player_keys(partition: int, player_id: PlayerId) -> PlayerKeys:
         wallets=wallets_key(partition, player_id),
         ids=f"{{w{partition}}}:ids:{player_id}",
         rounds=f"{{w{partition}}}:rounds:{player_id}",
+        older=f"{{w{partition}}}:older:{player_id}",
+        forgotten=forgotten_key(partition),
     )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
+from uuid import UUID
 
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -13,27 +14,42 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from lua import load_script
 from persistence.drain_batch import RawRecord
 from persistence.errors import StoreUnavailable
 from persistence.transactions import OutboxPosition
-from persistence.valkey.keys import epoch_key, outbox_key
+from persistence.valkey.incarnations import incarnation_of
+from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
 from persistence.witness import Witness
 
+_TAKE_OVER = load_script("take_over")
 _LAST_SEQUENCE = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxSurvey:
-    """What the store has of a partition. ``last`` is the newest record ever written; None: there was none."""
+    """What the store has of a partition. ``last`` is the newest record ever written; None: there was none.
+
+    ``incarnation`` is that of the primary that has the partition.
+    """
 
     witness: str | None
     length: int
     last: OutboxPosition | None
+    incarnation: str = ""
 
-    def problem(self, witness: Witness, cursor: OutboxPosition) -> str | None:
-        """Why this is not the outbox that a ledger with this witness, drained up to the cursor, follows."""
-        if problem := witness.problem(self.witness):
-            return problem
+    def problem(self, ledger_id: UUID, epoch: int, cursor: OutboxPosition) -> str | None:
+        """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
+        try:
+            witness = Witness.parse(self.witness or "")
+        except ValueError:
+            return f"the ledger is in epoch {epoch}, but the store does not say of which ledger it is"
+        if witness.ledger_id != ledger_id:
+            return f"the ledger is {ledger_id}, but the store is of another ledger, {witness.ledger_id}"
+        if witness.epoch != epoch:
+            return f"the ledger is in epoch {epoch}, but the store in epoch {witness.epoch}"
+        if witness.incarnation != self.incarnation:
+            return "the store was started again, or another one was promoted, and is not taken over yet"
         drained_anything = cursor > OutboxPosition(1, -1)
         if drained_anything and (self.last is None or self.last < cursor):
             return f"the ledger is drained up to {cursor}, but the store lost what came after {self.last}"
@@ -80,18 +96,31 @@ class OutboxReader:
     async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]:
         """What the store has of each partition now."""
         asked = list(partitions)
-        commands: list[list[str | int]] = []
+        if not asked:
+            return {}
+        commands: list[list[str | int]] = [["INFO", "replication"]]
         for partition in asked:
             commands += [["GET", epoch_key(partition)], ["XINFO", "STREAM", outbox_key(partition)]]
-        replies = await self._ask(commands, no_key_is_none=True)
+        replication, *replies = await self._ask(commands, no_key_is_none=True)
+        incarnation = incarnation_of(cast("bytes", replication).decode())
         return {
-            partition: _survey(witness, stream)
+            partition: _survey(witness, stream, incarnation)
             for partition, witness, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
         }
 
-    async def plant_witness(self, partition: int, witness: Witness) -> None:
-        """Opens a partition that the store does not know yet; one that it knows stays as it is."""
-        await self._ask([["SET", epoch_key(partition), str(witness), "NX"]])
+    async def take_over(
+        self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
+    ) -> bool:
+        """Gives the partition a new witness, where it still has the one that was found; whether it had.
+
+        ``void_up_to`` says that the store's memory of players is void, and the position up to which the
+        ledger must have everything before it is read instead.
+        """
+        keys = (epoch_key(partition), forgotten_key(partition))
+        void = str(void_up_to) if void_up_to else ""
+        arguments = (found or "", witness, void)
+        (reply,) = await self._ask([["EVAL", _TAKE_OVER.source, len(keys), *keys, *arguments]])
+        return cast("list[bytes]", reply)[0] == b"OK"
 
     async def _ask(
         self, commands: Sequence[Sequence[str | int]], *, extra_s: float = 0.0, no_key_is_none: bool = False
@@ -143,10 +172,10 @@ def _just_before_next(cursor: OutboxPosition) -> str:
     return str(cursor)
 
 
-def _survey(witness: object, stream: object) -> OutboxSurvey:
+def _survey(witness: object, stream: object, incarnation: str) -> OutboxSurvey:
     found = witness.decode(errors="replace") if isinstance(witness, bytes) else None
     if not isinstance(stream, list):
-        return OutboxSurvey(found, 0, None)
+        return OutboxSurvey(found, 0, None, incarnation)
     facts = dict(zip(stream[0::2], stream[1::2], strict=True))
     last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
-    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None)
+    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from persistence.calls import Call, PlayerView, StepResult, TransactionRecord
-from persistence.errors import PartitionFenced, RefusalDetails, RefusalReason, Refused
+from persistence.errors import RefusalDetails, RefusalReason, Refused
 from persistence.transactions import (
     Buckets,
     CurrencyCode,
@@ -20,7 +20,7 @@ Reply = Sequence[bytes]
 
 
 def decode_transact_reply(reply: Reply, call: Call, partition: int) -> tuple[StepResult, ...]:
-    """One result for each step. Raises Refused or PartitionFenced, as the script decided."""
+    """One result for each step. Raises Refused, as the script decided."""
     word, *fields = (field.decode() for field in reply)
     if word == "OK":
         return tuple(
@@ -31,7 +31,6 @@ def decode_transact_reply(reply: Reply, call: Call, partition: int) -> tuple[Ste
             )
             for index, step in enumerate(call.steps)
         )
-    _raise_if_fenced(word, partition)
     details = _decode_refusal(fields, call, partition)
     raise Refused(details, _refusal_context(details, call))
 
@@ -115,11 +114,10 @@ def _refusal_context(details: RefusalDetails, call: Call) -> dict[str, str]:
 
 
 def decode_set_wallet_reply(
-    reply: Reply, currency: CurrencyCode, partition: int
+    reply: Reply, currency: CurrencyCode
 ) -> tuple[WalletBalance, bool] | tuple[WalletBalance | None, RefusalReason]:
     """The wallet and whether it changed; or the wallet, if there is one, and why it did not."""
     word, *fields = (field.decode() for field in reply)
-    _raise_if_fenced(word, partition)
     if word == "OK":
         changed, wallet = fields
         return decode_wallet(currency, wallet), changed == "1"
@@ -129,8 +127,7 @@ def decode_set_wallet_reply(
 
 def decode_player_reply(reply: Reply, transaction_id: TransactionId | None, partition: int) -> PlayerView:
     """The wallets by currency, and the transaction that was asked for."""
-    word, *fields = (field.decode() for field in reply)
-    _raise_if_fenced(word, partition)
+    _, *fields = (field.decode() for field in reply)
     record, pairs = fields[0], fields[1:]
     wallets = {
         currency: decode_wallet(currency, text)
@@ -140,8 +137,3 @@ def decode_player_reply(reply: Reply, transaction_id: TransactionId | None, part
     if transaction_id is not None:
         transaction = decode_transaction(transaction_id, record, partition, wallets)
     return PlayerView(tuple(wallets[currency] for currency in sorted(wallets)), transaction)
-
-
-def _raise_if_fenced(word: str, partition: int) -> None:
-    if word == "FENCED":
-        raise PartitionFenced(partition)

@@ -1,13 +1,158 @@
 """Writes calls as the scripts read them: the other side of ``lua/includes/steps.lua``."""
 
+import json
 from binascii import b2a_base64
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from lua import Script, load_script
 from persistence.calls import Call, Step
-from persistence.transactions import SEPARATOR, PlayerId, SourceId, TransactionId
+from persistence.transactions import (
+    OPERATOR_SOURCE,
+    SEPARATOR,
+    CurrencyCode,
+    Operation,
+    OutboxPosition,
+    PlayerId,
+    SourceId,
+    TransactionId,
+    TransactionKind,
+    WalletStatus,
+)
+
+TRANSACT = load_script("transact")
+SET_WALLET = load_script("set_wallet")
+READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
+_ABSENT_SEPARATOR = "\x1e"
+_UNCHECKED = "unchecked"
+
+_WAITS_FOR_THE_LEDGER = frozenset(
+    (
+        TransactionKind.DEPOSIT,
+        TransactionKind.WITHDRAWAL,
+        TransactionKind.BONUS,
+        TransactionKind.CORRECTION,
+    )
+)
+"""Kinds that are not applied on the chance that their id is new: nobody plays on with what they move."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recallable:
+    """What a script may look for and the store may have forgotten: fields of the player's ids and rounds.
+
+    While the ledger is away those in ``may_go_unchecked`` may be taken as new; a late duplicate that slips in
+    like this is reversed when it is drained.
+    """
+
+    ids: tuple[str, ...] = ()
+    rounds: tuple[str, ...] = ()
+    may_go_unchecked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a script is asked. ``arguments`` come after the witness.
+
+    ``arguments[absent_at]`` tells the script what the ledger does not have either; ``missed`` is what it has
+    asked for so far.
+    """
+
+    script: Script
+    arguments: list[str]
+    recallable: Callable[[], Recallable]
+    absent_at: int = 0
+    missed: list[str] = field(default_factory=list)
+
+    def tell_absent(self, cursor: OutboxPosition, fields: Iterable[str]) -> None:
+        """The ledger, drained up to the cursor, does not have these."""
+        self._tell(str(cursor), fields)
+
+    def tell_unchecked(self, fields: Iterable[str]) -> None:
+        """The ledger is away, and these are taken as new."""
+        self._tell(_UNCHECKED, fields)
+
+    def _tell(self, how: str, fields: Iterable[str]) -> None:
+        self.arguments[self.absent_at] = _ABSENT_SEPARATOR.join((how, *fields))
+
+
+def transact_request(call: Call) -> Request:
+    """Applies a call."""
+    return Request(TRANSACT, transact_arguments(call), lambda: _recallable_of(call), absent_at=9)
+
+
+def _recallable_of(call: Call) -> Recallable:
+    source_id, steps = call.source.source_id, call.steps
+    own = tuple(id_field(source_id, step.transaction_id) for step in steps)
+    references = tuple(id_field(source_id, TransactionId(step.reference)) for step in steps if step.reference)
+    rounds = tuple(round_field(source_id, step.game, step.round) for step in steps if step.round)
+    bet_rounds = tuple(
+        round_field(source_id, step.game, step.round)
+        for step in steps
+        if step.round and step.operation is Operation.DEBIT
+    )
+    waits = any(step.kind in _WAITS_FOR_THE_LEDGER for step in steps)
+    return Recallable((*own, *references), rounds, () if waits else (*own, *bet_rounds))
+
+
+def read_player_request(transaction: tuple[SourceId, TransactionId] | None) -> Request:
+    """Reads a player's wallets, and what became of a transaction."""
+    ids = (id_field(*transaction),) if transaction else ()
+    return Request(READ_PLAYER, ["".join(ids), ""], lambda: Recallable(ids), absent_at=1)
+
+
+def open_wallet_request(player_id: PlayerId, currency: CurrencyCode, *, credit_line: int) -> Request:
+    """Opens a wallet."""
+    return _set_wallet(player_id, "open", currency, WalletStatus.ACTIVE, credit_line=credit_line)
+
+
+def set_status_request(
+    player_id: PlayerId,
+    currency: CurrencyCode,
+    status: WalletStatus,
+    *,
+    reason: str,
+    expected_version: int | None,
+) -> Request:
+    """Sets a wallet's status."""
+    return _set_wallet(
+        player_id,
+        "set_status",
+        currency,
+        status,
+        expected_version=expected_version,
+        metadata=json.dumps({"reason": reason}) if reason else "",
+    )
+
+
+def _set_wallet(
+    player_id: PlayerId,
+    operation: str,
+    currency: CurrencyCode,
+    status: WalletStatus,
+    *,
+    credit_line: int = 0,
+    expected_version: int | None = None,
+    metadata: str = "",
+) -> Request:
+    return Request(
+        SET_WALLET,
+        [
+            player_id,
+            OPERATOR_SOURCE,
+            operation,
+            currency,
+            status,
+            str(credit_line),
+            "" if expected_version is None else str(expected_version),
+            metadata,
+        ],
+        Recallable,
+    )
 
 
 def fingerprint_of(player_id: PlayerId, step: Step) -> str:
@@ -35,6 +180,11 @@ def fingerprint_of(player_id: PlayerId, step: Step) -> str:
 def id_field(source_id: SourceId, transaction_id: TransactionId) -> str:
     """The field of a transaction id in the player's hash of ids."""
     return f"{source_id}{SEPARATOR}{transaction_id}"
+
+
+def round_field(source_id: SourceId, game: str, round_: str) -> str:
+    """The field of a round in the player's hash of rounds."""
+    return f"{source_id}{SEPARATOR}{game}{SEPARATOR}{round_}"
 
 
 def transact_arguments(call: Call) -> list[str]:

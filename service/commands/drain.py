@@ -10,11 +10,11 @@ import click
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from persistence.adoption import adopt_partitions
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_worker import DrainSettings
 from persistence.drainer import Drainer
 from persistence.errors import LedgerBroken
-from persistence.partition_opening import open_partitions
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import redrive
 from service.commands.starting import read_settings_or_exit, refuse_plainly
@@ -67,9 +67,9 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
     with ExitStack() as stack:
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, registry))
-        opened = await open_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
-        if not opened.witnesses:
-            opened.require_all()
+        adopted = await adopt_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
+        if not adopted.witnesses:
+            adopted.require_all()
         drainer = Drainer(
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),
             metrics=DrainMetrics(registry),

@@ -23,9 +23,8 @@ from persistence.transactions import (
     TransactionKind,
     partition_of,
 )
-from persistence.valkey.engine import TRANSACT
 from persistence.valkey.keys import epoch_key, player_keys
-from persistence.valkey.requests import transact_arguments
+from persistence.valkey.requests import TRANSACT, transact_arguments
 from tests.bench.workload import CURRENCY, SOURCE, player_name
 
 WINDOW = 512
@@ -89,8 +88,7 @@ def _bet_commands(witnesses: dict[int, str], players: int, calls: int) -> Iterat
             game="bench-slots",
             round=f"round-script-{number:07}",
         )
-        keys = player_keys(partition, player)
-        key_names = (keys.epoch, keys.outbox, keys.wallets, keys.ids, keys.rounds)
+        key_names = tuple(player_keys(partition, player))
         arguments = (witnesses[partition], *transact_arguments(Call(player, source, (step,))))
         words = ("EVALSHA", TRANSACT.sha1, str(len(key_names)), *key_names, *arguments)
         yield hiredis.pack_command(words)  # type: ignore[arg-type]

@@ -13,6 +13,7 @@ from persistence.audit.findings import AuditSummary, Finding, FindingKind
 from persistence.errors import Overloaded, StoreUnavailable
 from persistence.transactions import PlayerId, TransactionKind, WalletStatus, partition_of
 from persistence.valkey.keys import outbox_key, wallets_key
+from persistence.valkey.residence import RESIDENCE
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
 from tests.drained_ledger import EUR, PARTITION_COUNT, USD, Wallets, movement, wallets
@@ -135,7 +136,8 @@ async def test_a_wallet_ahead_of_the_ledger_with_nothing_left_to_drain_is_a_find
 
 
 async def test_a_wallet_that_only_one_side_knows_is_found(money: Wallets, store: "Redis") -> None:
-    await store.delete(key_of(BOB))
+    await store.hdel(key_of(BOB), EUR)
+    await store.hset(key_of(EVE), RESIDENCE, await store.hget(key_of(ANNA), RESIDENCE))
     await store.hset(key_of(ANNA), USD, "1\x1factive\x1f0\x1f0\x1f0\x1f0\x1f0\x1f1")
     await store.hset(key_of(EVE), EUR, "1\x1factive\x1f0\x1f0\x1f0\x1f0\x1f0\x1f1")
 
@@ -146,6 +148,16 @@ async def test_a_wallet_that_only_one_side_knows_is_found(money: Wallets, store:
         (FindingKind.ORPHAN, "bob", "EUR"),
         (FindingKind.ORPHAN, "eve", "EUR"),
     ]
+
+
+async def test_players_whom_the_store_does_not_remember_are_left_out(money: Wallets, store: "Redis") -> None:
+    await store.delete(key_of(BOB))
+    await store.hset(key_of(ANNA), RESIDENCE, "0\x1f\x1f1\x1f\x1f0")
+    await store.hset(key_of(ANNA), EUR, "99\x1factive\x1f7\x1f0\x1f0\x1f0\x1f0\x1f1")
+
+    findings, _ = await audited(money)
+
+    assert not findings
 
 
 async def test_a_wallet_in_a_partition_that_is_not_its_own_is_found(money: Wallets, store: "Redis") -> None:

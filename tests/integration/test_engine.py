@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
 from persistence.calls import Step, TransactionState, UnknownBetPolicy
+from persistence.drainer import wall_clock_ms
 from persistence.errors import OutcomeUnknown, PartitionFenced, RefusalReason
 from persistence.transactions import (
     Buckets,
@@ -19,18 +20,18 @@ from persistence.transactions import (
     WalletStatus,
 )
 from persistence.valkey.engine import Engine
+from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import outbox_key, player_keys
-from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from tests.engine_calls import (
     EPOCH,
     EUR,
     GAMES,
-    LEDGER_ID,
     PLAYER,
     USD,
-    WITNESS,
     House,
+    NewLedger,
+    OneStore,
     bet,
     deposit,
     house,
@@ -41,7 +42,8 @@ from tests.hot_path import PATIENCE_S, moment
 
 BRL = CurrencyCode("BRL")
 KEYS = player_keys(0, PLAYER)
-CHANGED_BY_A_REFUSAL = {KEYS.ids.encode(), KEYS.outbox.encode()}
+CHANGED_BY_A_REFUSAL = {KEYS.ids.encode(), KEYS.outbox.encode(), KEYS.wallets.encode()}
+"""Of the wallets nothing but that the player was in use."""
 
 
 @pytest_asyncio.fixture
@@ -58,19 +60,25 @@ async def table(valkey: EmbeddedValkey) -> AsyncIterator[House]:
     "found",
     [
         pytest.param(None, id="none"),
-        pytest.param(str(Witness(EPOCH + 1, LEDGER_ID)), id="the next epoch's"),
-        pytest.param(str(Witness(EPOCH - 1, LEDGER_ID)), id="the last epoch's"),
-        pytest.param(str(Witness(EPOCH, uuid4())), id="another ledger's in the same epoch"),
+        pytest.param({"epoch": EPOCH + 1}, id="the next epoch's"),
+        pytest.param({"epoch": EPOCH - 1}, id="the last epoch's"),
+        pytest.param({"ledger_id": uuid4()}, id="another ledger's in the same epoch"),
+        pytest.param({"generation": EPOCH - 1}, id="another generation's"),
+        pytest.param({"incarnation": "0" * 40}, id="another primary's"),
+        pytest.param("{witness} ", id="something after it"),
+        pytest.param("0{witness}", id="something before it"),
         pytest.param(str(EPOCH), id="an epoch alone"),
-        pytest.param(f"{WITNESS} ", id="something after it"),
-        pytest.param(f"0{WITNESS}", id="something before it"),
         pytest.param("", id="empty"),
         pytest.param(b"\xff\x00", id="no text"),
     ],
 )
 async def test_a_partition_with_another_witness_is_not_touched(
-    table: House, found: str | bytes | None
+    table: House, found: str | bytes | dict[str, Any] | None
 ) -> None:
+    if isinstance(found, dict):
+        found = str(replace(table.witness, **found))
+    elif isinstance(found, str):
+        found = found.format(witness=table.witness)
     await (table.store.delete(KEYS.epoch) if found is None else table.store.set(KEYS.epoch, found))
     before = await table.contents()
 
@@ -87,9 +95,10 @@ async def test_a_partition_that_is_not_open_is_not_even_asked(table: House) -> N
         async def run(self, *_: object, **__: object) -> list[bytes]:
             raise AssertionError("a fenced partition was asked")
 
-    engine = Engine(Silent(), partition_count=1, witnesses={})
+    hydration = Hydration(Silent(), NewLedger(), window_s=60.0, now_ms=wall_clock_ms)
+    engine = Engine(Silent(), partition_count=1, adoptions=OneStore(None), hydration=hydration)
 
-    for attempt in every_script(House(engine, table.store)):
+    for attempt in every_script(House(engine, table.store, table.witness)):
         with pytest.raises(PartitionFenced):
             await attempt()
 
@@ -181,6 +190,7 @@ async def test_a_replay_changes_nothing_at_all(table: House) -> None:
 
 
 async def test_nothing_is_changed_when_the_outbox_refuses_the_record(table: House) -> None:
+    await table.engine.read_player(PlayerId("p2"), deadline=moment(PATIENCE_S))
     await table.store.xadd(outbox_key(0), {"a": "stranger"}, id=f"{EPOCH + 1}-0")
     before = await table.contents()
 

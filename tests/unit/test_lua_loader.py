@@ -8,11 +8,12 @@ import pytest
 import redis
 
 from lua import load_script, script_names
+from persistence.valkey.engine import SCRIPTS
 from service.embedded import EmbeddedValkey
 from tests.lua_includes import include, include_names
 
 COMMANDS = re.compile(r"redis\.call\('([A-Z]+)'")
-READS = {"GET", "HGET", "HGETALL", "TIME"}
+READS = {"GET", "GETRANGE", "HGET", "HGETALL", "TIME"}
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,9 @@ def store(valkey: EmbeddedValkey) -> Iterator["redis.Redis"]:
 
 
 def test_there_are_the_scripts_that_the_engine_runs() -> None:
-    assert script_names() == ["read_player", "set_wallet", "transact"]
+    run_on_players = {script.name for script in SCRIPTS}
+
+    assert set(script_names()) == run_on_players | {"take_over"}
 
 
 @pytest.mark.parametrize("name", script_names())
@@ -56,7 +59,7 @@ def test_no_script_makes_a_key(name: str) -> None:
     calls = re.findall(r"redis\.call\('\w+'(?:, ([^,)]+))?", load_script(name).source)
 
     assert calls
-    assert all(key == "" or re.fullmatch(r"KEYS\[[1-5]\]", key) for key in calls)
+    assert all(key == "" or re.fullmatch(r"KEYS\[[1-7]\]|key", key) for key in calls)
 
 
 def test_reading_a_player_writes_nothing() -> None:

@@ -1,0 +1,182 @@
+"""Takes partitions' stores over: at the first start, after a restart, a failover or a loss.
+
+Each in three steps, so that nobody serves a partition that is between two epochs: the ledger starts the
+epoch, the store gets its witness, the ledger says that the epoch is open. Any number of programs may do so at
+once: the ledger's row of the partition is locked meanwhile, and in the store only the witness that was looked
+at is replaced.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from persistence.adoption_plan import FoundStore, Keep, LedgerPartition, Refuse, TakeOver, plan_adoption
+from persistence.errors import SetupRefused
+from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
+from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.ledger_settings import read_settings
+from persistence.postgres.migrating import require_migrated
+from persistence.transactions import OutboxPosition
+from persistence.valkey.outbox_reader import OutboxSurvey, outbox_reader
+from persistence.witness import Witness
+
+_log = structlog.get_logger(__name__)
+
+_TIMEOUT_S = 10.0
+VOUCHER_S = 3.0
+"""For how long a store that a server has reached is not replaced by another one."""
+
+
+class AdoptableStore(Protocol):
+    """What adoption needs of the store: persistence.valkey.outbox_reader.OutboxReader."""
+
+    async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]: ...
+
+    async def take_over(
+        self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
+    ) -> bool: ...
+
+
+@dataclass(slots=True)
+class Adopted:
+    """What became of the partitions: those that can be served, and why the others cannot."""
+
+    witnesses: dict[int, Witness] = field(default_factory=dict)
+    fenced: dict[int, str] = field(default_factory=dict)
+    taken_over: dict[int, TakeOver] = field(default_factory=dict)
+
+    def require_all(self) -> None:
+        """Raises SetupRefused where a partition is fenced."""
+        if self.fenced:
+            count = len(self.fenced) + len(self.witnesses)
+            raise SetupRefused(
+                f"{len(self.fenced)} of {count} partitions are fenced. See to it that STAKEHOLD_VALKEY_URL "
+                "and STAKEHOLD_POSTGRES_URL belong together, and that the store has its data: "
+                f"{'; '.join(sorted(set(self.fenced.values())))}"
+            )
+
+
+class Adoption:
+    """Takes over, one partition after the other, what has to be."""
+
+    def __init__(
+        self, ledger: AdoptingLedger, store: AdoptableStore, *, ledger_id: UUID, server_id: str = ""
+    ) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._ledger_id = ledger_id
+        self._server_id = server_id
+
+    async def adopt_all(self, *, dry_run: bool = False) -> Adopted:
+        """Looks at all partitions. With ``dry_run`` those that need it are fenced instead of taken over."""
+        partitions = await self._ledger.partitions()
+        surveys = await self._store.survey(partition.partition for partition in partitions)
+        adopted = Adopted()
+        for partition in partitions:
+            number = partition.partition
+            plan = plan_adoption(partition, _found(surveys[number]), self._ledger_id)
+            if isinstance(plan, TakeOver) and not dry_run:
+                plan = await self._take_over(number)
+            elif isinstance(plan, Keep) and partition.state != "open":
+                await self._ledger.open(number, partition.epoch)
+            _note(adopted, number, plan, dry_run=dry_run)
+        return adopted
+
+    async def _take_over(self, number: int) -> Keep | TakeOver | Refuse:
+        """Plans again under the lock, as somebody may have been quicker, and does it."""
+        async with self._ledger.locked(number) as partition:
+            survey = (await self._store.survey([number]))[number]
+            plan = plan_adoption(partition, _found(survey), self._ledger_id)
+            if not isinstance(plan, TakeOver):
+                return plan
+            if voucher := await self._voucher_against(partition, plan):
+                return Refuse(f"server {voucher} reaches the store that was taken over before this one")
+            await self._ledger.start_epoch(number, plan)
+            if plan.lost:
+                await self._ledger.raise_incident(_incident(number, plan))
+        taken = await self._store.take_over(
+            number,
+            found=survey.witness,
+            witness=str(plan.witness),
+            void_up_to=plan.follows if plan.lost else None,
+        )
+        if not taken:
+            return Refuse("the store was taken over by somebody else at the same time")
+        await self._ledger.open(number, plan.witness.epoch)
+        _log.warning(
+            "partition_taken_over",
+            partition=number,
+            epoch=plan.witness.epoch,
+            reason=plan.reason,
+            lost=bool(plan.lost),
+        )
+        return plan
+
+    async def _voucher_against(self, partition: LedgerPartition, plan: TakeOver) -> str | None:
+        """Another server for which the store of before is alive and well."""
+        before = partition.witness(self._ledger_id)
+        if before is None or before.incarnation == plan.witness.incarnation:
+            return None
+        return await self._ledger.other_voucher(
+            partition.partition, before.incarnation, server_id=self._server_id, within_s=VOUCHER_S
+        )
+
+
+@asynccontextmanager
+async def adoption(
+    *, postgres_url: str, valkey_url: str, server_id: str = "", timeout_s: float = _TIMEOUT_S
+) -> AsyncIterator[Adoption]:
+    """Connected to both. Raises LedgerUnavailable, StoreUnavailable, and SetupRefused where the database is
+    not migrated.
+    """
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(
+            ledger_connection(
+                postgres_url,
+                role=LedgerRole.WRITER,
+                statement_timeout_s=timeout_s,
+                application="stakehold",
+            )
+        )
+        store = await stack.enter_async_context(outbox_reader(valkey_url, timeout_s=timeout_s))
+        await require_migrated(connection)
+        ledger_id = (await read_settings(connection)).ledger_id
+        yield Adoption(AdoptingLedger(connection), store, ledger_id=ledger_id, server_id=server_id)
+
+
+async def adopt_partitions(*, postgres_url: str, valkey_url: str, timeout_s: float = _TIMEOUT_S) -> Adopted:
+    """Opens what is new, checks what is open, and takes over what has to be."""
+    async with adoption(postgres_url=postgres_url, valkey_url=valkey_url, timeout_s=timeout_s) as adopting:
+        return await adopting.adopt_all()
+
+
+def _found(survey: OutboxSurvey) -> FoundStore:
+    return FoundStore(survey.witness, survey.last, survey.incarnation)
+
+
+def _note(adopted: Adopted, number: int, plan: Keep | TakeOver | Refuse, *, dry_run: bool) -> None:
+    match plan:
+        case Refuse(why):
+            adopted.fenced[number] = why
+        case TakeOver() if dry_run:
+            adopted.fenced[number] = plan.reason
+            adopted.taken_over[number] = plan
+        case TakeOver():
+            adopted.witnesses[number] = plan.witness
+            adopted.taken_over[number] = plan
+        case Keep():
+            adopted.witnesses[number] = plan.witness
+
+
+def _incident(number: int, plan: TakeOver) -> Incident:
+    return Incident(
+        f"memory_lost {number} {plan.witness.epoch}",
+        IncidentKind.MEMORY_LOST,
+        number,
+        f"{plan.lost}. Epoch {plan.witness.epoch} goes on after {plan.follows}; players are loaded from the "
+        "ledger.",
+    )

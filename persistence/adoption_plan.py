@@ -1,0 +1,162 @@
+"""What to do with a store that a partition is found in. Pure: nothing is read or written here.
+
+A store goes on as it is only where it is the very one that was taken over last and has all that the ledger
+has. Otherwise it is taken over: the partition gets a new epoch, which follows the last record that counts,
+and scripts that mean an earlier epoch find themselves fenced. Where the store lost something, what it still
+remembers of players is not used any more (a new generation): they are loaded from the ledger again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from persistence.transactions import OutboxPosition
+from persistence.witness import Witness, shown
+
+OpeningState = Literal["new", "opening", "open"]
+
+FIRST_EPOCH = 1
+BEFORE_ALL = OutboxPosition(0, -1)
+_NOTHING_DRAINED = OutboxPosition(FIRST_EPOCH, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEpoch:
+    """A time between two adoptions. ``follows`` is the last record before its first."""
+
+    epoch: int
+    follows: OutboxPosition
+    generation: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPartition:
+    """A partition as the ledger knows it. ``epochs`` are all that it had, in order."""
+
+    partition: int
+    epoch: int
+    state: OpeningState
+    cursor: OutboxPosition
+    epochs: Sequence[LedgerEpoch]
+
+    def witness(self, ledger_id: UUID) -> Witness | None:
+        """What its store must say; None where it was never taken over."""
+        if not self.epochs or self.epochs[-1].epoch != self.epoch:
+            return None
+        newest = self.epochs[-1]
+        return Witness(newest.epoch, ledger_id, newest.generation, newest.incarnation)
+
+    def last_that_counts(self, last: OutboxPosition) -> OutboxPosition:
+        """The last record that is part of the partition's history, in a store whose newest is ``last``."""
+        for epoch in self.epochs:
+            if epoch.epoch > last.epoch:
+                return min(last, epoch.follows)
+        return last
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStore:
+    """The store of a partition. ``last`` is the newest record ever written there; None: there was none."""
+
+    witness: str | None
+    last: OutboxPosition | None
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The store is the one, and complete."""
+
+    witness: Witness
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """The store becomes the one, in a new epoch. ``lost`` says what is missing in it, "" for nothing."""
+
+    witness: Witness
+    follows: OutboxPosition
+    reason: str
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Nothing may be decided on this store, and a person has to look."""
+
+    why: str
+
+
+def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID) -> Keep | TakeOver | Refuse:
+    """What to do with what was found where the partition should be."""
+    if partition.state == "new":
+        return _plan_opening(found, ledger_id)
+    if found.witness is None:
+        return _plan_empty(partition, found, ledger_id)
+    try:
+        witness = Witness.parse(found.witness)
+    except ValueError:
+        return Refuse(
+            f"the ledger is in epoch {partition.epoch}, but the store has {shown(found.witness)!r} where an "
+            "epoch and a ledger should be named"
+        )
+    if witness.ledger_id != ledger_id:
+        return Refuse(f"the ledger is {ledger_id}, but the store is of another ledger, {witness.ledger_id}")
+    if witness.epoch > partition.epoch:
+        return Refuse(
+            f"the store is in epoch {witness.epoch}, but the ledger in epoch {partition.epoch}: it may be an "
+            "old copy"
+        )
+    return _plan_known(partition, found, witness)
+
+
+def _plan_opening(found: FoundStore, ledger_id: UUID) -> TakeOver | Refuse:
+    if found.witness is not None or found.last is not None:
+        return Refuse("the ledger is new, but the store has data already, of another ledger")
+    witness = Witness(FIRST_EPOCH, ledger_id, FIRST_EPOCH, found.incarnation)
+    return TakeOver(witness, BEFORE_ALL, "opened")
+
+
+def _plan_empty(partition: LedgerPartition, found: FoundStore, ledger_id: UUID) -> TakeOver | Refuse:
+    if found.last is not None:
+        return Refuse("the store has records, but does not say of which ledger")
+    epoch = partition.epoch + 1
+    witness = Witness(epoch, ledger_id, epoch, found.incarnation)
+    lost = "the store is empty" if partition.state == "open" else ""
+    return TakeOver(witness, partition.cursor, lost or "opened", lost)
+
+
+def _plan_known(partition: LedgerPartition, found: FoundStore, witness: Witness) -> Keep | TakeOver:
+    lost = _loss(partition, found, witness)
+    if not lost and witness == partition.witness(witness.ledger_id):
+        if found.incarnation == witness.incarnation:
+            return Keep(witness)
+        reason = "the store was started again, or another one was promoted"
+    else:
+        reason = lost or "the store was not taken over to the end"
+    epoch = partition.epoch + 1
+    follows = partition.cursor
+    if found.last is not None:
+        follows = max(follows, partition.last_that_counts(found.last))
+    generation = epoch if lost else witness.generation
+    return TakeOver(Witness(epoch, witness.ledger_id, generation, found.incarnation), follows, reason, lost)
+
+
+def _loss(partition: LedgerPartition, found: FoundStore, witness: Witness) -> str:
+    """What the store lacks that the partition's history has; "" where it lacks nothing that is known."""
+    if found.last is None:
+        if partition.cursor > _NOTHING_DRAINED:
+            return f"the ledger is drained up to {partition.cursor}, but the store lost all records"
+    elif found.last < partition.cursor:
+        return (
+            f"the ledger is drained up to {partition.cursor}, but the store lost what came after {found.last}"
+        )
+    newest_opened = partition.epoch if partition.state == "open" else partition.epoch - 1
+    if witness.epoch < newest_opened:
+        return (
+            f"the ledger is in epoch {partition.epoch}, but the store is an older copy, of epoch "
+            f"{witness.epoch}"
+        )
+    return ""

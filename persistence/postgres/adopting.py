@@ -1,0 +1,147 @@
+"""The ledger's side of taking a partition's store over."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+from persistence.adoption_plan import LedgerEpoch, LedgerPartition, TakeOver
+from persistence.postgres.database import Connection, Row, translated_errors
+from persistence.postgres.queries import query
+from persistence.transactions import OutboxPosition, PlayerId, SourceId, TransactionId
+
+TransactionName = tuple[PlayerId, SourceId, TransactionId]
+
+
+class IncidentKind(StrEnum):
+    """What a person must know of."""
+
+    MEMORY_LOST = "memory_lost"
+    ACKNOWLEDGED_LOST = "acknowledged_lost"
+    HISTORY_FORKED = "history_forked"
+    LATE_DUPLICATE = "late_duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that went wrong. ``key`` names the occurrence: it is raised once, whoever sees it."""
+
+    key: str
+    kind: IncidentKind
+    partition: int
+    description: str
+    transaction: TransactionName | None = None
+    entry_id: str | None = None
+
+
+class AdoptingLedger:
+    """Reads and writes partitions, epochs, vouchers and incidents.
+
+    Every method raises LedgerUnavailable where Postgres fails: the connection is then of no more use.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def partitions(self, partitions: Sequence[int] | None = None) -> list[LedgerPartition]:
+        """Those that are asked for, or all."""
+        asked = None if partitions is None else list(partitions)
+        with translated_errors():
+            rows = await self._connection.fetch(query("adoptable_partitions"), asked)
+            epochs = await self._epochs(asked)
+        return [_partition(row, epochs[row["partition"]]) for row in rows]
+
+    @asynccontextmanager
+    async def locked(self, partition: int) -> AsyncIterator[LedgerPartition]:
+        """One partition, while its cursor and its epoch stay as they are. Committed when it is left."""
+        with translated_errors():
+            async with self._connection.transaction():
+                row = await self._connection.fetchrow(query("lock_partition"), partition)
+                assert row is not None
+                yield _partition(row, (await self._epochs([partition]))[partition])
+
+    async def other_voucher(
+        self, partition: int, incarnation: str, *, server_id: str, within_s: float
+    ) -> str | None:
+        """Another server that reached this store a moment ago."""
+        with translated_errors():
+            found = await self._connection.fetchval(
+                query("other_vouchers"), partition, incarnation, server_id, within_s
+            )
+        return None if found is None else str(found)
+
+    async def start_epoch(self, partition: int, plan: TakeOver) -> None:
+        """The partition is in the plan's epoch; nobody may serve it before ``open``."""
+        witness, follows = plan.witness, plan.follows
+        with translated_errors():
+            await self._connection.execute(
+                query("start_epoch"),
+                partition,
+                witness.epoch,
+                follows.epoch,
+                follows.sequence,
+                witness.generation,
+                witness.incarnation,
+                plan.reason,
+            )
+            await self._connection.execute(query("open_epoch"), partition, witness.epoch)
+
+    async def open(self, partition: int, epoch: int) -> None:
+        """The store has the epoch's witness."""
+        with translated_errors():
+            await self._connection.execute(query("epoch_is_open"), partition, epoch)
+
+    async def raise_incident(self, incident: Incident) -> bool:
+        """Whether it is new."""
+        player, source, transaction = incident.transaction or (None, None, None)
+        with translated_errors():
+            number = await self._connection.fetchval(
+                query("raise_incident"),
+                incident.key,
+                incident.kind,
+                incident.partition,
+                player,
+                source,
+                transaction,
+                incident.entry_id,
+                incident.description,
+            )
+        return number is not None
+
+    async def vouch(self, server_id: str, reached: dict[int, str]) -> None:
+        """The server reaches these partitions' incarnations, and no others."""
+        with translated_errors():
+            partitions = list(reached)
+            await self._connection.execute(query("vouch"), server_id, partitions, list(reached.values()))
+            await self._connection.execute(query("vouch_no_more"), server_id, partitions)
+
+    async def forget_old_vouchers(self) -> None:
+        with translated_errors():
+            await self._connection.execute(query("forget_old_vouchers"))
+
+    async def known(self, transactions: Sequence[TransactionName]) -> set[TransactionName]:
+        """Which of these ids are in the ledger."""
+        columns = list(zip(*transactions, strict=True)) or [(), (), ()]
+        with translated_errors():
+            rows = await self._connection.fetch(query("known_transactions"), *map(list, columns))
+        return {(row["player_id"], row["source_id"], row["transaction_id"]) for row in rows}
+
+    async def _epochs(self, partitions: Sequence[int] | None) -> dict[int, list[LedgerEpoch]]:
+        epochs: dict[int, list[LedgerEpoch]] = defaultdict(list)
+        for row in await self._connection.fetch(query("epochs_of_partitions"), partitions):
+            follows = OutboxPosition(row["follows_epoch"], row["follows_sequence"])
+            epochs[row["partition"]].append(
+                LedgerEpoch(row["epoch"], follows, row["generation"], row["incarnation"])
+            )
+        return epochs
+
+
+def _partition(row: Row, epochs: Sequence[LedgerEpoch]) -> LedgerPartition:
+    return LedgerPartition(
+        row["partition"],
+        row["epoch"],
+        row["state"],
+        OutboxPosition(row["cursor_epoch"], row["cursor_sequence"]),
+        epochs,
+    )

@@ -1,0 +1,95 @@
+"""Makes the hot path of a server: the way to the store, the guard over the partitions, and the engine."""
+
+import asyncio
+import uuid
+from contextlib import AsyncExitStack
+
+import structlog
+
+from persistence.acknowledged import AcknowledgedTail
+from persistence.drainer import wall_clock_ms
+from persistence.partition_guard import GuardSettings, PartitionGuard
+from persistence.postgres.database import LedgerRole, Pool, ledger_connection
+from persistence.postgres.ledger_settings import LedgerSettings, read_settings
+from persistence.postgres.migrating import require_migrated
+from persistence.postgres.reading.memory import LedgerMemory
+from persistence.valkey.batcher import ScriptBatcher
+from persistence.valkey.engine import SCRIPTS, Engine
+from persistence.valkey.hydration import Hydration
+from persistence.valkey.node import node_connections
+from service.metrics import CallMetrics
+from service.settings import Settings
+
+_log = structlog.get_logger(__name__)
+
+
+async def open_hot_path(
+    settings: Settings, stack: AsyncExitStack, metrics: CallMetrics, reading_pool: Pool
+) -> Engine:
+    """Checks that the store is safe and is the ledger's, takes over what has to be, and leaves out the rest.
+
+    Raises SetupRefused, with what to change, where the ledger or the store is not fit to serve.
+    """
+    ledger = await _read_ledger(settings)
+    batcher = await stack.enter_async_context(
+        ScriptBatcher(
+            node_connections(settings.valkey_url.get_secret_value(), settings.store_timeout_s),
+            scripts=SCRIPTS,
+            timeout_s=settings.store_timeout_s,
+            max_waiting=settings.max_waiting_calls,
+        )
+    )
+    await batcher.connect()
+    batcher.on_batch = metrics.observe_batch
+    metrics.watch_waiting(lambda: batcher.waiting_count)
+
+    acknowledged = AcknowledgedTail()
+    guard = await _start_guard(settings, stack, ledger, acknowledged)
+    hydration = await stack.enter_async_context(
+        Hydration(batcher, LedgerMemory(reading_pool), window_s=settings.window_s, now_ms=wall_clock_ms)
+    )
+    metrics.watch_guard(lambda: guard.view)
+    metrics.watch_hydration(lambda: hydration.counts)
+    return Engine(
+        batcher,
+        partition_count=ledger.partition_count,
+        adoptions=guard,
+        hydration=hydration,
+        acknowledged=acknowledged,
+    )
+
+
+async def _read_ledger(settings: Settings) -> LedgerSettings:
+    async with ledger_connection(
+        settings.postgres_url.get_secret_value(),
+        role=LedgerRole.READER,
+        statement_timeout_s=settings.call_timeout_s,
+        application="stakehold serve",
+    ) as connection:
+        await require_migrated(connection)
+        return await read_settings(connection, expected_partition_count=settings.partitions)
+
+
+async def _start_guard(
+    settings: Settings, stack: AsyncExitStack, ledger: LedgerSettings, acknowledged: AcknowledgedTail
+) -> PartitionGuard:
+    guard = PartitionGuard(
+        GuardSettings(
+            settings.postgres_url.get_secret_value(),
+            settings.valkey_url.get_secret_value(),
+            ledger_id=ledger.ledger_id,
+            server_id=uuid.uuid4().hex,
+            recovery=settings.recovery.value,
+            timeout_s=settings.store_timeout_s + 1.0,
+        ),
+        acknowledged,
+    )
+    await guard.start()
+    watching = asyncio.create_task(guard.run(), name="partition-guard")
+    stack.push_async_callback(_cancel, watching)
+    return guard
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
