@@ -37,10 +37,13 @@ async def open_hot_path(
             scripts=SCRIPTS,
             timeout_s=settings.store_timeout_s,
             max_waiting=settings.max_waiting_calls,
+            replicas=settings.confirming_replicas(),
         )
     )
     await batcher.connect()
     batcher.on_batch = metrics.observe_batch
+    batcher.on_unconfirmed = metrics.count_unconfirmed
+    metrics.set_durability(settings.durability.value, settings.confirming_replicas())
     metrics.watch_waiting(lambda: batcher.waiting_count)
 
     acknowledged = AcknowledgedTail()

@@ -26,6 +26,17 @@ class CallMetrics:
         )
         self._waiting = Gauge("stakehold_waiting_calls", "Calls that wait for the store.", registry=registry)
 
+        self._unconfirmed = Counter(
+            "stakehold_unconfirmed_batches",
+            "Batches that replicas did not confirm in time: their calls' outcome is unknown.",
+            registry=registry,
+        )
+        self._durability = Gauge(
+            "stakehold_durability_info",
+            "1: what an answer promises, and how many replicas confirm it.",
+            ("level", "replicas"),
+            registry=registry,
+        )
         self._registry = registry
 
     def observer_of(self, method: str) -> Callable[[str, float], None]:
@@ -44,6 +55,13 @@ class CallMetrics:
 
     def observe_batch(self, size: int) -> None:
         self._batch_size.observe(size)
+
+    def count_unconfirmed(self) -> None:
+        """Counts one batch that replicas did not confirm."""
+        self._unconfirmed.inc()
+
+    def set_durability(self, level: str, replicas: int) -> None:
+        self._durability.labels(level, str(replicas)).set(1)
 
     def watch_waiting(self, count: Callable[[], float]) -> None:
         """Reports the queue's length whenever it is asked for."""

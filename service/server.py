@@ -114,7 +114,12 @@ async def running_server(
             await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         address = f"{settings.listen.rpartition(':')[0]}:{port}"
         _keep_startup_objects_from_collection()
-        _log.info("serving", address=address, durability=settings.durability.value)
+        _log.info(
+            "serving",
+            address=address,
+            durability=settings.durability.value,
+            replicas=settings.confirming_replicas(),
+        )
         yield RunningServer(address)
 
 

@@ -8,9 +8,14 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Durability(StrEnum):
-    """What an answer promises. FSYNC: the write is on the store's disk."""
+    """What an answer promises.
+
+    FSYNC: the write is on the store's disk. REPLICATED: it is on the disks of replicas, too; an answer that
+    they do not confirm in time is OUTCOME_UNKNOWN.
+    """
 
     FSYNC = "fsync"
+    REPLICATED = "replicated"
 
 
 class Recovery(StrEnum):
@@ -45,7 +50,16 @@ class Settings(BaseSettings):
         le=4096,
         description="How many partitions a new ledger gets (default 16); an existing one must have as many.",
     )
-    durability: Durability = Field(default=Durability.FSYNC, description="What an answer promises.")
+    durability: Durability = Field(
+        default=Durability.FSYNC,
+        description="What an answer promises: fsync, on the store's disk; replicated, on its replicas' too.",
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        description="How many replicas of each primary confirm an answer where the durability is replicated; "
+        "with all that it has, whichever is promoted knows all that was answered.",
+    )
     recovery: Recovery = Field(
         default=Recovery.AUTOMATIC,
         description="Whether a store that was started again, replaced or emptied is taken over at once.",
@@ -80,6 +94,10 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="json, one object a line, or console."
     )
+
+    def confirming_replicas(self) -> int:
+        """How many replicas are asked before an answer leaves."""
+        return self.replicas if self.durability is Durability.REPLICATED else 0
 
     def owner_postgres_url(self) -> str:
         """The ledger's address for migrations."""

@@ -13,19 +13,29 @@ from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.node import node_connections
 from service.embedded.ports import LOOPBACK
 
-_SOURCE = "return { redis.call('INCR', KEYS[1]) .. '', ARGV[1] }"
-COUNT = Script("count", _SOURCE, hashlib.sha1(_SOURCE.encode()).hexdigest())
+
+def _script(name: str, source: str) -> Script:
+    return Script(name, source, hashlib.sha1(source.encode()).hexdigest())
+
+
+COUNT = _script("count", "return { redis.call('INCR', KEYS[1]) .. '', ARGV[1] }")
 """Counts its runs under its key, and replies with the count and its argument."""
+
+READ = _script("read", "return { redis.call('GET', KEYS[1]) or '0' }")
+"""Replies with the count under its key."""
 
 PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
 class Counting:
-    """A batcher that runs COUNT. ``batches`` are the sizes of what it has sent so far."""
+    """A batcher that runs COUNT. ``batches`` are the sizes of what it has sent so far; ``unconfirmed`` is how
+    many of them the replicas did not confirm.
+    """
 
     batcher: ScriptBatcher
     batches: list[int] = field(default_factory=list)
+    unconfirmed: int = 0
 
     async def run(
         self,
@@ -46,6 +56,16 @@ class Counting:
         self, word: str = "", *, patience_s: float = PATIENCE_S, incarnation: str | None = None
     ) -> "asyncio.Task[str]":
         return asyncio.create_task(self.run(word, patience_s=patience_s, incarnation=incarnation))
+
+    async def replay(self, *, key: str = "runs", incarnation: str | None = None) -> str:
+        """Reads the count, as the replay of a call reads what it did, and writes nothing."""
+        (count,) = await self.batcher.run(
+            READ, [key], [], deadline=moment(PATIENCE_S), incarnation=incarnation
+        )
+        return count.decode()
+
+    def count_unconfirmed(self) -> None:
+        self.unconfirmed += 1
 
     async def start_and_send(self) -> "asyncio.Task[str]":
         """One run that has been sent when this returns."""
@@ -71,12 +91,13 @@ async def a_few_turns() -> None:
 async def counting(
     url: str,
     *,
-    scripts: Sequence[Script] = (COUNT,),
+    scripts: Sequence[Script] = (COUNT, READ),
     timeout_s: float = 20.0,
     max_waiting: int = 1000,
     max_batch: int = 512,
     check_every_s: float = 5.0,
     connected: bool = True,
+    replicas: int = 0,
 ) -> AsyncIterator[Counting]:
     batcher = ScriptBatcher(
         node_connections(url, timeout_s),
@@ -85,9 +106,11 @@ async def counting(
         max_waiting=max_waiting,
         max_batch=max_batch,
         check_every_s=check_every_s,
+        replicas=replicas,
     )
     made = Counting(batcher)
     batcher.on_batch = made.batches.append
+    batcher.on_unconfirmed = made.count_unconfirmed
     async with batcher:
         if connected:
             await batcher.connect()

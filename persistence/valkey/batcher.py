@@ -2,67 +2,35 @@
 
 While one batch is under way, calls gather; when it is answered, all that waited go out together. A lone call
 goes out at once. Valkey runs a batch in one turn of its loop and syncs the append-only file once for it,
-before any of the answers leave: so an answer means that the write is on disk.
+before any of the answers leave: so an answer means that the write is on disk; on the disks of replicas too,
+where they are asked to confirm it (persistence/valkey/confirmation.py).
 
 A script is sent once. Only NOSCRIPT, which says that it did not run, is answered by sending it again. After
 any other failure the outcome is unknown, and only the caller's retry with the same id may find it out.
 """
 
 import asyncio
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import structlog
 from hiredis import pack_command
 from redis.asyncio import Connection
-from redis.exceptions import (
-    AskError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
+from redis.exceptions import RedisError
 
 from lua import Script
 from persistence.errors import (
-    DeadlineExceeded,
     IncarnationChanged,
     OutcomeUnknown,
     Overloaded,
     StoreUnavailable,
 )
+from persistence.valkey.confirmation import Confirmation
+from persistence.valkey.exchange import Exchange
 from persistence.valkey.safe_connection import SafeConnection, sentence_of
+from persistence.valkey.waiting_calls import WaitingCall, settle
 
 _log = structlog.get_logger(__name__)
-
-_REFUSED_UNRUN = (
-    AskError,
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    TryAgainError,
-)
-_REFUSED_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
-"""How the server says that it did not run a script, beside NOSCRIPT."""
-
-_DEMOTED = (BusyLoadingError, ClusterDownError, MasterDownError, MovedError, ReadOnlyError)
-_DEMOTED_WORDS = ("UNBLOCKED",)
-"""How a node says that it is not the primary any more, or may not be: it is looked at anew before it is used
-again.
-"""
 
 GATHERED_CALLS = 64
 GATHER_TURNS = 30
@@ -71,30 +39,11 @@ GATHER_S = 0.002
 a row brought none, and never longer than this."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    command: bytes
-    script: Script
-    answer: asyncio.Future[Sequence[bytes]]
-    deadline: float
-    incarnation: str | None
-    sent: bool = False
-
-    def expire(self) -> None:
-        """Ends the waiting: whoever is told so by now has no use for the answer."""
-        if self.answer.done():
-            return
-        if self.sent:
-            self.answer.set_exception(OutcomeUnknown("the deadline passed before the store's answer came"))
-        else:
-            self.answer.set_exception(DeadlineExceeded("the deadline passed while the call was waiting"))
-
-
 class ScriptBatcher:
     """One node's queue and connection. Use as an async context manager.
 
     ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue; ``check_every_s`` is as in
-    SafeConnection.
+    SafeConnection. With ``replicas`` a batch is answered once so many of them have it too.
     """
 
     def __init__(
@@ -106,20 +55,26 @@ class ScriptBatcher:
         max_waiting: int,
         max_batch: int = 512,
         check_every_s: float = 5.0,
+        replicas: int = 0,
     ) -> None:
         self._store = SafeConnection(
-            connection_of, scripts=scripts, timeout_s=timeout_s, check_every_s=check_every_s
+            connection_of,
+            scripts=scripts,
+            timeout_s=timeout_s,
+            check_every_s=check_every_s,
+            replicas=replicas,
         )
+        self._confirmation = Confirmation(replicas, timeout_s=timeout_s) if replicas else None
         self._timeout_s = timeout_s
         self._max_waiting = max_waiting
         self._max_batch = max_batch
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[WaitingCall] = deque()
         self._something_waits = asyncio.Event()
         self._turn = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
         self._busy = False
-        self._demoted = False
         self.on_batch: Callable[[int], None] = lambda size: None
+        self.on_unconfirmed: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "ScriptBatcher":
         self._worker = asyncio.create_task(self._work(), name="script-batcher")
@@ -154,7 +109,7 @@ class ScriptBatcher:
         deadline: float,
         incarnation: str | None = None,
     ) -> Sequence[bytes]:
-        """Runs a script and returns its reply once the write is on disk. ``deadline`` is in the loop's time.
+        """Runs a script and returns its reply once that is durable. ``deadline`` is in the loop's time.
 
         A call that names an ``incarnation`` is sent to that one and to no other. Raises IncarnationChanged,
         Overloaded, DeadlineExceeded or StoreUnavailable where it certainly did not run, OutcomeUnknown where
@@ -168,7 +123,7 @@ class ScriptBatcher:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Sequence[bytes]] = loop.create_future()
         command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
-        call = _Waiting(command, script, answer, deadline, incarnation)
+        call = WaitingCall(command, script, keys[0], answer, deadline, incarnation)
         timer = loop.call_at(deadline, call.expire)
         self._waiting.append(call)
         self._something_waits.set()
@@ -219,16 +174,16 @@ class ScriptBatcher:
             await asyncio.sleep(0)
             idle_turns = 0 if len(self._waiting) > before else idle_turns + 1
 
-    def _take_batch(self) -> list[_Waiting]:
+    def _take_batch(self) -> list[WaitingCall]:
         """The next calls to send, without those that nobody waits for any more."""
         now = asyncio.get_running_loop().time()
-        batch: list[_Waiting] = []
+        batch: list[WaitingCall] = []
         while self._waiting and len(batch) < self._max_batch:
             call = self._waiting.popleft()
             if call.deadline <= now:
                 call.expire()
-            elif call.incarnation not in (None, self._store.incarnation) and not call.answer.done():
-                call.answer.set_exception(IncarnationChanged(self._store.incarnation))
+            elif call.incarnation not in (None, self._store.incarnation):
+                call.fail(IncarnationChanged(self._store.incarnation))
             if not call.answer.done():
                 call.sent = True
                 batch.append(call)
@@ -236,19 +191,19 @@ class ScriptBatcher:
             self._something_waits.clear()
         return batch
 
-    async def _answer(self, connection: Connection, batch: list[_Waiting]) -> None:
+    async def _answer(self, connection: Connection, batch: list[WaitingCall]) -> None:
         """Sends a batch and settles each of its calls, whatever happens."""
-        self._demoted = False
         try:
             self.on_batch(len(batch))
             async with asyncio.timeout(self._timeout_s):
-                unknown = await self._exchange(connection, batch)
-                if unknown:
+                exchange = Exchange(connection, self._confirmation, waitaof=self._store.waitaof)
+                if unknown := await exchange.run(batch):
                     await self._store.load_scripts(connection)
-                    wanted = [call for call in unknown if not call.answer.done()]
-                    unloadable = await self._exchange(connection, wanted)
-                    _settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
-            if self._demoted:
+                    unloadable = await exchange.run([call for call in unknown if not call.answer.done()])
+                    settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
+            if exchange.unconfirmed:
+                self.on_unconfirmed()
+            if exchange.demoted:
                 await self._store.drop()
         except (TimeoutError, OSError, RedisError) as error:
             _log.warning("batch_failed", size=len(batch), error=sentence_of(error))
@@ -257,51 +212,9 @@ class ScriptBatcher:
             _log.exception("batch_failed", size=len(batch))
             await self._store.drop()
         finally:
-            _settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
-
-    async def _exchange(self, connection: Connection, batch: list[_Waiting]) -> list[_Waiting]:
-        """Sends all, reads all, and returns those whose script the node did not know."""
-        await connection.send_packed_command([call.command for call in batch], check_health=False)
-        unknown: list[_Waiting] = []
-        for call in batch:
-            try:
-                reply = await connection.read_response(
-                    disable_decoding=True, timeout=math.inf, disconnect_on_error=False
-                )
-            except NoScriptError:
-                unknown.append(call)
-            except (ResponseError, BusyLoadingError) as error:
-                _refuse(call, error)
-                self._demoted = self._demoted or _is_demoted(error)
-            else:
-                if not call.answer.done():
-                    call.answer.set_result(reply)
-        return unknown
+            settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
 
     def _fail_waiting(self, why: str) -> None:
-        _settle(self._waiting, lambda: StoreUnavailable(why))
+        settle(self._waiting, lambda: StoreUnavailable(why))
         self._waiting.clear()
         self._something_waits.clear()
-
-
-def _settle(batch: Iterable[_Waiting], error: Callable[[], Exception]) -> None:
-    """Fails the calls that have no answer yet."""
-    for call in batch:
-        if not call.answer.done():
-            call.answer.set_exception(error())
-
-
-def _is_demoted(error: RedisError) -> bool:
-    return isinstance(error, _DEMOTED) or str(error).startswith(_DEMOTED_WORDS)
-
-
-def _refuse(call: _Waiting, error: RedisError) -> None:
-    """Settles a call that the server answered with an error instead of a reply."""
-    if call.answer.done():
-        return
-    text = str(error)
-    if isinstance(error, _REFUSED_UNRUN) or text.startswith(_REFUSED_UNRUN_WORDS):
-        call.answer.set_exception(StoreUnavailable(f"the store takes no writes now: {text}"))
-    else:
-        _log.error("script_failed", script=call.script.name, error=text)
-        call.answer.set_exception(OutcomeUnknown(f"script {call.script.name} failed: {text}"))

@@ -10,6 +10,7 @@ whatever it refers to.
     {w<partition>}:wallets:<player>  hash     currency → wallet, and '' → the player's residence
     {w<partition>}:ids:<player>      hash     source US transaction id → what became of it
     {w<partition>}:rounds:<player>   hash     source US game US round → round
+    {w<partition>}:confirmed         string   written at a batch's end, for replicas to confirm (slots.py)
     {w<partition>}:older:<player>    string   filter of the ids and rounds that the ledger alone knows
 """
 

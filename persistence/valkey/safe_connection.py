@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+import structlog
 from redis.asyncio import Connection
 from redis.exceptions import RedisError, ResponseError
 
 from lua import Script
 from persistence.errors import StoreUnavailable
+from persistence.valkey.confirmation import offers_waitaof
 from persistence.valkey.incarnations import incarnation_of
-from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
+from persistence.valkey.store_checks import ADVISED_SETTINGS, CHECKED_SETTINGS, advice, check_store
+
+_log = structlog.get_logger(__name__)
 
 
 class SafeConnection:
@@ -18,7 +22,8 @@ class SafeConnection:
     The store's settings and its incarnation are checked at every connect, and whenever the last check is
     ``check_every_s`` old: settings change at run time, a primary may have become a replica, and a connection
     that was idle may be gone. A connection has one incarnation as long as it is used; where a check finds
-    another, the connection is made anew. ``timeout_s`` bounds a connect, and a check.
+    another, the connection is made anew. ``timeout_s`` bounds a connect, and a check. ``replicas`` is the
+    number of those that are to confirm what is answered.
     """
 
     def __init__(
@@ -28,11 +33,14 @@ class SafeConnection:
         scripts: Sequence[Script],
         timeout_s: float,
         check_every_s: float,
+        replicas: int = 0,
     ) -> None:
         self._connection_of = connection_of
         self._scripts = scripts
         self._timeout_s = timeout_s
         self._check_every_s = check_every_s
+        self._replicas = replicas
+        self._waitaof = False
         self._check_time = 0.0
         self._connection: Connection | None = None
         self._incarnation = ""
@@ -41,6 +49,11 @@ class SafeConnection:
     def incarnation(self) -> str:
         """The incarnation of the primary that was connected last; empty before the first."""
         return self._incarnation
+
+    @property
+    def waitaof(self) -> bool:
+        """Whether the server that was connected last has WAITAOF; asked only where replicas confirm."""
+        return self._waitaof
 
     async def connected(self) -> Connection:
         """The connection. Raises StoreUnavailable, or StoreUnsafe with what to change; nothing was sent."""
@@ -53,6 +66,8 @@ class SafeConnection:
                 await connection.connect()  # type: ignore[no-untyped-call]
                 self._incarnation = await self._check(connection)
                 await self.load_scripts(connection)
+                if self._replicas:
+                    await self._see_what_confirms(connection)
         except (TimeoutError, OSError, RedisError) as error:
             await connection.disconnect(nowait=True)
             raise StoreUnavailable(f"the store cannot be reached: {sentence_of(error)}") from error
@@ -88,18 +103,24 @@ class SafeConnection:
             await self.drop()
             raise
 
+    async def _see_what_confirms(self, connection: Connection) -> None:
+        self._waitaof = await offers_waitaof(connection)
+        await connection.send_command("CONFIG", "GET", *ADVISED_SETTINGS)
+        advised = await _pairs_response(connection)
+        _log.info(
+            "replicas_confirm",
+            replicas=self._replicas,
+            command="WAITAOF" if self._waitaof else "WAIT",
+            advice=advice(advised, self._replicas),
+        )
+
     async def _check(self, connection: Connection) -> str:
         """The incarnation of a primary whose settings are safe."""
         await connection.send_command("INFO", "server")
         server = str(await _text_response(connection))
         version = server.split("redis_version:")[1].split(maxsplit=1)[0]
         await connection.send_command("CONFIG", "GET", *CHECKED_SETTINGS)
-        try:
-            settings = await _text_response(connection)
-        except ResponseError:  # not allowed, or not understood because the server is too old
-            settings = None
-        pairs = settings if isinstance(settings, list) else []
-        check_store(version, dict(zip(pairs[0::2], pairs[1::2], strict=True)))
+        check_store(version, await _pairs_response(connection))
         await connection.send_command("INFO", "replication")
         incarnation = incarnation_of(str(await _text_response(connection)))
         self._check_time = asyncio.get_running_loop().time() + self._check_every_s
@@ -116,3 +137,12 @@ async def _text_response(connection: Connection) -> object:
     if isinstance(response, list):
         return [item.decode() for item in response]
     return response.decode() if isinstance(response, bytes) else response
+
+
+async def _pairs_response(connection: Connection) -> dict[str, str]:
+    """Settings; none where they may not be read, or the server is too old to understand the question."""
+    try:
+        pairs = await _text_response(connection)
+    except ResponseError:
+        return {}
+    return dict(zip(pairs[0::2], pairs[1::2], strict=True)) if isinstance(pairs, list) else {}

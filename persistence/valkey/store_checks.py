@@ -15,6 +15,9 @@ _NEEDED = {
 
 CHECKED_SETTINGS = tuple(_NEEDED)
 
+_LEAST_REPLICAS = "min-replicas-to-write"
+ADVISED_SETTINGS = (_LEAST_REPLICAS,)
+
 
 def check_store(version: str, settings: Mapping[str, str]) -> None:
     """Raises StoreUnsafe with what to change, for all that is wrong at once.
@@ -32,3 +35,17 @@ def check_store(version: str, settings: Mapping[str, str]) -> None:
             problems.append(f'set {name} to "{needed}" (it is "{found}"): {why}')
     if problems:
         raise StoreUnsafe("the store cannot keep acknowledged writes: " + "; ".join(problems))
+
+
+def advice(settings: Mapping[str, str], replicas: int) -> str:
+    """What would make a store that ``replicas`` are to confirm better; empty where there is nothing.
+
+    Without it nothing is lost: calls are applied that cannot be confirmed while a replica is away, and their
+    outcome is unknown. With it the store refuses them, and nothing was done.
+    """
+    found = settings.get(_LEAST_REPLICAS, "0")
+    if found.isdecimal() and int(found) >= replicas:
+        return ""
+    return (
+        f'set {_LEAST_REPLICAS} to "{replicas}" (it is "{found}"): then calls are refused, not left unknown'
+    )

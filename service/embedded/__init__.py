@@ -5,6 +5,6 @@ this package. Linux only: the promise that a killed parent leaves no orphan rest
 """
 
 from service.embedded.postgres import EmbeddedPostgres, embedded_postgres
-from service.embedded.valkey import EmbeddedValkey, embedded_valkey
+from service.embedded.valkey import EmbeddedValkey, embedded_replica, embedded_valkey
 
-__all__ = ["EmbeddedPostgres", "EmbeddedValkey", "embedded_postgres", "embedded_valkey"]
+__all__ = ["EmbeddedPostgres", "EmbeddedValkey", "embedded_postgres", "embedded_replica", "embedded_valkey"]

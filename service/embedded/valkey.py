@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.embedded.binaries import valkey_server
-from service.embedded.children import Child, spawn
+from service.embedded.children import Child, spawn, until_ready
 from service.embedded.folders import held, sign
 from service.embedded.ports import LOOPBACK
 from service.embedded.starting import Recipe
@@ -63,6 +63,17 @@ async def embedded_valkey(
             await _stop(child)
 
 
+@asynccontextmanager
+async def embedded_replica(
+    folder: Path, primary: EmbeddedValkey, *, append_fsync: str = "always", extra: Sequence[str] = ()
+) -> AsyncIterator[EmbeddedValkey]:
+    """Run a replica that has everything that `primary` has when the context is entered."""
+    options = ("--replicaof", LOOPBACK, str(primary.port), *extra)
+    async with embedded_valkey(folder, append_fsync=append_fsync, extra=options) as replica:
+        await until_ready(replica.child, lambda: _follows(replica.port), timeout_s=START_TIMEOUT_S)
+        yield replica
+
+
 def _spawn(folder: Path, port: int, options: Sequence[str], lock: int) -> Child:
     words = ["--port", str(port), "--bind", LOOPBACK, "--dir", str(folder), "--daemonize", "no", "--save", ""]
     words += ["--appendonly", "yes", "--no-appendfsync-on-rewrite", "no", "--maxmemory-policy", "noeviction"]
@@ -83,15 +94,25 @@ async def _stop(child: Child) -> None:
 
 async def _answers(child: Child, port: int) -> bool:
     """Whether our process, and no stranger that won the port, answers and has read its data back."""
+    answer = await _asked(port, b"INFO server\r\nPING\r\n")
+    process_id = re.search(rb"^process_id:(\d+)\r$", answer, re.MULTILINE)
+    return process_id is not None and int(process_id[1]) == child.process.pid and b"+PONG\r\n" in answer
+
+
+async def _follows(port: int) -> bool:
+    """Whether a replica has synchronised with its primary."""
+    return b"\r\nmaster_link_status:up\r\n" in await _asked(port, b"INFO replication\r\n")
+
+
+async def _asked(port: int, commands: bytes) -> bytes:
+    """The answers to inline commands; none where nobody answers."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(LOOPBACK, port)
             try:
-                writer.write(b"INFO server\r\nPING\r\nQUIT\r\n")
-                answer = await reader.read()
+                writer.write(commands + b"QUIT\r\n")
+                return await reader.read()
             finally:
                 writer.close()
     except (OSError, TimeoutError):
-        return False
-    process_id = re.search(rb"^process_id:(\d+)\r$", answer, re.MULTILINE)
-    return process_id is not None and int(process_id[1]) == child.process.pid and b"+PONG\r\n" in answer
+        return b""

@@ -238,6 +238,8 @@ async def test_the_metrics_tell_calls_by_method_and_code_batches_and_fences(grou
     assert "stakehold_batch_calls_count 5.0" in text
     assert "stakehold_waiting_calls 0.0" in text
     assert "stakehold_fenced_partitions 0.0" in text
+    assert 'stakehold_durability_info{level="fsync",replicas="0"} 1.0' in text
+    assert "stakehold_unconfirmed_batches_total 0.0" in text
 
 
 def scrape(listen: str) -> str:

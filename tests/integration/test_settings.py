@@ -57,6 +57,7 @@ def test_migrations_may_have_an_address_of_their_own(monkeypatch: pytest.MonkeyP
         ("PARTITIONS", "many"),
         ("PARTITIONS", "1.5"),
         ("DURABILITY", "probably"),
+        ("REPLICAS", "0"),
         ("CALL_TIMEOUT_S", "0"),
         ("CALL_TIMEOUT_S", "-1"),
         ("STORE_TIMEOUT_S", "soon"),
@@ -75,6 +76,18 @@ def test_a_value_that_makes_no_sense_is_refused(
         settings_of(monkeypatch, {f"STAKEHOLD_{name}": value})
 
     assert [error["loc"] for error in refused.value.errors()] == [(name.lower(),)]
+
+
+@pytest.mark.parametrize(
+    ("durability", "replicas", "confirming"),
+    [("fsync", "2", 0), ("replicated", "2", 2), ("replicated", None, 1)],
+)
+def test_replicas_confirm_where_the_durability_is_replicated(
+    monkeypatch: pytest.MonkeyPatch, durability: str, replicas: str | None, confirming: int
+) -> None:
+    variables = {"STAKEHOLD_DURABILITY": durability} | ({"STAKEHOLD_REPLICAS": replicas} if replicas else {})
+
+    assert settings_of(monkeypatch, variables).confirming_replicas() == confirming
 
 
 def test_settings_cannot_be_changed_and_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:

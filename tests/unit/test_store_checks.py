@@ -3,7 +3,7 @@
 import pytest
 
 from persistence.errors import SetupRefused, StoreUnsafe
-from persistence.valkey.store_checks import CHECKED_SETTINGS, check_store
+from persistence.valkey.store_checks import CHECKED_SETTINGS, advice, check_store
 
 SAFE = {
     "appendonly": "yes",
@@ -73,3 +73,19 @@ def test_each_setting_that_makes_a_store_safe_is_asked_for() -> None:
 
 def test_an_unsafe_store_keeps_the_service_from_starting() -> None:
     assert issubclass(StoreUnsafe, SetupRefused)
+
+
+@pytest.mark.parametrize(("found", "replicas"), [("0", 1), ("1", 2)])
+def test_a_store_that_takes_what_its_replicas_cannot_confirm_is_advised_not_to(
+    found: str, replicas: int
+) -> None:
+    said = advice({"min-replicas-to-write": found}, replicas)
+
+    assert f'set min-replicas-to-write to "{replicas}" (it is "{found}")' in said
+
+
+@pytest.mark.parametrize(("found", "replicas"), [("1", 1), ("2", 1)])
+def test_a_store_that_refuses_what_its_replicas_cannot_confirm_needs_no_advice(
+    found: str, replicas: int
+) -> None:
+    assert advice({"min-replicas-to-write": found}, replicas) == ""

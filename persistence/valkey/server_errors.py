@@ -1,0 +1,40 @@
+"""What a server's error, in the place of a script's answer, says about the script and about the server."""
+
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
+
+_UNRUN = (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    TryAgainError,
+)
+_UNRUN_WORDS = ("MISCONF", "NOREPLICAS", "BUSY")
+
+_DEMOTED = (BusyLoadingError, ClusterDownError, MasterDownError, MovedError, ReadOnlyError)
+_DEMOTED_WORDS = ("UNBLOCKED",)
+
+
+def says_unrun(error: RedisError) -> bool:
+    """Whether the script certainly did not run. NOSCRIPT says so too, and is answered by sending again."""
+    return isinstance(error, _UNRUN) or str(error).startswith(_UNRUN_WORDS)
+
+
+def says_demoted(error: RedisError) -> bool:
+    """Whether the node may not be the primary any more: it is looked at anew before it is used again."""
+    return isinstance(error, _DEMOTED) or str(error).startswith(_DEMOTED_WORDS)
