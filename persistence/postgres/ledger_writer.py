@@ -25,6 +25,9 @@ WRITER_SETTINGS = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    # One that freezes in the middle of a transaction holds its partitions' rows no longer than this: a store
+    # that has to be taken over meanwhile waits for them.
+    "idle_in_transaction_session_timeout": "2s",
 }
 
 
