@@ -1,0 +1,183 @@
+"""What is left in the end: the ledger as SQL has it, and the wallets as the service shows them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import asyncpg
+
+from tests.answers import Balance
+from tests.faults.history import Id
+
+SCALES = {"EUR": 2, "JPY": 0}
+OPERATOR = "stakehold"
+
+_ENTRIES = """
+    SELECT partition, epoch, sequence, entry_index, entry_type, coalesce(operation, '') AS operation,
+        player_id, source_id, transaction_id, coalesce(kind, '') AS kind,
+        coalesce(currency, '') AS currency, amount,
+        version, cash_change, bonus_change, held_change, receivable_change,
+        cash_after, bonus_after, held_after, receivable_after, coalesce(outcome, '') AS outcome,
+        coalesce(refusal_reason, '') AS refusal_reason, coalesce(game_id, '') AS game_id,
+        coalesce(round_id, '') AS round_id, coalesce(reference_transaction_id, '') AS reference,
+        coalesce(related_transaction_id, '') AS related, late, closes_round
+    FROM ledger.entries ORDER BY partition, chain_position
+"""
+_LOSSES = """
+    SELECT player_id, source_id, transaction_id FROM ledger.incidents WHERE kind = 'acknowledged_lost'
+"""
+
+
+class Wallet(NamedTuple):
+    """Whose wallet, in which currency."""
+
+    player: str
+    currency: str
+
+
+class Amounts(NamedTuple):
+    """Minor units of each bucket: of a balance, or of a change."""
+
+    cash: int = 0
+    bonus: int = 0
+    held: int = 0
+    receivable: int = 0
+
+    def plus(self, change: "Amounts") -> "Amounts":
+        return Amounts(*(have + more for have, more in zip(self, change, strict=True)))
+
+    def negated(self) -> "Amounts":
+        return Amounts(*(-amount for amount in self))
+
+
+NOTHING = Amounts()
+
+
+class Place(NamedTuple):
+    """Where an entry stands; of one partition, places are in the order of decision."""
+
+    partition: int
+    epoch: int
+    sequence: int
+    entry_index: int
+
+    def __str__(self) -> str:
+        return "-".join(map(str, self))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of the ledger, in its words. ``version`` and ``after`` are only there for changes of a wallet."""
+
+    place: Place
+    type: str
+    operation: str
+    player: str
+    source: str
+    transaction_id: str
+    kind: str = ""
+    currency: str = ""
+    amount: int | None = None
+    version: int | None = None
+    change: Amounts = NOTHING
+    after: Amounts | None = None
+    outcome: str = ""
+    refusal_reason: str = ""
+    game: str = ""
+    round: str = ""
+    reference: str = ""
+    related: str = ""
+    late: bool = False
+    closes_round: bool = False
+
+    @property
+    def id(self) -> Id:
+        return Id(self.player, self.source, self.transaction_id)
+
+    @property
+    def wallet(self) -> Wallet:
+        return Wallet(self.player, self.currency)
+
+
+@dataclass(slots=True)
+class Books:
+    """``named_lost`` are the ids that the service itself reports as acknowledged and lost."""
+
+    entries: Sequence[Entry]
+    hot: dict[Wallet, tuple[int, Amounts]] = field(default_factory=dict)
+    named_lost: frozenset[Id] = frozenset()
+
+    def by_id(self) -> dict[Id, list[Entry]]:
+        found: defaultdict[Id, list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            found[entry.id].append(entry)
+        return dict(found)
+
+    def lives(self) -> dict[Wallet, list[Entry]]:
+        """Each wallet's changes in the ledger's order."""
+        found: defaultdict[Wallet, list[Entry]] = defaultdict(list)
+        for entry in self.entries:
+            if entry.version is not None:
+                found[entry.wallet].append(entry)
+        return dict(found)
+
+    def states(self) -> dict[Wallet, dict[int, Amounts]]:
+        """Each wallet's balance at each of its versions."""
+        return {
+            wallet: {entry.version: entry.after for entry in life if entry.version and entry.after}
+            for wallet, life in self.lives().items()
+        }
+
+
+async def read_books(dsn: str, hot: dict[Wallet, tuple[int, Amounts]]) -> Books:
+    connection = await asyncpg.connect(dsn)
+    try:
+        entries = [_entry(row) for row in await connection.fetch(_ENTRIES)]
+        losses = await connection.fetch(_LOSSES)
+    finally:
+        await connection.close()
+    return Books(entries, hot, frozenset(Id(*(text or "" for text in row)) for row in losses))
+
+
+def amounts_of(balance: Balance) -> Amounts:
+    """What a shown balance is in minor units."""
+    return Amounts(
+        *(
+            minor_units(text, balance.currency)
+            for text in (balance.cash, balance.bonus, balance.held, balance.receivable)
+        )
+    )
+
+
+def minor_units(text: str, currency: str) -> int:
+    """Of any decimal text, signed or not."""
+    whole, _, decimals = text.removeprefix("-").partition(".")
+    minor = int(whole + decimals.ljust(SCALES[currency], "0"))
+    return -minor if text.startswith("-") else minor
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    after = [row[f"{bucket}_after"] for bucket in Amounts._fields]
+    return Entry(
+        place=Place(row["partition"], row["epoch"], row["sequence"], row["entry_index"]),
+        type=row["entry_type"],
+        operation=row["operation"],
+        player=row["player_id"],
+        source=row["source_id"],
+        transaction_id=row["transaction_id"],
+        kind=row["kind"],
+        currency=row["currency"],
+        amount=None if row["amount"] is None else int(row["amount"]),
+        version=row["version"],
+        change=Amounts(*(int(row[f"{bucket}_change"]) for bucket in Amounts._fields)),
+        after=None if row["version"] is None else Amounts(*map(int, after)),
+        outcome=row["outcome"],
+        refusal_reason=row["refusal_reason"],
+        game=row["game_id"],
+        round=row["round_id"],
+        reference=row["reference"],
+        related=row["related"],
+        late=row["late"],
+        closes_round=row["closes_round"],
+    )

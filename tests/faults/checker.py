@@ -1,0 +1,19 @@
+"""All checks of a run."""
+
+from collections.abc import Iterator
+
+from tests.faults.checks.by_the_rules import check_by_the_rules
+from tests.faults.checks.case import Case, Violation
+from tests.faults.checks.once import check_once
+from tests.faults.checks.order import check_order
+from tests.faults.checks.refusals import check_refusals
+from tests.faults.checks.rollbacks import check_rollbacks
+from tests.faults.checks.wallets import check_wallets
+
+CHECKS = (check_once, check_wallets, check_order, check_refusals, check_rollbacks, check_by_the_rules)
+
+
+def violations(case: Case) -> Iterator[Violation]:
+    """Everything that breaks a promise, promise by promise. Pure: the same case, the same answer."""
+    for check in CHECKS:
+        yield from check(case)

@@ -1,0 +1,105 @@
+"""The ledger's records, in their order, are what the reference wallet answers to the same calls.
+
+The ledger says in which order a player's calls were decided. The reference is asked the same calls in that
+order: each must have exactly the effects that its record has, all of them or none.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from tests.faults.books import OPERATOR, SCALES, Amounts, Entry
+from tests.faults.checks.case import Breach, Case, Violation
+from tests.faults.history import Call, Id
+from tests.reference import CallRefused, Currency, House, Policies
+from tests.reference.player import Player
+from tests.reference.records import AnsweredRollback, Applied, Record, Refused, Tombstone
+
+Effect = tuple[str, str, str, int | None, int | None, str]
+"""Source, id, type, version, cash, and for what has no version its outcome or reason."""
+
+
+def check_by_the_rules(case: Case) -> Iterator[Violation]:
+    calls: defaultdict[Id, list[Call]] = defaultdict(list)
+    for call in case.history.calls():
+        for step in call.steps:
+            calls[call.id_of(step)].append(call)
+    by_player: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in case.books.entries:
+        by_player[entry.player].append(entry)
+    for player, entries in by_player.items():
+        problem = _Play(player, calls).problem(entries)
+        if problem:
+            yield Violation(Breach.RULES, problem)
+
+
+@dataclass(slots=True)
+class _Play:
+    """One player's life, told to the reference."""
+
+    player: str
+    calls: dict[Id, list[Call]]
+    house: House = field(
+        default_factory=lambda: House(currencies={code: Currency(scale) for code, scale in SCALES.items()})
+    )
+
+    def problem(self, entries: Sequence[Entry]) -> str:
+        """The first record that the reference cannot explain; empty where there is none."""
+        for place, record in groupby(entries, key=lambda entry: entry.place[:3]):
+            parts = list(record)
+            if parts[0].source == OPERATOR:
+                if parts[0].type == "wallet_opened":
+                    self.house.open_wallet(self.player, parts[0].currency)
+                continue
+            if not self._explain(parts):
+                return f"record {'-'.join(map(str, place))} of {self.player}: {parts}"
+        return ""
+
+    def _explain(self, record: Sequence[Entry]) -> bool:
+        wanted = {_effect_of_entry(entry) for entry in record}
+        candidates = {call.number: call for entry in record for call in self.calls.get(entry.id, [])}
+        return any(self._comes_to(call, wanted) for call in candidates.values())
+
+    def _comes_to(self, call: Call, wanted: set[Effect]) -> bool:
+        """Whether the call, made now, has just these effects; if not, it was not made."""
+        self.house.sources.setdefault(call.source, Policies())
+        before = self.house.players.setdefault(self.player, Player(self.player))
+        kept = before.copy()
+        with suppress(CallRefused):
+            self.house.transact(call.source, self.player, call.steps)
+        after = self.house.players[self.player]
+        new = after.records.keys() - kept.records.keys()
+        if {_effect(source, name, after.records[source, name]) for source, name in new} == wanted:
+            return True
+        self.house.players[self.player] = kept
+        return False
+
+
+def _effect_of_entry(entry: Entry) -> Effect:
+    balance = entry.after or Amounts()
+    word = {"refused": entry.refusal_reason, "no_movement": entry.outcome.upper()}.get(entry.type, "")
+    moved = entry.version is not None
+    return (
+        entry.source,
+        entry.transaction_id,
+        entry.type,
+        entry.version,
+        balance.cash if moved else None,
+        word,
+    )
+
+
+def _effect(source: str, name: str, record: Record) -> Effect:
+    match record:
+        case Tombstone():
+            return source, name, "tombstone", None, None, ""
+        case Refused():
+            return source, name, "refused", None, None, record.refusal.reason
+        case Applied() | AnsweredRollback():
+            result = record.result
+            if result.moved and result.balance_after is not None:
+                wallet = result.balance_after
+                return source, name, "applied", wallet.version, wallet.cash, ""
+            return source, name, "no_movement", None, None, result.outcome

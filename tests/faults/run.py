@@ -1,0 +1,93 @@
+"""One run: a cast, a crowd, faults, and the reckoning."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults.cast import Cast, cast
+from tests.faults.checker import violations
+from tests.faults.checks.case import Breach, Case, Loss, Violation
+from tests.faults.disks import small_disk
+from tests.faults.endings import audit, final_books, until_drained
+from tests.faults.history import History
+from tests.faults.players import Crowd, crowd
+from tests.faults.schedule import LOSSES, Fault
+from tests.faults.striking import Strike, strike
+
+_CERTAIN_WITHIN_S = 30.0
+_WARM_UP_S = 0.5
+
+
+@dataclass(slots=True)
+class Run:
+    """What happened. ``restarts`` are processes that ended by themselves, and how often."""
+
+    seed: str
+    history: History
+    strikes: list[Strike] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+    restarts: dict[str, int] = field(default_factory=dict)
+    entry_count: int = 0
+
+    @property
+    def losses(self) -> list[Loss]:
+        return [Loss(done.began_s, done.mended_s) for done in self.strikes if done.fault.kind in LOSSES]
+
+
+async def play_and_check(
+    folder: Path,
+    faults: Iterable[Fault],
+    *,
+    seed: str,
+    play_s: float = 0.0,
+    client_count: int = 8,
+    steppable_clocks: bool = False,
+    small_store_disk: bool = False,
+) -> Run:
+    """Plays until the faults are over, or for ``play_s`` if that is given, and checks everything."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if small_store_disk:
+            stack.enter_context(small_disk(folder / "store"))
+        file = stack.enter_context((folder / "history.jsonl").open("w"))
+        run = Run(seed, History(file=file))
+        async with (
+            cast(folder, drainer_count=2, steppable_clocks=steppable_clocks) as made,
+            crowd(made.addresses(), run.history, seed=seed, client_count=client_count) as clients,
+        ):
+            await clients.start()
+            await _strike_all(made, run, faults, play_s)
+            await made.heal()
+            await clients.finish(patience_s=_CERTAIN_WITHIN_S)
+            await _reckon(made, clients, run)
+    return run
+
+
+async def _strike_all(made: Cast, run: Run, faults: Iterable[Fault], play_s: float) -> None:
+    end_s = time.monotonic() + play_s if play_s else float("inf")
+    await asyncio.sleep(_WARM_UP_S)
+    for fault in faults:
+        if time.monotonic() + fault.after_s > end_s:
+            break
+        await asyncio.sleep(fault.after_s)
+        run.strikes.append(await strike(made, fault))
+
+
+async def _reckon(made: Cast, clients: Crowd, run: Run) -> None:
+    """Everything into the ledger, and all of it checked."""
+    programs: Sequence[str] = [part.program.name for part in (*made.servers, *made.drainers)]
+    counts = [part.program.ended_count for part in (*made.servers, *made.drainers)]
+    run.restarts = {name: count for name, count in zip(programs, counts, strict=True) if count}
+    await made.until_serving()
+    try:
+        await until_drained(made)
+    except AssertionError as error:
+        run.violations.append(Violation(Breach.UNDRAINED, str(error)))
+        return
+    books = await final_books(made, [table.player for table in clients.tables])
+    run.entry_count = len(books.entries)
+    run.violations += violations(Case(run.history, books, run.losses))
+    run.violations += await audit(made)

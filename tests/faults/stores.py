@@ -1,0 +1,118 @@
+"""The hot path's store as a run knows it. A replica or a cluster would be other varieties of the same."""
+
+import signal
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from persistence.transactions import OutboxPosition
+from persistence.valkey.keys import outbox_key
+from service.embedded import EmbeddedValkey, embedded_valkey
+from service.embedded.ports import LOOPBACK
+from tests.faults.clocks import Clock
+from tests.faults.files import cut_file, empty_folder
+from tests.faults.ports import lasting_port
+
+_ASK_TIMEOUT_S = 5.0
+
+
+class Store(Protocol):
+    """What can be done to a store of any variety. ``port`` stays the same whatever becomes of it."""
+
+    port: int
+    folder: Path
+
+    async def start(self) -> None:
+        """On what its disk has."""
+
+    async def start_again_if_ended(self) -> None:
+        """Where it ended by itself."""
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye, nothing is flushed."""
+
+    async def stop(self) -> None: ...
+
+    def freeze(self) -> None:
+        """It takes connections and answers nothing, until it is thawed."""
+
+    def thaw(self) -> None: ...
+
+    async def empty(self) -> None:
+        """FLUSHALL: whoever did that."""
+
+    def lose_tail(self, share: float) -> int:
+        """While it is down: cuts its newest file after that share of its bytes; how many bytes are gone."""
+
+    def lose_disk(self) -> None:
+        """While it is down: nothing is left."""
+
+    async def last_positions(self, partition_count: int) -> dict[int, OutboxPosition]:
+        """The newest record of each partition that has one."""
+
+
+@dataclass(slots=True)
+class SingleStore:
+    """One Valkey, append-only, fsync before every answer."""
+
+    folder: Path
+    port: int = field(default_factory=lasting_port)
+    clock: Clock | None = None
+    _server: EmbeddedValkey | None = None
+    _running: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def start(self) -> None:
+        await self._running.aclose()
+        server = embedded_valkey(self.folder, port=self.port, extra=("--aof-load-truncated", "yes"))
+        with self.clock.wrapping_valkey() if self.clock else nullcontext():
+            self._server = await self._running.enter_async_context(server)
+
+    async def start_again_if_ended(self) -> None:
+        if not self._running_server().child.running:
+            await self.start()
+
+    async def kill(self) -> None:
+        server = self._running_server()
+        server.process.kill()
+        await server.child.exited()
+        await self._running.aclose()
+
+    async def stop(self) -> None:
+        await self._running.aclose()
+
+    def freeze(self) -> None:
+        self._running_server().process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._running_server().process.send_signal(signal.SIGCONT)
+
+    async def empty(self) -> None:
+        async with self._client() as client:
+            await client.flushall()
+
+    def lose_tail(self, share: float) -> int:
+        files = self.folder.glob("appendonlydir/*.incr.aof")
+        newest = max(files, key=lambda file: int(file.name.split(".")[-3]))
+        return cut_file(newest, share)
+
+    def lose_disk(self) -> None:
+        empty_folder(self.folder / "appendonlydir")
+
+    async def last_positions(self, partition_count: int) -> dict[int, OutboxPosition]:
+        async with self._client() as client:
+            found = {}
+            for partition in range(partition_count):
+                if await client.exists(outbox_key(partition)):
+                    stream = await client.xinfo_stream(outbox_key(partition))
+                    found[partition] = OutboxPosition.parse(stream["last-generated-id"].decode())
+            return found
+
+    def _client(self) -> Redis:
+        return Redis(host=LOOPBACK, port=self.port, socket_timeout=_ASK_TIMEOUT_S)
+
+    def _running_server(self) -> EmbeddedValkey:
+        assert self._server is not None
+        return self._server

@@ -1,0 +1,206 @@
+"""How each fault is done, and undone."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from tests.faults.cast import PAIRS, Cast, Part
+from tests.faults.disks import fill_disk, free_disk
+from tests.faults.line import Line
+from tests.faults.programs import Program
+from tests.faults.schedule import BREAKS, Fault
+
+_DELAY_S = 0.15
+_UNDRAINED_S = 0.5
+"""How long drainers are held before a loss, so that there is something to lose."""
+_CLOCK_STEPS_S = (-86_400, -3_600, -30, -1, 1, 30, 3_600, 86_400)
+
+Deed = Callable[[Cast, Fault], AbstractAsyncContextManager[str]]
+"""Breaks something when entered, mends it when left, and says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault that was done. Times are of this machine's monotonic clock; ``mended_s`` is the end."""
+
+    fault: Fault
+    target: str
+    began_s: float
+    mended_s: float
+
+
+async def strike(cast: Cast, fault: Fault) -> Strike:
+    began_s = time.monotonic()
+    async with DEEDS[fault.kind](cast, fault) as target:
+        await asyncio.sleep(fault.hold_s)
+    return Strike(fault, target, began_s, time.monotonic())
+
+
+def _program(parts: Sequence[Part], fault: Fault) -> Program:
+    return parts[fault.target % len(parts)].program
+
+
+def _program_killed(parts_of: Callable[[Cast], Sequence[Part]]) -> Deed:
+    @asynccontextmanager
+    async def killed(cast: Cast, fault: Fault) -> AsyncIterator[str]:
+        program = _program(parts_of(cast), fault)
+        await program.kill()
+        yield program.name
+        program.start()
+
+    return killed
+
+
+def _program_frozen(parts_of: Callable[[Cast], Sequence[Part]]) -> Deed:
+    @asynccontextmanager
+    async def frozen(cast: Cast, fault: Fault) -> AsyncIterator[str]:
+        program = _program(parts_of(cast), fault)
+        program.freeze()
+        yield program.name
+        program.thaw()
+
+    return frozen
+
+
+@asynccontextmanager
+async def _valkey_killed(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    await cast.store.kill()
+    yield "store"
+    await cast.store.start()
+
+
+@asynccontextmanager
+async def _valkey_frozen(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    cast.store.freeze()
+    yield "store"
+    cast.store.thaw()
+
+
+@asynccontextmanager
+async def _postgres_killed(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    await cast.ledger.kill()
+    yield "ledger"
+    await cast.ledger.start()
+
+
+@asynccontextmanager
+async def _backend_killed(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    cast.ledger.kill_one_backend()
+    yield "ledger"
+
+
+@asynccontextmanager
+async def _postgres_frozen(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    cast.ledger.freeze()
+    yield "ledger"
+    cast.ledger.thaw()
+
+
+def _line_broken(what: str, pair: str) -> Deed:
+    @asynccontextmanager
+    async def broken(cast: Cast, fault: Fault) -> AsyncIterator[str]:
+        lines = cast.lines(pair)
+        line = lines[fault.target % len(lines)]
+        _break(line, what, fault)
+        yield line.name
+        await line.heal()
+
+    return broken
+
+
+def _break(line: Line, what: str, fault: Fault) -> None:
+    match what:
+        case "cut":
+            line.cut()
+            line.refuse()
+        case "half-open":
+            # Which ways: there, back, both.
+            ways = 1 + fault.target % 3
+            line.swallow(there=bool(ways & 1), back=bool(ways & 2))
+        case "delay":
+            line.delay(_DELAY_S)
+        case _:
+            line.refuse()
+
+
+@asynccontextmanager
+async def _clock_stepped(cast: Cast, fault: Fault) -> AsyncIterator[str]:
+    """The store's, a drainer's or a server's; it steps back when the fault is over."""
+    name, clock = cast.clocks[fault.target % len(cast.clocks)]
+    seconds = _CLOCK_STEPS_S[int(fault.share * len(_CLOCK_STEPS_S)) % len(_CLOCK_STEPS_S)]
+    clock.step(seconds)
+    yield f"{name} {seconds:+d} s"
+    clock.step(0)
+
+
+@asynccontextmanager
+async def _disk_full(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    fill_disk(cast.store.folder)
+    yield "store"
+    free_disk(cast.store.folder)
+    await cast.store.start_again_if_ended()
+
+
+@asynccontextmanager
+async def _emptied(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    async with _undrained(cast):
+        await cast.store.empty()
+    yield "store"
+
+
+@asynccontextmanager
+async def _tail_lost(cast: Cast, fault: Fault) -> AsyncIterator[str]:
+    async with _undrained(cast):
+        await cast.store.kill()
+    gone = cast.store.lose_tail(fault.share)
+    yield f"store ({gone} bytes)"
+    await cast.store.start()
+
+
+@asynccontextmanager
+async def _disk_lost(cast: Cast, _: Fault) -> AsyncIterator[str]:
+    async with _undrained(cast):
+        await cast.store.kill()
+    cast.store.lose_disk()
+    yield "store"
+    await cast.store.start()
+
+
+@asynccontextmanager
+async def _undrained(cast: Cast) -> AsyncIterator[None]:
+    """Holds the drainers for a while, so that there is a tail that is not in the ledger."""
+    for part in cast.drainers:
+        part.program.freeze()
+    await asyncio.sleep(_UNDRAINED_S)
+    yield
+    for part in cast.drainers:
+        part.program.thaw()
+
+
+def _servers(cast: Cast) -> Sequence[Part]:
+    return cast.servers
+
+
+def _drainers(cast: Cast) -> Sequence[Part]:
+    return cast.drainers
+
+
+DEEDS: dict[str, Deed] = {
+    "kill-server": _program_killed(_servers),
+    "kill-drainer": _program_killed(_drainers),
+    "kill-valkey": _valkey_killed,
+    "kill-postgres": _postgres_killed,
+    "kill-backend": _backend_killed,
+    "freeze-server": _program_frozen(_servers),
+    "freeze-drainer": _program_frozen(_drainers),
+    "freeze-valkey": _valkey_frozen,
+    "freeze-postgres": _postgres_frozen,
+    **{f"{what}-{pair}": _line_broken(what, pair) for what in BREAKS for pair in PAIRS},
+    "clock-step": _clock_stepped,
+    "disk-full": _disk_full,
+    "flushall": _emptied,
+    "truncate-aof": _tail_lost,
+    "wipe-valkey": _disk_lost,
+}
