@@ -2,8 +2,7 @@
 
 Each in three steps, so that nobody serves a partition that is between two epochs: the ledger starts the
 epoch, the store gets its witness, the ledger says that the epoch is open. Any number of programs may do so at
-once: the ledger's row of the partition is locked meanwhile, and in the store only the witness that was looked
-at is replaced.
+once: each waits for the others, and in the store only the witness that was looked at is replaced.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -27,6 +26,9 @@ from persistence.witness import Witness
 _log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 10.0
+_SETTINGS = {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
+"""Whoever freezes in the middle of an adoption does not hold up the others for longer."""
+
 VOUCHER_S = 3.0
 """For how long a store that a server has reached is not replaced by another one."""
 
@@ -87,26 +89,20 @@ class Adoption:
         return adopted
 
     async def _take_over(self, number: int) -> Keep | TakeOver | Refuse:
-        """Plans again under the lock, as somebody may have been quicker, and does it."""
-        async with self._ledger.locked(number) as partition:
-            survey = (await self._store.survey([number]))[number]
-            plan = plan_adoption(partition, _found(survey), self._ledger_id)
+        """Plans again, as somebody may have been quicker, and does it."""
+        async with self._ledger.alone(number):
+            found, plan = await self._start_epoch(number)
             if not isinstance(plan, TakeOver):
                 return plan
-            if voucher := await self._voucher_against(partition, plan):
-                return Refuse(f"server {voucher} reaches the store that was taken over before this one")
-            await self._ledger.start_epoch(number, plan)
-            if plan.lost:
-                await self._ledger.raise_incident(_incident(number, plan))
-        taken = await self._store.take_over(
-            number,
-            found=survey.witness,
-            witness=str(plan.witness),
-            void_up_to=plan.follows if plan.lost else None,
-        )
-        if not taken:
-            return Refuse("the store was taken over by somebody else at the same time")
-        await self._ledger.open(number, plan.witness.epoch)
+            taken = await self._store.take_over(
+                number,
+                found=found,
+                witness=str(plan.witness),
+                void_up_to=plan.follows if plan.lost else None,
+            )
+            if not taken:
+                return Refuse("the store was changed by somebody else at the same time")
+            await self._ledger.open(number, plan.witness.epoch)
         _log.warning(
             "partition_taken_over",
             partition=number,
@@ -115,6 +111,22 @@ class Adoption:
             lost=bool(plan.lost),
         )
         return plan
+
+    async def _start_epoch(self, number: int) -> tuple[str | None, Keep | TakeOver | Refuse]:
+        """The witness that the store has, and what is to be done; if it is to be taken over, the ledger is in
+        the new epoch. The cursor stands still meanwhile.
+        """
+        async with self._ledger.locked(number) as partition:
+            survey = (await self._store.survey([number]))[number]
+            plan = plan_adoption(partition, _found(survey), self._ledger_id)
+            if isinstance(plan, TakeOver):
+                if voucher := await self._voucher_against(partition, plan):
+                    why = f"server {voucher} reaches the store that was taken over before this one"
+                    return survey.witness, Refuse(why)
+                await self._ledger.start_epoch(number, plan)
+                if plan.lost:
+                    await self._ledger.raise_incident(_incident(number, plan))
+        return survey.witness, plan
 
     async def _voucher_against(self, partition: LedgerPartition, plan: TakeOver) -> str | None:
         """Another server for which the store of before is alive and well."""
@@ -140,6 +152,7 @@ async def adoption(
                 role=LedgerRole.WRITER,
                 statement_timeout_s=timeout_s,
                 application="stakehold",
+                settings=_SETTINGS,
             )
         )
         store = await stack.enter_async_context(outbox_reader(valkey_url, timeout_s=timeout_s))

@@ -53,6 +53,17 @@ class AdoptingLedger:
         return [_partition(row, epochs[row["partition"]]) for row in rows]
 
     @asynccontextmanager
+    async def alone(self, partition: int) -> AsyncIterator[None]:
+        """Nobody else takes the partition over meanwhile."""
+        with translated_errors():
+            await self._connection.execute(query("lock_adoption"), partition)
+        try:
+            yield
+        finally:
+            with translated_errors():
+                await self._connection.execute(query("unlock_adoption"), partition)
+
+    @asynccontextmanager
     async def locked(self, partition: int) -> AsyncIterator[LedgerPartition]:
         """One partition, while its cursor and its epoch stay as they are. Committed when it is left."""
         with translated_errors():

@@ -4,6 +4,12 @@ FROM ledger.partitions
 WHERE $1::integer[] IS NULL OR partition = ANY ($1)
 ORDER BY partition;
 
+-- lock_adoption --
+SELECT pg_advisory_lock(hashtext('stakehold adoption'), $1::integer);
+
+-- unlock_adoption --
+SELECT pg_advisory_unlock(hashtext('stakehold adoption'), $1::integer);
+
 -- lock_partition --
 SELECT partition, epoch, state, cursor_epoch, cursor_sequence
 FROM ledger.partitions
