@@ -483,6 +483,24 @@ async def test_a_wallet_is_its_newest_entry_and_no_sum_of_a_sum(money: Wallets) 
     }
 
 
+async def test_too_many_older_ids_are_not_listed_in_part(money: Wallets) -> None:
+    player = PLAYERS[0]
+    await money.open(player)
+    for number in range(5):
+        await money.move(player, movement(TransactionKind.DEPOSIT, f"d{number}", 10), source="strict")
+    await money.drain()
+
+    async with remembering(money.ledger_dsn) as memory:
+        for most_ids in range(5):
+            left_out = 5 - most_ids
+            (fitting,) = await memory.players([player], since_ms=0, most_ids=most_ids, most_older=left_out)
+            (too_many,) = await memory.players(
+                [player], since_ms=0, most_ids=most_ids, most_older=left_out - 1
+            )
+            assert len(fitting.older or ()) == left_out
+            assert too_many.older is None
+
+
 async def test_a_transaction_in_a_round_without_a_game_is_found_by_its_round(money: Wallets) -> None:
     player = PLAYERS[0]
     await money.open(player)
