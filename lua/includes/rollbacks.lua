@@ -19,6 +19,7 @@ local function rollbacks()
     local result = without_movement(step, 'no_original')
     local tombstone = {
       id = step.reference, state = 'tombstone', related = step.id, wins = awaited and awaited.wins or '',
+      game = '', round = '',
     }
     put_transaction(tombstone)
     result.tombstone = tombstone

@@ -43,10 +43,10 @@ from persistence.valkey.requests import (
     set_status_request,
     transact_request,
 )
-from persistence.valkey.residence import FORGET, LOAD_PLAYER, RECALL
+from persistence.valkey.residence import LOAD_PLAYER, RECALL
 from persistence.witness import Witness
 
-SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, LOAD_PLAYER, RECALL, FORGET)
+SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, LOAD_PLAYER, RECALL)
 
 _MOST_ATTEMPTS = 10
 """How often a script is run until it neither lacks the player or an id, nor finds another store."""

@@ -1,7 +1,7 @@
 """Reads hot wallets for comparison with the ledger, some at a time, so that the store is never held up."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from redis.asyncio import Redis
@@ -11,9 +11,11 @@ from redis.exceptions import RedisError
 
 from persistence.errors import StoreUnavailable
 from persistence.transactions import CurrencyCode, OutboxPosition, PlayerId, WalletBalance, partition_of
+from persistence.valkey.addresses import StoreAddress
 from persistence.valkey.keys import epoch_key, outbox_key, wallets_key
 from persistence.valkey.records import decode_wallet
 from persistence.valkey.residence import RESIDENCE, Residence
+from persistence.valkey.topology import read_topology
 from persistence.witness import Witness
 
 WalletsOfPlayer = Mapping[CurrencyCode, WalletBalance | None]
@@ -24,10 +26,16 @@ _AFTER_TAG = wallets_key(0, PlayerId("")).partition("}")[2]
 
 
 class HotWallets:
-    """The wallets of one store. Every method raises StoreUnavailable where the store fails."""
+    """The wallets of one store, by way of ``clients`` of its primaries; ``client_of`` is a partition's.
 
-    def __init__(self, client: Redis, partition_count: int) -> None:
-        self._client = client
+    Every method raises StoreUnavailable where the store fails.
+    """
+
+    def __init__(
+        self, clients: Sequence[Redis], client_of: Callable[[int], Redis], *, partition_count: int
+    ) -> None:
+        self._clients = clients
+        self._client_of = client_of
         self._partition_count = partition_count
         self._partitions = {
             wallets_key(partition, PlayerId("")): partition for partition in range(partition_count)
@@ -36,36 +44,45 @@ class HotWallets:
     async def read(self, players: Sequence[PlayerId]) -> dict[PlayerId, WalletsOfPlayer | None]:
         """All wallets of each player; None for players who are not resident."""
         partitions = [partition_of(player, self._partition_count) for player in players]
-        pipeline = self._client.pipeline(transaction=False)
+        pipelines = _Pipelines(self._client_of)
         for player, partition in zip(players, partitions, strict=True):
-            pipeline.get(epoch_key(partition))
-            pipeline.hgetall(wallets_key(partition, player))
-        with _translated_errors():
-            replies = await pipeline.execute()
+            pipelines.at(partition).get(epoch_key(partition))
+            pipelines.at(partition).hgetall(wallets_key(partition, player))
+        replies = await pipelines.execute()
         return {
             player: _read_wallets(witness, fields)
             for player, witness, fields in zip(players, replies[0::2], replies[1::2], strict=True)
         }
 
+    async def residences(self, players: Sequence[PlayerId]) -> dict[PlayerId, str]:
+        """Each player's marker as it stands in the store; "" where there is none."""
+        pipelines = _Pipelines(self._client_of)
+        for player in players:
+            partition = partition_of(player, self._partition_count)
+            pipelines.at(partition).hget(wallets_key(partition, player), RESIDENCE)
+        replies = await pipelines.execute()
+        return {
+            player: (text or b"").decode(errors="replace")
+            for player, text in zip(players, replies, strict=True)
+        }
+
     async def players(self, batch_size: int) -> AsyncIterator[list[tuple[int, PlayerId]]]:
         """The partitions and players of all keys of wallets, some at a time; one may come more than once."""
-        cursor: Any = 0
-        while True:
-            with _translated_errors():
-                cursor, keys = await self._client.scan(cursor, match=f"*}}{_AFTER_TAG}*", count=batch_size)
-            texts = [key.decode(errors="replace") if isinstance(key, bytes) else key for key in keys]
-            yield [player for player in map(self._parse, texts) if player is not None]
-            if not int(cursor):
-                return
+        for client in self._clients:
+            cursor: Any = None
+            while cursor is None or int(cursor):
+                with _translated_errors():
+                    cursor, keys = await client.scan(cursor or 0, match=f"*}}{_AFTER_TAG}*", count=batch_size)
+                texts = [key.decode(errors="replace") if isinstance(key, bytes) else key for key in keys]
+                yield [player for player in map(self._parse, texts) if player is not None]
 
     async def outbox_ends(self, partitions: Iterable[int]) -> dict[int, OutboxPosition | None]:
         """The newest record that stands in each partition's outbox; None where it is empty."""
         asked = list(partitions)
-        pipeline = self._client.pipeline(transaction=False)
+        pipelines = _Pipelines(self._client_of)
         for partition in asked:
-            pipeline.xrevrange(outbox_key(partition), count=1)
-        with _translated_errors():
-            replies = await pipeline.execute()
+            pipelines.at(partition).xrevrange(outbox_key(partition), count=1)
+        replies = await pipelines.execute()
         return {
             partition: OutboxPosition.parse(reply[0][0].decode()) if reply else None
             for partition, reply in zip(asked, replies, strict=True)
@@ -78,9 +95,53 @@ class HotWallets:
         return None if partition is None or not player.isascii() else (partition, PlayerId(player))
 
 
+class _Pipelines:
+    """A pipeline for each node that is asked; the replies come in the order of the commands."""
+
+    def __init__(self, client_of: Callable[[int], Redis]) -> None:
+        self._client_of = client_of
+        self._pipelines: dict[Redis, Any] = {}
+        self._order: list[Redis] = []
+
+    def at(self, partition: int) -> Any:
+        """The pipeline of the partition's node, for one command."""
+        client = self._client_of(partition)
+        self._order.append(client)
+        if client not in self._pipelines:
+            self._pipelines[client] = client.pipeline(transaction=False)
+        return self._pipelines[client]
+
+    async def execute(self) -> list[Any]:
+        with _translated_errors():
+            replies = {client: iter(await asked.execute()) for client, asked in self._pipelines.items()}
+        return [next(replies[client]) for client in self._order]
+
+
 @asynccontextmanager
 async def hot_wallets(url: str, *, partition_count: int, timeout_s: float) -> AsyncIterator[HotWallets]:
-    """A connected reader. Raises StoreUnavailable where the store cannot be reached."""
+    """A connected reader. Raises StoreUnavailable where the store cannot be reached, and SetupRefused for an
+    address that is none.
+    """
+    address = StoreAddress.parse(url)
+    async with AsyncExitStack() as stack:
+        if not address.is_cluster:
+            only = await stack.enter_async_context(_client(url, timeout_s))
+            yield HotWallets([only], lambda _: only, partition_count=partition_count)
+            return
+        topology = await read_topology(address, timeout_s=timeout_s)
+        clients = {
+            node: await stack.enter_async_context(_client(address.url_of(node), timeout_s))
+            for node in topology.primaries
+        }
+        yield HotWallets(
+            list(clients.values()),
+            lambda partition: clients[topology.primary_of(outbox_key(partition))],
+            partition_count=partition_count,
+        )
+
+
+@asynccontextmanager
+async def _client(url: str, timeout_s: float) -> AsyncIterator[Redis]:
     client: Redis = Redis.from_url(
         url,
         protocol=2,
@@ -91,7 +152,7 @@ async def hot_wallets(url: str, *, partition_count: int, timeout_s: float) -> As
     try:
         with _translated_errors():
             await client.ping()
-        yield HotWallets(client, partition_count)
+        yield client
     finally:
         await client.aclose()
 

@@ -8,12 +8,13 @@ import pytest
 import redis
 
 from lua import load_script, script_names
+from persistence.forgetting import FORGETTING_SCRIPTS
 from persistence.valkey.engine import SCRIPTS
 from service.embedded import EmbeddedValkey
 from tests.lua_includes import include, include_names
 
 COMMANDS = re.compile(r"redis\.call\('([A-Z]+)'")
-READS = {"GET", "GETRANGE", "HGET", "HGETALL", "TIME"}
+READS = {"GET", "GETRANGE", "HGET", "HGETALL", "HSCAN", "TIME"}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def store(valkey: EmbeddedValkey) -> Iterator["redis.Redis"]:
 
 
 def test_there_are_the_scripts_that_the_engine_runs() -> None:
-    run_on_players = {script.name for script in SCRIPTS}
+    run_on_players = {script.name for script in (*SCRIPTS, *FORGETTING_SCRIPTS)}
 
     assert set(script_names()) == run_on_players | {"take_over"}
 
@@ -62,8 +63,9 @@ def test_no_script_makes_a_key(name: str) -> None:
     assert all(key == "" or re.fullmatch(r"KEYS\[[1-7]\]|key", key) for key in calls)
 
 
-def test_reading_a_player_writes_nothing() -> None:
-    assert set(COMMANDS.findall(load_script("read_player").source)) <= READS
+@pytest.mark.parametrize("name", ["find_old", "read_player"])
+def test_a_script_that_reads_writes_nothing(name: str) -> None:
+    assert set(COMMANDS.findall(load_script(name).source)) <= READS
 
 
 @pytest.mark.parametrize("name", script_names())
