@@ -34,7 +34,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STAKEHOLD_", frozen=True)
 
     valkey_url: SecretStr = Field(
-        description="The hot path's store: redis://[user:password@]host:port/0, rediss:// for TLS."
+        description="The hot path's store: redis://[user:password@]host:port/0, or a Cluster by some of its "
+        "nodes, redis+cluster://[user:password@]host:port,host:port/; rediss for TLS."
     )
     postgres_url: SecretStr = Field(description="The ledger: postgresql://user:password@host:port/database.")
     migration_postgres_url: SecretStr | None = Field(

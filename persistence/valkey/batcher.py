@@ -77,10 +77,17 @@ class ScriptBatcher:
         self.on_unconfirmed: Callable[[], None] = lambda: None
 
     async def __aenter__(self) -> "ScriptBatcher":
-        self._worker = asyncio.create_task(self._work(), name="script-batcher")
+        self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    def start(self) -> None:
+        self._worker = asyncio.create_task(self._work(), name="script-batcher")
+
+    async def stop(self) -> None:
+        """Answers every call that is under way or waits, and closes the connection."""
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -90,12 +97,17 @@ class ScriptBatcher:
     def waiting_count(self) -> int:
         return len(self._waiting)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is under way or waits."""
+        return not self._waiting and not self._turn.locked()
+
     async def connect(self) -> None:
         """Connects and checks the store now. Raises StoreUnavailable, or StoreUnsafe with what to change."""
         await self.incarnation()
 
-    async def incarnation(self) -> str:
-        """The incarnation of the primary that there is now. Raises as ``connect`` does."""
+    async def incarnation(self, key: str = "") -> str:
+        """The incarnation of the primary that there is now, whatever the key. Raises as ``connect`` does."""
         async with self._turn:
             await self._store.connected()
             return self._store.incarnation

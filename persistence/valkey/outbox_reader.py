@@ -1,112 +1,70 @@
-"""Reads the partitions' outboxes, and cuts off what is in the ledger."""
+"""Reads the partitions' outboxes, and cuts off what is in the ledger, on whichever nodes they lie."""
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import cast
-from uuid import UUID
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TypeVar
 
-from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-
-from lua import load_script
 from persistence.drain_batch import RawRecord
-from persistence.errors import StoreUnavailable
 from persistence.transactions import OutboxPosition
-from persistence.valkey.incarnations import incarnation_of
-from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
-from persistence.witness import Witness
+from persistence.valkey.addresses import StoreAddress
+from persistence.valkey.keys import outbox_key
+from persistence.valkey.node_outboxes import NodeOutboxes, OutboxSurvey, node_outboxes
+from persistence.valkey.topology import read_topology
 
-_TAKE_OVER = load_script("take_over")
-_LAST_SEQUENCE = 2**64 - 1
+__all__ = ["OutboxReader", "OutboxSurvey", "outbox_reader"]
 
+_Held = TypeVar("_Held")
+_Said = TypeVar("_Said")
 
-@dataclass(frozen=True, slots=True)
-class OutboxSurvey:
-    """What the store has of a partition. ``last`` is the newest record ever written; None: there was none.
-
-    ``incarnation`` is that of the primary that has the partition.
-    """
-
-    witness: str | None
-    length: int
-    last: OutboxPosition | None
-    incarnation: str = ""
-
-    def problem(self, ledger_id: UUID, epoch: int, cursor: OutboxPosition) -> str | None:
-        """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
-        try:
-            witness = Witness.parse(self.witness or "")
-        except ValueError:
-            return f"the ledger is in epoch {epoch}, but the store does not say of which ledger it is"
-        if witness.ledger_id != ledger_id:
-            return f"the ledger is {ledger_id}, but the store is of another ledger, {witness.ledger_id}"
-        if witness.epoch != epoch:
-            return f"the ledger is in epoch {epoch}, but the store in epoch {witness.epoch}"
-        if witness.incarnation != self.incarnation:
-            return "the store was started again, or another one was promoted, and is not taken over yet"
-        drained_anything = cursor > OutboxPosition(1, -1)
-        if drained_anything and (self.last is None or self.last < cursor):
-            return f"the ledger is drained up to {cursor}, but the store lost what came after {self.last}"
-        return None
+FIRST_REST_S = 0.01
+LAST_REST_S = 0.1
+"""How long a Cluster's outboxes rest between two looks; while nothing comes, twice as long each time."""
 
 
 class OutboxReader:
-    """One connection of its own, for it blocks. Every method raises StoreUnavailable where the store fails;
-    the connection is then of no more use.
+    """The outboxes of all partitions; ``node_of`` says on which node one is.
+
+    Every method raises StoreUnavailable where a node fails, or has not got a partition any more; the reader
+    is then of no more use.
     """
 
-    def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
-        self._connection = connection
-        self._timeout_s = timeout_s
+    def __init__(self, node_of: Callable[[int], NodeOutboxes], *, is_cluster: bool) -> None:
+        self._node_of = node_of
+        self._is_cluster = is_cluster
 
     async def read(
         self, cursors: Mapping[int, OutboxPosition], *, count: int, block_ms: int
     ) -> dict[int, list[RawRecord]]:
         """The next records of each partition after its cursor, at most ``count`` of each.
 
-        Waits until there is one, but no longer than ``block_ms`` (at least 1).
+        Waits until there is one, but no longer than ``block_ms`` (at least 1). A Cluster is asked again and
+        again meanwhile: no command can wait for streams of several slots.
         """
-        partitions = {outbox_key(partition).encode(): partition for partition in cursors}
-        command: list[str | int] = ["XREAD", "COUNT", count, "BLOCK", max(1, block_ms), "STREAMS"]
-        command += map(outbox_key, cursors)
-        command += [_just_before_next(cursor) for cursor in cursors.values()]
-        (reply,) = await self._ask([command], extra_s=block_ms / 1000)
-        return {
-            partitions[stream]: [RawRecord(stream_id.decode(), fields) for stream_id, fields in records]
-            for stream, records in cast(
-                "Sequence[tuple[bytes, list[tuple[bytes, list[bytes]]]]]", reply or []
-            )
-        }
+        by_node = self._by_node(cursors)
+        if not self._is_cluster:
+            return await next(iter(by_node)).read(cursors, count=count, block_ms=block_ms)
+        latest = asyncio.get_running_loop().time() + block_ms / 1000
+        rest_s = FIRST_REST_S
+        while True:
+            answers = await _all(node.peek(own, count=count) for node, own in by_node.items())
+            found = {partition: records for answer in answers for partition, records in answer.items()}
+            left_s = latest - asyncio.get_running_loop().time()
+            if found or left_s <= 0:
+                return found
+            await asyncio.sleep(min(rest_s, left_s))
+            rest_s = min(rest_s * 2, LAST_REST_S)
 
     async def trim(self, cursors: Mapping[int, OutboxPosition]) -> None:
         """Deletes all records up to each partition's cursor."""
-        await self._ask(
-            [
-                ["XTRIM", outbox_key(partition), "MINID", "=", f"{cursor.epoch}-{cursor.sequence + 1}"]
-                for partition, cursor in cursors.items()
-            ]
-        )
+        await _all(node.trim(own) for node, own in self._by_node(cursors).items())
 
     async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]:
         """What the store has of each partition now."""
-        asked = list(partitions)
-        if not asked:
-            return {}
-        commands: list[list[str | int]] = [["INFO", "replication"]]
-        for partition in asked:
-            commands += [["GET", epoch_key(partition)], ["XINFO", "STREAM", outbox_key(partition)]]
-        replication, *replies = await self._ask(commands, no_key_is_none=True)
-        incarnation = incarnation_of(cast("bytes", replication).decode())
-        return {
-            partition: _survey(witness, stream, incarnation)
-            for partition, witness, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
-        }
+        asked = dict.fromkeys(partitions)
+        answers = await _all(node.survey(own) for node, own in self._by_node(asked).items())
+        surveys = {partition: survey for answer in answers for partition, survey in answer.items()}
+        return {partition: surveys[partition] for partition in asked}
 
     async def take_over(
         self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
@@ -116,66 +74,37 @@ class OutboxReader:
         ``void_up_to`` says that the store's memory of players is void, and the position up to which the
         ledger must have everything before it is read instead.
         """
-        keys = (epoch_key(partition), forgotten_key(partition))
-        void = str(void_up_to) if void_up_to else ""
-        arguments = (found or "", witness, void)
-        (reply,) = await self._ask([["EVAL", _TAKE_OVER.source, len(keys), *keys, *arguments]])
-        return cast("list[bytes]", reply)[0] == b"OK"
+        node = self._node_of(partition)
+        return await node.take_over(partition, found=found, witness=witness, void_up_to=void_up_to)
 
-    async def _ask(
-        self, commands: Sequence[Sequence[str | int]], *, extra_s: float = 0.0, no_key_is_none: bool = False
-    ) -> list[object]:
-        if not commands:
-            return []
-        try:
-            async with asyncio.timeout(self._timeout_s + extra_s):
-                packed = self._connection.pack_commands(commands)
-                await self._connection.send_packed_command(packed, check_health=False)
-                return [await self._answer(no_key_is_none) for _ in commands]
-        except (TimeoutError, OSError, RedisError) as error:
-            raise StoreUnavailable(
-                f"the store did not answer: {str(error) or type(error).__name__}"
-            ) from error
+    def _by_node(self, partitions: Mapping[int, _Held]) -> dict[NodeOutboxes, dict[int, _Held]]:
+        by_node: dict[NodeOutboxes, dict[int, _Held]] = {}
+        for partition, held in partitions.items():
+            by_node.setdefault(self._node_of(partition), {})[partition] = held
+        return by_node
 
-    async def _answer(self, no_key_is_none: bool) -> object:
-        try:
-            return await self._connection.read_response(disable_decoding=True, timeout=math.inf)
-        except ResponseError as error:
-            if no_key_is_none and "no such key" in str(error):
-                return None
-            raise
+
+async def _all(asking: Iterable[Coroutine[None, None, _Said]]) -> list[_Said]:
+    return await asyncio.gather(*asking)
 
 
 @asynccontextmanager
 async def outbox_reader(url: str, *, timeout_s: float) -> AsyncIterator[OutboxReader]:
-    """A reader connected to the store. Nothing that it sends is ever sent twice."""
-    pool = ConnectionPool.from_url(url, protocol=2, retry=Retry(NoBackoff(), 0), socket_timeout=None)
-    connection = cast("AbstractConnection", pool.make_connection())  # type: ignore[no-untyped-call]
-    try:
-        async with asyncio.timeout(timeout_s):
-            await connection.connect()  # type: ignore[no-untyped-call]
-    except (TimeoutError, OSError, RedisError) as error:
-        await connection.disconnect(nowait=True)
-        raise StoreUnavailable(
-            f"the store cannot be reached: {str(error) or type(error).__name__}"
-        ) from error
-    try:
-        yield OutboxReader(connection, timeout_s)
-    finally:
-        await connection.disconnect(nowait=True)
+    """A reader connected to the store's primaries. Nothing that it sends is ever sent twice.
 
-
-def _just_before_next(cursor: OutboxPosition) -> str:
-    """The stream id after which the next record stands; before an epoch's first it is the epoch's edge."""
-    if cursor.sequence < 0:
-        return f"{cursor.epoch - 1}-{_LAST_SEQUENCE}"
-    return str(cursor)
-
-
-def _survey(witness: object, stream: object, incarnation: str) -> OutboxSurvey:
-    found = witness.decode(errors="replace") if isinstance(witness, bytes) else None
-    if not isinstance(stream, list):
-        return OutboxSurvey(found, 0, None, incarnation)
-    facts = dict(zip(stream[0::2], stream[1::2], strict=True))
-    last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
-    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation)
+    Raises StoreUnavailable, and SetupRefused for an address that is none.
+    """
+    address = StoreAddress.parse(url)
+    async with AsyncExitStack() as stack:
+        if not address.is_cluster:
+            only = await stack.enter_async_context(node_outboxes(url, timeout_s=timeout_s))
+            yield OutboxReader(lambda _: only, is_cluster=False)
+            return
+        topology = await read_topology(address, timeout_s=timeout_s)
+        nodes = {
+            node: await stack.enter_async_context(node_outboxes(address.url_of(node), timeout_s=timeout_s))
+            for node in topology.primaries
+        }
+        yield OutboxReader(
+            lambda partition: nodes[topology.primary_of(outbox_key(partition))], is_cluster=True
+        )

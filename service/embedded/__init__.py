@@ -4,7 +4,16 @@ Production connects to servers that somebody else runs; nothing outside the comm
 this package. Linux only: the promise that a killed parent leaves no orphan rests on PR_SET_PDEATHSIG.
 """
 
+from service.embedded.cluster import EmbeddedCluster, embedded_cluster
 from service.embedded.postgres import EmbeddedPostgres, embedded_postgres
 from service.embedded.valkey import EmbeddedValkey, embedded_replica, embedded_valkey
 
-__all__ = ["EmbeddedPostgres", "EmbeddedValkey", "embedded_postgres", "embedded_replica", "embedded_valkey"]
+__all__ = [
+    "EmbeddedCluster",
+    "EmbeddedPostgres",
+    "EmbeddedValkey",
+    "embedded_cluster",
+    "embedded_postgres",
+    "embedded_replica",
+    "embedded_valkey",
+]

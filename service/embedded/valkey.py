@@ -94,17 +94,17 @@ async def _stop(child: Child) -> None:
 
 async def _answers(child: Child, port: int) -> bool:
     """Whether our process, and no stranger that won the port, answers and has read its data back."""
-    answer = await _asked(port, b"INFO server\r\nPING\r\n")
+    answer = await answers(port, b"INFO server\r\nPING\r\n")
     process_id = re.search(rb"^process_id:(\d+)\r$", answer, re.MULTILINE)
     return process_id is not None and int(process_id[1]) == child.process.pid and b"+PONG\r\n" in answer
 
 
 async def _follows(port: int) -> bool:
     """Whether a replica has synchronised with its primary."""
-    return b"\r\nmaster_link_status:up\r\n" in await _asked(port, b"INFO replication\r\n")
+    return b"\r\nmaster_link_status:up\r\n" in await answers(port, b"INFO replication\r\n")
 
 
-async def _asked(port: int, commands: bytes) -> bytes:
+async def answers(port: int, commands: bytes) -> bytes:
     """The answers to inline commands; none where nobody answers."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
