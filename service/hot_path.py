@@ -13,10 +13,9 @@ from persistence.postgres.database import LedgerRole, Pool, ledger_connection
 from persistence.postgres.ledger_settings import LedgerSettings, read_settings
 from persistence.postgres.migrating import require_migrated
 from persistence.postgres.reading.memory import LedgerMemory
-from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine
 from persistence.valkey.hydration import Hydration
-from persistence.valkey.node import node_connections
+from persistence.valkey.store import open_store
 from service.metrics import CallMetrics
 from service.settings import Settings
 
@@ -31,30 +30,30 @@ async def open_hot_path(
     Raises SetupRefused, with what to change, where the ledger or the store is not fit to serve.
     """
     ledger = await _read_ledger(settings)
-    batcher = await stack.enter_async_context(
-        ScriptBatcher(
-            node_connections(settings.valkey_url.get_secret_value(), settings.store_timeout_s),
+    store = await stack.enter_async_context(
+        open_store(
+            settings.valkey_url.get_secret_value(),
             scripts=SCRIPTS,
             timeout_s=settings.store_timeout_s,
             max_waiting=settings.max_waiting_calls,
             replicas=settings.confirming_replicas(),
         )
     )
-    await batcher.connect()
-    batcher.on_batch = metrics.observe_batch
-    batcher.on_unconfirmed = metrics.count_unconfirmed
+    await store.connect()
+    store.on_batch = metrics.observe_batch
+    store.on_unconfirmed = metrics.count_unconfirmed
     metrics.set_durability(settings.durability.value, settings.confirming_replicas())
-    metrics.watch_waiting(lambda: batcher.waiting_count)
+    metrics.watch_waiting(lambda: store.waiting_count)
 
     acknowledged = AcknowledgedTail()
     guard = await _start_guard(settings, stack, ledger, acknowledged)
     hydration = await stack.enter_async_context(
-        Hydration(batcher, LedgerMemory(reading_pool), window_s=settings.window_s, now_ms=wall_clock_ms)
+        Hydration(store, LedgerMemory(reading_pool), window_s=settings.window_s, now_ms=wall_clock_ms)
     )
     metrics.watch_guard(lambda: guard.view)
     metrics.watch_hydration(lambda: hydration.counts)
     return Engine(
-        batcher,
+        store,
         partition_count=ledger.partition_count,
         adoptions=guard,
         hydration=hydration,
