@@ -1,8 +1,11 @@
 """Makes a store forget what the ledger has, as if days had passed."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from persistence.drainer import wall_clock_ms
 from persistence.forgetting import FORGETTING_SCRIPTS, Forgetter, Limits
@@ -66,6 +69,41 @@ async def oblivion(valkey_url: str, ledger_dsn: str) -> AsyncIterator[Oblivion]:
             ledger = AdoptingLedger(connection)
             forgetter = Forgetter(runner, hot, ledger, LedgerMemory(pool), ledger_id=settings.ledger_id)
             yield Oblivion(forgetter, hot, ledger, count)
+
+
+class BlockingOblivion:
+    """Oblivion for those who have no event loop; it has one of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, made: Oblivion) -> None:
+        self._loop = loop
+        self._made = made
+
+    def forget_players(self, players: Sequence[str]) -> None:
+        self._wait_for(self._made.forget_players(players))
+
+    def forget_fields(self, players: Sequence[str]) -> None:
+        self._wait_for(self._made.forget_fields(players))
+
+    def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_TIMEOUT_S)
+
+
+@contextmanager
+def blocking_oblivion(valkey_url: str, ledger_dsn: str) -> Iterator[BlockingOblivion]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="oblivion")
+    thread.start()
+    life = oblivion(valkey_url, ledger_dsn)
+    try:
+        made = asyncio.run_coroutine_threadsafe(life.__aenter__(), loop).result(_TIMEOUT_S)
+        try:
+            yield BlockingOblivion(loop, made)
+        finally:
+            asyncio.run_coroutine_threadsafe(life.__aexit__(None, None, None), loop).result(_TIMEOUT_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_TIMEOUT_S)
+        loop.close()
 
 
 def _soon_ms() -> int:

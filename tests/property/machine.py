@@ -10,6 +10,7 @@ from stakehold.v1 import error_reason_pb2, transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as pb
 from tests.agreement import Agreement, code_of
 from tests.answers import Refused, read_balance, read_result
+from tests.forgetful import BlockingOblivion
 from tests.property import strategies as having
 from tests.reference import (
     CallRefused,
@@ -29,6 +30,8 @@ from tests.wallet_api import BlockingWalletApi, new_name
 PLAYERS = ("anna", "boris")
 START = "100"
 CASHIER = "cashier"
+FORGETTING = ("players", "fields", "", "", "", "")
+"""What the store forgets; mostly nothing, as it has to wait for the drainer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,10 @@ class WalletMachine(RuleBasedStateMachine):
 
     sent = Bundle[Call]("sent")
 
-    def __init__(self, api: BlockingWalletApi) -> None:
+    def __init__(self, api: BlockingWalletApi, oblivion: BlockingOblivion) -> None:
         super().__init__()
         self.api = api
+        self.oblivion = oblivion
         self.house = House(
             currencies={code: Currency(scale) for code, scale in having.SCALES.items()},
             sources={**having.STANDING, having.VARYING: Policies(), CASHIER: Policies()},
@@ -184,6 +188,14 @@ class WalletMachine(RuleBasedStateMachine):
         self._put_currency(currency_status)
         if opens:
             self._open(player, opens, "0")
+
+    @rule(players=st.sets(having.players, min_size=1), what=st.sampled_from(FORGETTING))
+    def let_the_store_forget(self, players: set[str], what: str) -> None:
+        names = [self.players[player] for player in players]
+        if what == "players":
+            self.oblivion.forget_players(names)
+        elif what == "fields":
+            self.oblivion.forget_fields(names)
 
     @invariant()
     def balances_are_the_same(self) -> None:

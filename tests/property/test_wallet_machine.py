@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.deployment import Deployment
+from tests.forgetful import blocking_oblivion
 from tests.property.machine import CASHIER, WalletMachine
 from tests.property.strategies import STANDING
 from tests.reference import Policies
@@ -19,12 +20,15 @@ STEPS = 40
 
 @pytest.mark.timeout(900)
 async def test_every_reply_is_the_one_that_the_reference_gives(deployment: Deployment) -> None:
-    with blocking_wallet_api(deployment.address) as api:
+    with (
+        blocking_wallet_api(deployment.address) as api,
+        blocking_oblivion(deployment.valkey.url, deployment.ledger_dsn) as oblivion,
+    ):
         for source_id, policies in {**STANDING, CASHIER: Policies()}.items():
             api.put_source(source_id, policies)
 
         run_state_machine_as_test(
-            lambda: WalletMachine(api),  # type: ignore[arg-type]  # any callable that makes one will do
+            lambda: WalletMachine(api, oblivion),  # type: ignore[arg-type]  # any callable that makes one will do
             settings=settings(
                 max_examples=int(os.environ.get(EXAMPLES_SETTING, EXAMPLES)),
                 stateful_step_count=STEPS,
