@@ -25,7 +25,8 @@ _ENTRIES = """
     FROM ledger.entries ORDER BY partition, chain_position
 """
 _LOSSES = """
-    SELECT player_id, source_id, transaction_id FROM ledger.incidents WHERE kind = 'acknowledged_lost'
+    SELECT player_id, source_id, transaction_id, entry_id FROM ledger.incidents
+    WHERE kind = 'acknowledged_lost'
 """
 
 
@@ -65,6 +66,23 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return "-".join(map(str, self))
 
+    @property
+    def record(self) -> str:
+        """The outbox record that the entry came in."""
+        return record_of(str(self))
+
+
+def record_of(entry_id: str) -> str:
+    """An entry id without the entry's place in its record."""
+    return entry_id.rpartition("-")[0]
+
+
+class NamedLoss(NamedTuple):
+    """What the service itself reports as acknowledged and lost: the id, and the record that is gone."""
+
+    id: Id
+    record: str
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -102,11 +120,11 @@ class Entry:
 
 @dataclass(slots=True)
 class Books:
-    """``named_lost`` are the ids that the service itself reports as acknowledged and lost."""
+    """What is left of a run."""
 
     entries: Sequence[Entry]
     hot: dict[Wallet, tuple[int, Amounts]] = field(default_factory=dict)
-    named_lost: frozenset[Id] = frozenset()
+    named_lost: frozenset[NamedLoss] = frozenset()
 
     def by_id(self) -> dict[Id, list[Entry]]:
         found: defaultdict[Id, list[Entry]] = defaultdict(list)
@@ -137,7 +155,7 @@ async def read_books(dsn: str, hot: dict[Wallet, tuple[int, Amounts]]) -> Books:
         losses = await connection.fetch(_LOSSES)
     finally:
         await connection.close()
-    return Books(entries, hot, frozenset(Id(*(text or "" for text in row)) for row in losses))
+    return Books(entries, hot, frozenset(_named_loss(row) for row in losses))
 
 
 def amounts_of(balance: Balance) -> Amounts:
@@ -155,6 +173,10 @@ def minor_units(text: str, currency: str) -> int:
     whole, _, decimals = text.removeprefix("-").partition(".")
     minor = int(whole + decimals.ljust(SCALES[currency], "0"))
     return -minor if text.startswith("-") else minor
+
+
+def _named_loss(row: asyncpg.Record) -> NamedLoss:
+    return NamedLoss(Id(row["player_id"], row["source_id"], row["transaction_id"]), row["entry_id"])
 
 
 def _entry(row: asyncpg.Record) -> Entry:

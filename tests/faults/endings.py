@@ -1,19 +1,19 @@
-"""How a run ends: everything is certain, drained, audited, and read."""
+"""How a run ends: everything is drained, read, and audited."""
+
+from collections.abc import Sequence
 
 import asyncpg
-import grpc
 
 from persistence.transactions import OutboxPosition
-from stakehold.v1 import wallet_service_pb2
-from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
-from tests.answers import read_balance
+from tests.answers import Refused
 from tests.faults.books import Amounts, Books, Wallet, amounts_of, read_books
 from tests.faults.cast import Cast
 from tests.faults.checks.case import Breach, Violation
 from tests.waiting import until
+from tests.wallet_api import wallet_api
 
 _DRAIN_PATIENCE_S = 60.0
-_READ_TIMEOUT_S = 10.0
+_READ_PATIENCE_S = 30.0
 
 
 async def until_drained(cast: Cast) -> None:
@@ -34,17 +34,25 @@ async def until_drained(cast: Cast) -> None:
         await connection.close()
 
 
-async def hot_wallets(cast: Cast, players: list[str]) -> dict[Wallet, tuple[int, Amounts]]:
-    """As the service shows them."""
+async def final_books(cast: Cast, players: Sequence[str]) -> Books:
+    return await read_books(cast.ledger.dsn, await _hot_wallets(cast, players))
+
+
+async def _hot_wallets(cast: Cast, players: Sequence[str]) -> dict[Wallet, tuple[int, Amounts]]:
+    """As the service shows them, once it shows them all."""
     found: dict[Wallet, tuple[int, Amounts]] = {}
-    async with grpc.aio.insecure_channel(cast.addresses()[0]) as channel:
-        stub = WalletServiceStub(channel)
-        for player in players:
-            request = wallet_service_pb2.GetWalletRequest(player_id=player)
-            shown = await stub.GetWallet(request, timeout=_READ_TIMEOUT_S)
-            for message in shown.balances:
-                balance = read_balance(message)
-                found[Wallet(player, balance.currency)] = balance.version, amounts_of(balance)
+
+    async def all_read() -> bool:
+        async with wallet_api(cast.addresses()[0]) as api:
+            try:
+                for player in players:
+                    for balance in await api.balances(player):
+                        found[Wallet(player, balance.currency)] = balance.version, amounts_of(balance)
+            except Refused:
+                return False
+        return True
+
+    await until(all_read, what="all wallets can be read", deadline_s=_READ_PATIENCE_S, poll_s=0.1)
     return found
 
 
@@ -52,7 +60,3 @@ async def audit(cast: Cast) -> list[Violation]:
     """What `stakehold verify` says that is wrong."""
     status, said = await cast.command("verify")
     return [] if status == 0 else [Violation(Breach.AUDIT, f"verify exits {status}:\n{said}")]
-
-
-async def final_books(cast: Cast, players: list[str]) -> Books:
-    return await read_books(cast.ledger.dsn, await hot_wallets(cast, players))

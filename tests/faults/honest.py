@@ -1,13 +1,13 @@
 """A short play that keeps every promise, to plant one breach in: what was told, and the books after it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from zlib import crc32
 
 from tests.answers import Balance, Done, RefusedTransaction
-from tests.faults.books import OPERATOR, Amounts, Books, Entry, Place, Wallet
+from tests.faults.books import OPERATOR, Amounts, Books, Entry, NamedLoss, Place, Wallet
 from tests.faults.checks.case import Case, Loss
-from tests.faults.history import Answered, Attempt, Call, History, NotAnswered
+from tests.faults.history import Answered, Attempt, Call, History, Id, NotAnswered
 from tests.reference import Step
 from tests.steps import bet, deposit, rollback
 
@@ -108,17 +108,19 @@ ASKED: tuple[tuple[Step, Answered | NotAnswered], ...] = (
 
 @dataclass(slots=True)
 class Honest:
-    """``attempts`` and ``entries`` are there to be changed."""
+    """All of it is there to be changed. ``named_lost`` are ids and the sequences of their records."""
 
     attempts: list[Attempt]
     entries: list[Entry]
     losses: tuple[Loss, ...] = ()
-    named_lost: tuple[str, ...] = ()
+    named_lost: dict[str, int] = field(default_factory=dict)
 
     def case(self) -> Case:
         lives = Books(self.entries).lives()
         hot = {wallet: (life[-1].version or 0, life[-1].after or Amounts()) for wallet, life in lives.items()}
-        named = frozenset(Call(0, "slots", "ada", ()).id_of(bet(name, "1")) for name in self.named_lost)
+        named = frozenset(
+            NamedLoss(Id("ada", "slots", name), f"0-1-{place}") for name, place in self.named_lost.items()
+        )
         return Case(History(self.attempts), Books(self.entries, hot, named), self.losses)
 
     def change_entry(self, name: str, **fields: object) -> None:

@@ -13,12 +13,15 @@ from tests.faults.checks.case import Breach, Case, Loss, Violation
 from tests.faults.disks import small_disk
 from tests.faults.endings import audit, final_books, until_drained
 from tests.faults.history import History
+from tests.faults.kept_case import HISTORY, keep_books
 from tests.faults.players import Crowd, crowd
 from tests.faults.schedule import LOSSES, Fault
 from tests.faults.striking import Strike, strike
 
 _CERTAIN_WITHIN_S = 30.0
+_REPORTED_WITHIN_S = 15.0
 _WARM_UP_S = 0.5
+_WIND_DOWN_S = 0.3
 
 
 @dataclass(slots=True)
@@ -31,6 +34,7 @@ class Run:
     violations: list[Violation] = field(default_factory=list)
     restarts: dict[str, int] = field(default_factory=dict)
     entry_count: int = 0
+    reported_lost_count: int = 0
 
     @property
     def losses(self) -> list[Loss]:
@@ -52,7 +56,7 @@ async def play_and_check(
     with ExitStack() as stack:
         if small_store_disk:
             stack.enter_context(small_disk(folder / "store"))
-        file = stack.enter_context((folder / "history.jsonl").open("w"))
+        file = stack.enter_context((folder / HISTORY).open("w"))
         run = Run(seed, History(file=file))
         async with (
             cast(folder, drainer_count=2, steppable_clocks=steppable_clocks) as made,
@@ -74,20 +78,32 @@ async def _strike_all(made: Cast, run: Run, faults: Iterable[Fault], play_s: flo
             break
         await asyncio.sleep(fault.after_s)
         run.strikes.append(await strike(made, fault))
+    await asyncio.sleep(_WIND_DOWN_S)
 
 
 async def _reckon(made: Cast, clients: Crowd, run: Run) -> None:
     """Everything into the ledger, and all of it checked."""
-    programs: Sequence[str] = [part.program.name for part in (*made.servers, *made.drainers)]
-    counts = [part.program.ended_count for part in (*made.servers, *made.drainers)]
-    run.restarts = {name: count for name, count in zip(programs, counts, strict=True) if count}
-    await made.until_serving()
+    programs = [part.program for part in (*made.servers, *made.drainers)]
+    run.restarts = {program.name: program.ended_count for program in programs if program.ended_count}
     try:
+        await made.until_serving()
         await until_drained(made)
+        players = [table.player for table in clients.tables]
+        run.violations += await _lasting_violations(made, players, run)
     except AssertionError as error:
-        run.violations.append(Violation(Breach.UNDRAINED, str(error)))
-        return
-    books = await final_books(made, [table.player for table in clients.tables])
-    run.entry_count = len(books.entries)
-    run.violations += violations(Case(run.history, books, run.losses))
+        run.violations.append(Violation(Breach.STUCK, str(error)))
     run.violations += await audit(made)
+
+
+async def _lasting_violations(made: Cast, players: Sequence[str], run: Run) -> list[Violation]:
+    """What is wrong, and stays so: losses may be reported a few seconds after they are noticed."""
+    end_s = time.monotonic() + (_REPORTED_WITHIN_S if run.losses else 0.0)
+    while True:
+        books = await final_books(made, players)
+        run.entry_count, run.reported_lost_count = len(books.entries), len(books.named_lost)
+        case = Case(run.history, books, run.losses)
+        found = list(violations(case))
+        if not found or time.monotonic() >= end_s:
+            keep_books(made.folder, case)
+            return found
+        await asyncio.sleep(0.5)

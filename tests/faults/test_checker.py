@@ -233,26 +233,42 @@ def lose_what_came_after_the_deposit(play: Honest) -> None:
 
 def test_a_loss_that_was_made_on_purpose_must_be_named(play: Honest) -> None:
     lose_what_came_after_the_deposit(play)
-    play.named_lost = ("b1", "x1")
+    play.named_lost = {"b1": 2, "x1": 3}
     assert [violation.what for violation in violations(play.case())] == [
-        "ada/slots/x2, 0-1-4-0, and nobody says so"
+        "ada/slots/x2, answered as 0-1-4-0, and nobody says so"
     ]
 
 
 def test_a_loss_that_was_made_on_purpose_and_named_is_no_breach(play: Honest) -> None:
     lose_what_came_after_the_deposit(play)
-    play.named_lost = ("b1", "x1", "x2")
+    play.named_lost = {"b1": 2, "x1": 3, "x2": 4}
     assert found(play) == set()
+
+
+def test_what_is_lost_and_then_taken_again_need_not_be_named(play: Honest) -> None:
+    again = replace(play.entries[2], place=Place(0, 2, 0, 0))
+    lose_what_came_after_the_deposit(play)
+    play.entries.append(again)
+    play.named_lost = {"x1": 3, "x2": 4}
+    assert found(play) == set()
+
+
+def test_what_is_lost_and_then_refused_must_be_named(play: Honest) -> None:
+    fields = {"kind": "bet", "amount": 1000, "refusal_reason": "WALLET_FROZEN"}
+    lose_what_came_after_the_deposit(play)
+    play.entries.append(replace(entry(0, "b1", type="refused", **fields), place=Place(0, 2, 0, 0)))
+    play.named_lost = {"x1": 3, "x2": 4}
+    assert Breach.LOST in found(play)
 
 
 def test_what_is_named_as_lost_and_is_there_is_named_in_vain(play: Honest) -> None:
     lose_what_came_after_the_deposit(play)
-    play.named_lost = ("b1", "x1", "x2", "d1")
+    play.named_lost = {"b1": 2, "x1": 3, "x2": 4, "d1": 1}
     assert found(play) == {Breach.NAMED_IN_VAIN}
 
 
 def test_what_is_acknowledged_after_a_loss_may_not_be_lost(play: Honest) -> None:
     lose_what_came_after_the_deposit(play)
     play.losses = (Loss(0.9, 0.95),)
-    play.named_lost = ("b1", "x1", "x2")
+    play.named_lost = {"b1": 2, "x1": 3, "x2": 4}
     assert Breach.LOST in found(play)

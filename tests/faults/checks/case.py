@@ -33,7 +33,7 @@ class Breach(StrEnum):
     HOT_DIFFERS = "a hot wallet is not what the ledger says"
     NAMED_IN_VAIN = "reported as lost, and it is there"
     AUDIT = "the service's own audit finds something"
-    UNDRAINED = "the ledger did not catch up"
+    STUCK = "something did not come to an end"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.faults.books import Entry, amounts_of, minor_units
+from tests.faults.books import Books, Entry, NamedLoss, amounts_of, minor_units, record_of
 from tests.faults.checks.case import Breach, Case, Told, Violation
 from tests.faults.history import Id
 from tests.reference import Credit, Debit, Rollback, Step
@@ -13,6 +13,7 @@ def check_once(case: Case) -> Iterator[Violation]:
     for identity, found in entries.items():
         if len(found) > 1:
             yield Violation(Breach.DOUBLED, f"{identity} has {len(found)} entries")
+    yield from _check_named(case.books)
     for identity, answers in case.told().items():
         yield from _check_kept(case, identity, answers, entries.get(identity, []))
     for identity, answers in case.told_and_kept().items():
@@ -24,16 +25,29 @@ def check_once(case: Case) -> Iterator[Violation]:
 def _check_kept(
     case: Case, identity: Id, answers: Sequence[Told], entries: Sequence[Entry]
 ) -> Iterator[Violation]:
-    """Whether the entries that answers named are there; a loss is no breach if it was to be and was named."""
+    """Whether the entries that answers named are there.
+
+    A loss that was made on purpose is no breach if it was reported, or if the id took the same effect again.
+    """
     there = {str(entry.place) for entry in entries}
-    missing = [told for told in answers if told.done.entry_id not in there]
-    if case.losses and not missing and identity in case.books.named_lost:
-        yield Violation(Breach.NAMED_IN_VAIN, f"{identity}")
-    if missing and case.may_be_lost(missing[0].attempt):
-        if identity not in case.books.named_lost:
-            yield Violation(Breach.LOST, f"{identity}, {missing[0].done.entry_id}, and nobody says so")
-    elif missing and not entries:
-        yield Violation(Breach.LOST, f"{identity}, answered as {missing[0].done.entry_id}")
+    missing = {told.done.entry_id: told for told in answers if told.done.entry_id not in there}
+    for entry_id, told in missing.items():
+        if case.may_be_lost(told.attempt):
+            again = any(_same_effect(told, entry) for entry in entries)
+            if not again and NamedLoss(identity, record_of(entry_id)) not in case.books.named_lost:
+                yield Violation(Breach.LOST, f"{identity}, answered as {entry_id}, and nobody says so")
+        elif not entries:
+            yield Violation(Breach.LOST, f"{identity}, answered as {entry_id}")
+
+
+def _same_effect(told: Told, entry: Entry) -> bool:
+    return entry.type == _expected_type(told) and describes(told.step, entry)
+
+
+def _check_named(books: Books) -> Iterator[Violation]:
+    kept = {NamedLoss(entry.id, entry.place.record) for entry in books.entries}
+    for loss in books.named_lost & kept:
+        yield Violation(Breach.NAMED_IN_VAIN, f"{loss.id}, record {loss.record}")
 
 
 def _check_replays(identity: Id, answers: Sequence[Told]) -> Iterator[Violation]:

@@ -1,0 +1,169 @@
+"""What a run, or many, came to: printed, and as JSON."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from tests.faults.checks.case import Breach, Violation
+from tests.faults.history import Answered, Attempt
+from tests.faults.run import Run
+from tests.faults.striking import Strike
+
+_LOST = frozenset({Breach.LOST, Breach.REFUSAL_LOST})
+_DOUBLED = frozenset({Breach.DOUBLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Seconds until a new call was answered OK: anybody's, and then one for every player.
+
+    Counted from the beginning of the fault, and from its end.
+    """
+
+    count: int
+    median_first_s: float
+    longest_first_s: float
+    longest_everybody_s: float
+    longest_everybody_after_mending_s: float
+
+
+class Silence(NamedTuple):
+    """After one fault: as in Recovery."""
+
+    first_s: float
+    everybody_s: float
+    everybody_after_mending_s: float
+
+
+@dataclass(slots=True)
+class Totals:
+    """Of all runs so far. ``reported_lost`` are losses made on purpose that the service reported."""
+
+    runs: int = 0
+    seeds: list[str] = field(default_factory=list)
+    faults: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    attempts: int = 0
+    acknowledged: int = 0
+    replayed: int = 0
+    refused: int = 0
+    unknown_attempts: int = 0
+    unknown_at_end: int = 0
+    entries: int = 0
+    lost: int = 0
+    doubled: int = 0
+    reported_lost: int = 0
+    violations: list[str] = field(default_factory=list)
+    restarts: Counter[str] = field(default_factory=Counter)
+    silences: defaultdict[str, list[Silence]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, run: Run) -> None:
+        self.runs += 1
+        self.seeds.append(run.seed)
+        self.faults.update(done.fault.kind for done in run.strikes)
+        self.entries += run.entry_count
+        self.reported_lost += run.reported_lost_count
+        self.restarts.update(run.restarts)
+        self._add_history(run)
+        self._add_violations(run)
+        for done in run.strikes:
+            if silence := silence_after(done, run.history.attempts):
+                self.silences[done.fault.kind].append(silence)
+
+    def _add_history(self, run: Run) -> None:
+        self.calls += sum(1 for _ in run.history.calls())
+        self.unknown_at_end += len(run.history.unknown_calls())
+        for attempt in run.history.attempts:
+            self.attempts += 1
+            if isinstance(attempt.answer, Answered):
+                self.acknowledged += 1
+                self.replayed += all(done.replayed for done in attempt.answer.results)
+            elif attempt.certain:
+                self.refused += 1
+            else:
+                self.unknown_attempts += 1
+
+    def _add_violations(self, run: Run) -> None:
+        self.lost += _count(run.violations, _LOST)
+        self.doubled += _count(run.violations, _DOUBLED)
+        self.violations += [f"seed {run.seed}: {violation}" for violation in run.violations]
+
+    def recoveries(self) -> Mapping[str, Recovery]:
+        """By kind of fault."""
+        return {
+            kind: Recovery(
+                len(silences),
+                round(median(silence.first_s for silence in silences), 3),
+                round(max(silence.first_s for silence in silences), 3),
+                round(max(silence.everybody_s for silence in silences), 3),
+                round(max(silence.everybody_after_mending_s for silence in silences), 3),
+            )
+            for kind, silences in sorted(self.silences.items())
+        }
+
+
+def silence_after(done: Strike, attempts: Sequence[Attempt]) -> Silence | None:
+    """How long calls that were made after the fault had begun went without an OK.
+
+    With a server or its lines broken only that server counts. None where nobody was answered.
+    """
+    name = done.target.removeprefix("client ").partition(" ")[0]
+    server = int(name.rpartition("-")[2]) if name.startswith("serve-") else None
+    first_s: dict[str, float] = {}
+    for attempt in attempts:
+        answered = attempt.called_s > done.began_s and isinstance(attempt.answer, Answered)
+        if answered and server in {None, attempt.server}:
+            first_s.setdefault(attempt.call.player, attempt.returned_s)
+    if not first_s:
+        return None
+    last_s = max(first_s.values())
+    return Silence(
+        min(first_s.values()) - done.began_s, last_s - done.began_s, max(0.0, last_s - done.mended_s)
+    )
+
+
+def _count(violations: Sequence[Violation], breaches: frozenset[Breach]) -> int:
+    return sum(violation.breach in breaches for violation in violations)
+
+
+def write_report(totals: Totals, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {told.name: getattr(totals, told.name) for told in fields(totals) if told.name != "silences"}
+    told["recoveries"] = {kind: asdict(recovery) for kind, recovery in totals.recoveries().items()}
+    path.write_text(json.dumps(told, indent=2) + "\n")
+
+
+def summary(totals: Totals) -> str:
+    """For people."""
+    done = (
+        f"{totals.runs} runs, {sum(totals.faults.values())} faults, {totals.calls:,} calls in "
+        f"{totals.attempts:,} attempts: {totals.acknowledged:,} acknowledged ({totals.replayed:,} of them "
+        f"replays), {totals.refused:,} refused, {totals.unknown_attempts:,} unknown and asked again"
+    )
+    kept = (
+        f"{totals.entries:,} entries in the ledger; lost {totals.lost}, doubled {totals.doubled}, unknown in "
+        f"the end {totals.unknown_at_end}, lost on purpose and reported {totals.reported_lost}"
+    )
+    lines = [
+        done,
+        kept,
+        "",
+        f"{'':35}{'first success after':>24}{'success for every player after':>34}",
+        f"{'fault':28}{'count':>7}{'median':>12}{'longest':>12}{'longest':>17}{'from its end':>17}",
+    ]
+    recoveries = totals.recoveries()
+    for kind, count in sorted(totals.faults.items()):
+        line = f"{kind:28}{count:>7}"
+        if kind in recoveries:
+            found = recoveries[kind]
+            line += f"{found.median_first_s:>10.2f} s{found.longest_first_s:>10.2f} s"
+            line += f"{found.longest_everybody_s:>15.2f} s{found.longest_everybody_after_mending_s:>15.2f} s"
+        lines.append(line)
+    if totals.restarts:
+        restarts = ", ".join(f"{name} {count}×" for name, count in sorted(totals.restarts.items()))
+        lines += ["", f"ended by themselves and were started again: {restarts}"]
+    return "\n".join(lines)

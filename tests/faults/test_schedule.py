@@ -1,0 +1,28 @@
+"""Schedules are the same for the same seed, leave out nothing, and know how to do what they name."""
+
+from itertools import islice
+
+import pytest
+
+from tests.faults.schedule import ALL, LOSSES, kinds_named, schedule
+from tests.faults.striking import DEEDS
+
+
+def test_the_same_seed_makes_the_same_schedule() -> None:
+    first, again, other = (list(islice(schedule(seed, ALL), 50)) for seed in ("1", "1", "2"))
+    assert first == again
+    assert first != other
+
+
+def test_every_kind_comes_once_before_any_comes_again() -> None:
+    assert sorted(fault.kind for fault in islice(schedule("1", ALL), len(ALL))) == sorted(ALL)
+
+
+def test_every_kind_can_be_done() -> None:
+    assert set(DEEDS) == set(ALL)
+
+
+def test_kinds_are_named_by_how_they_begin() -> None:
+    assert kinds_named(["flush", "truncate", "wipe"]) == list(LOSSES)
+    with pytest.raises(ValueError, match="no fault is called flood"):
+        kinds_named(["flood"])
