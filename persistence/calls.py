@@ -145,6 +145,18 @@ class TransactionRecord:
     late: bool = False
 
 
+class RestoreOutcome(StrEnum):
+    """What became of an entry that was to be booked once more."""
+
+    BOOKED = "booked"
+    KNOWN = "known"
+    """Its id has been used: it was never lost, or a caller has asked again since."""
+    NO_WALLET = "no_wallet"
+    ROLLED_BACK = "rolled_back"
+    """It undoes what was undone already."""
+    OVERFLOW = "overflow"
+
+
 @dataclass(frozen=True, slots=True)
 class PlayerView:
     """A player's wallets, ordered by currency, and one transaction, all read at one moment."""

@@ -1,10 +1,11 @@
 """The filter of older ids: which fields the ledger may know of a player beyond what the store remembers.
 
-A blocked Bloom filter: a block has 256 bits, and a field sets six of them in one block. Which, its SHA-1 says,
-as that is what the scripts can ask for too. In hexadecimal, digits 0 to 12 modulo the number of blocks name the
-block, and each of the six pairs of digits that follow names a bit of it; bit b is in byte b >> 3 under the mask
-1 << (b & 7). What was added is found. Of what was not, less than one in a hundred is found all the same, as
-long as the filter has the blocks that ``blocks_for`` says. The Lua side is ``lua/includes/older.lua``.
+A blocked Bloom filter: a block has 256 bits, and a field sets six of them in one block. Which, its SHA-1
+says, as that is what the scripts can ask for too. In hexadecimal, digits 0 to 12 modulo the number of
+blocks name the block, and each of the six pairs of digits that follow names a bit of it; bit b is in byte b
+>> 3 under the mask 1 << (b & 7). What was added is found. Of what was not, less than one in a hundred is
+found all the same, as long as the filter has the blocks that ``blocks_for`` says. The Lua side is
+``lua/includes/older.lua``.
 """
 
 from collections.abc import Iterable, Iterator

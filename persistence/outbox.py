@@ -128,6 +128,43 @@ def decode_record(stream_id: str, fields: Sequence[bytes]) -> OutboxRecord:
         raise OutboxRecordMalformed(stream_id, str(error)) from error
 
 
+def entry_texts(entry: OutboxEntry) -> list[str]:
+    """The fields of an entry as the scripts wrote them, in the order of ENTRY_FIELDS."""
+    after = entry.after
+    afters = (after.cash, after.bonus, after.held, after.receivable) if after else ("",) * 4
+    change = entry.change
+    values = (
+        entry.type,
+        entry.operation,
+        entry.source,
+        entry.transaction_id,
+        entry.kind,
+        entry.fingerprint,
+        entry.currency,
+        entry.amount,
+        entry.version,
+        change.cash,
+        change.bonus,
+        change.held,
+        change.receivable,
+        *afters,
+        entry.wallet_version,
+        entry.wallet_status,
+        entry.credit_line,
+        entry.game,
+        entry.round,
+        entry.reference,
+        entry.outcome,
+        entry.reason,
+        entry.related,
+        "1" if entry.late else "",
+        "1" if entry.closes_round else "",
+        entry.occurred_ms,
+        json.dumps(dict(entry.metadata)) if entry.metadata else "",
+    )
+    return ["" if value is None else str(value) for value in values]
+
+
 def _decode_entry(text: str) -> OutboxEntry:
     parts = text.split(SEPARATOR)
     if len(parts) != len(ENTRY_FIELDS):

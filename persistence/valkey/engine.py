@@ -6,7 +6,7 @@ from typing import Protocol
 
 from lua import Script
 from persistence.acknowledged import Acknowledged, AcknowledgedTail
-from persistence.calls import Call, PlayerView, StepResult
+from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult
 from persistence.errors import (
     IncarnationChanged,
     RefusalDetails,
@@ -15,6 +15,7 @@ from persistence.errors import (
     StoreUnavailable,
     WalletNotFound,
 )
+from persistence.outbox import OutboxEntry
 from persistence.transactions import (
     CurrencyCode,
     EntryId,
@@ -30,23 +31,26 @@ from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import player_keys
 from persistence.valkey.replies import (
     decode_player_reply,
+    decode_restore_reply,
     decode_set_wallet_reply,
     decode_transact_reply,
 )
 from persistence.valkey.requests import (
     READ_PLAYER,
+    RESTORE,
     SET_WALLET,
     TRANSACT,
     Request,
     open_wallet_request,
     read_player_request,
+    restore_request,
     set_status_request,
     transact_request,
 )
 from persistence.valkey.residence import LOAD_PLAYER, RECALL
 from persistence.witness import Witness
 
-SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, LOAD_PLAYER, RECALL)
+SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, RESTORE, LOAD_PLAYER, RECALL)
 
 _MOST_ATTEMPTS = 10
 """How often a script is run until it neither lacks the player or an id, nor finds another store."""
@@ -80,7 +84,8 @@ class Engine:
     """Applies calls to wallets.
 
     Deadlines are in the event loop's time. Beside what each method names, all raise PartitionFenced,
-    StoreUnavailable, LedgerUnavailable, Overloaded and DeadlineExceeded (nothing was done) and OutcomeUnknown.
+    StoreUnavailable, LedgerUnavailable, Overloaded and DeadlineExceeded (nothing was done) and
+    OutcomeUnknown.
     """
 
     def __init__(
@@ -157,6 +162,16 @@ class Engine:
             details = RefusalDetails(changed, TransactionId(""), 0, False, wallet, "", "")
             raise Refused(details, {"expected_version": str(expected_version)})
         return wallet, changed
+
+    async def restore(self, player_id: PlayerId, entry: OutboxEntry, *, deadline: float) -> RestoreOutcome:
+        """Books an entry that stands once more, with the wallet's next version, if its id is new.
+
+        Nothing is checked: the wallet may end below its floor. Rounds are not counted; forget the player once
+        the entry is drained.
+        """
+        partition = partition_of(player_id, self._partition_count)
+        reply = await self._ask(player_id, partition, restore_request(player_id, entry), deadline)
+        return decode_restore_reply(reply)
 
     async def read_player(
         self,

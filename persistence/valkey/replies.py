@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from persistence.calls import Call, PlayerView, StepResult, TransactionRecord
+from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult, TransactionRecord
 from persistence.errors import RefusalDetails, RefusalReason, Refused
 from persistence.transactions import (
     Buckets,
@@ -123,6 +123,13 @@ def decode_set_wallet_reply(
         return decode_wallet(currency, wallet), changed == "1"
     reason, wallet = fields
     return decode_wallet(currency, wallet) if wallet else None, RefusalReason(reason)
+
+
+def decode_restore_reply(reply: Reply) -> RestoreOutcome:
+    word, *rest = (field.decode() for field in reply)
+    if word == "OK":
+        return RestoreOutcome.BOOKED if rest == ["1"] else RestoreOutcome.KNOWN
+    return RestoreOutcome(word.lower())
 
 
 def decode_player_reply(reply: Reply, transaction_id: TransactionId | None, partition: int) -> PlayerView:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 
 from lua import Script, load_script
 from persistence.calls import Call, Step
+from persistence.outbox import OutboxEntry, entry_texts
 from persistence.transactions import (
     OPERATOR_SOURCE,
     SEPARATOR,
@@ -23,6 +24,7 @@ from persistence.transactions import (
 
 TRANSACT = load_script("transact")
 SET_WALLET = load_script("set_wallet")
+RESTORE = load_script("restore")
 READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
@@ -127,6 +129,13 @@ def set_status_request(
         expected_version=expected_version,
         metadata=json.dumps({"reason": reason}) if reason else "",
     )
+
+
+def restore_request(player_id: PlayerId, entry: OutboxEntry) -> Request:
+    """Books an entry once more."""
+    named = [entry.transaction_id, *([TransactionId(entry.reference)] if entry.reference else [])]
+    ids = tuple(id_field(entry.source, transaction_id) for transaction_id in named)
+    return Request(RESTORE, [player_id, "", *entry_texts(entry)], lambda: Recallable(ids), absent_at=1)
 
 
 def _set_wallet(

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from persistence.errors import OutboxRecordMalformed
-from persistence.outbox import ENTRY_FIELDS, FORMAT, decode_record
+from persistence.outbox import ENTRY_FIELDS, FORMAT, decode_record, entry_texts
 from persistence.transactions import (
     SEPARATOR,
     Buckets,
@@ -208,3 +208,12 @@ def test_amounts_of_36_digits_are_read_exactly(sign: int) -> None:
 def test_anything_else_is_malformed_and_says_which_record(stream_id: str, words: list[bytes]) -> None:
     with pytest.raises(OutboxRecordMalformed, match=f"record {stream_id} "):
         decode_record(stream_id, words)
+
+
+def test_an_entry_is_written_as_it_was_read() -> None:
+    text = SEPARATOR.join(ENTRY.values())
+    [entry] = decode_record(
+        "1-0", [b"format", b"1", b"time", b"1", b"player", b"p", b"entry", text.encode()]
+    ).entries
+
+    assert entry_texts(entry) == list(ENTRY.values())
