@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from service.embedded import EmbeddedPostgres, EmbeddedValkey, embedded_postgres, embedded_valkey
+from service.embedded import (
+    EmbeddedCluster,
+    EmbeddedPostgres,
+    EmbeddedValkey,
+    embedded_cluster,
+    embedded_postgres,
+    embedded_valkey,
+)
 from service.embedded.binaries import postgres_server, valkey_server
 from tests.deployment import Deployment, deployed, migrate
 from tests.ledgers import TEMPLATE, Ledgers
@@ -61,6 +68,13 @@ async def private_valkey(tmp_path: Path) -> AsyncIterator[EmbeddedValkey]:
     """A Valkey for one test, to freeze, kill or empty."""
     async with embedded_valkey(tmp_path / "valkey") as server:
         yield server
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def cluster(run_folder: Path) -> AsyncIterator[EmbeddedCluster]:
+    """Three primaries with a replica each. Tests that break it put it together again with ``heal``."""
+    async with embedded_cluster(run_folder / "cluster") as made:
+        yield made
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

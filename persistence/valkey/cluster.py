@@ -100,23 +100,29 @@ class ClusterRunner:
         self, key: str, ask: Callable[[ScriptBatcher], Awaitable[_Said]], deadline: float
     ) -> _Said:
         """Asks the key's primary; after a new look another one, where the first has not done anything."""
-        topology = self._topology or await self._look_by(deadline)
-        node = topology.primary_of(key)
-        for _ in range(MOST_NODES - 1):
-            try:
-                return await ask(self._batcher_at(node))
-            except (StoreUnavailable, IncarnationChanged):
-                before, node = node, (await self._look_by(deadline)).primary_of(key)
-                if node == before:
-                    raise
-            except OutcomeUnknown:
-                self._start_look()
-                raise
-        return await ask(self._batcher_at(node))
-
-    def _batcher_at(self, node: NodeAddress) -> ScriptBatcher:
         if self._is_stopping:
             raise StoreUnavailable("the service is stopping")
+        problem: StoreUnavailable | IncarnationChanged | None = None
+        before: NodeAddress | None = None
+        topology = self._topology or await self._look_by(deadline)
+        for _ in range(MOST_NODES):
+            try:
+                node = topology.primary_of(key)
+                if problem is not None and node == before:
+                    break
+                before = node
+                return await ask(self._batcher_at(node))
+            except (StoreUnavailable, IncarnationChanged) as error:
+                problem = error
+            except OutcomeUnknown:
+                if not self._is_stopping:
+                    self._start_look()
+                raise
+            topology = await self._look_by(deadline)
+        assert problem is not None
+        raise problem
+
+    def _batcher_at(self, node: NodeAddress) -> ScriptBatcher:
         batcher = self._batchers.get(node)
         if batcher is None:
             batcher = self._batchers[node] = self._batcher_of(self._address.url_of(node))
@@ -142,9 +148,17 @@ class ClusterRunner:
 
     async def _look(self) -> Topology:
         """The topology, looked at anew, once for all who ask at the same time."""
-        return await asyncio.shield(self._start_look())
+        looking = self._start_look()
+        try:
+            return await asyncio.shield(looking)
+        except asyncio.CancelledError:
+            if looking.cancelled():  # and not who asked
+                raise StoreUnavailable("the service is stopping") from None
+            raise
 
     def _start_look(self) -> "asyncio.Task[Topology]":
+        if self._is_stopping:
+            raise StoreUnavailable("the service is stopping")
         if self._looking is None:
             self._looking = asyncio.create_task(self._look_again(), name="topology")
             self._looking.add_done_callback(self._looked)

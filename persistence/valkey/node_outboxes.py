@@ -18,6 +18,7 @@ from persistence.transactions import OutboxPosition
 from persistence.valkey.incarnations import incarnation_of
 from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
 from persistence.valkey.node import node_connections
+from persistence.valkey.server_errors import said_by
 from persistence.witness import Witness
 
 _TAKE_OVER = load_script("take_over")
@@ -143,9 +144,8 @@ class NodeOutboxes:
                 await self._connection.send_packed_command(packed, check_health=False)
                 return [await self._answer(no_key_is_none) for _ in commands]
         except (TimeoutError, OSError, RedisError) as error:
-            raise StoreUnavailable(
-                f"the store did not answer: {str(error) or type(error).__name__}"
-            ) from error
+            said = said_by(error) if isinstance(error, RedisError) else type(error).__name__
+            raise StoreUnavailable(f"the store did not answer: {said}") from error
 
     async def _answer(self, no_key_is_none: bool) -> object:
         try:

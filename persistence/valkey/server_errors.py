@@ -10,6 +10,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TryAgainError,
 )
 
@@ -33,6 +34,13 @@ _DEMOTED_WORDS = ("UNBLOCKED",)
 def says_unrun(error: RedisError) -> bool:
     """Whether the script certainly did not run. NOSCRIPT says so too, and is answered by sending again."""
     return isinstance(error, _UNRUN) or str(error).startswith(_UNRUN_WORDS)
+
+
+def said_by(error: RedisError) -> str:
+    """What the server said. The client library cuts off the code of those errors for which it has a class."""
+    if type(error) in (RedisError, ResponseError):
+        return str(error)
+    return f"{type(error).__name__.removesuffix('Error').upper()} {error}"
 
 
 def says_demoted(error: RedisError) -> bool:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from lua import Script
 from persistence.errors import DeadlineExceeded, OutcomeUnknown, StoreUnavailable
-from persistence.valkey.server_errors import says_unrun
+from persistence.valkey.server_errors import said_by, says_unrun
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class WaitingCall:
     def refuse(self, error: RedisError) -> None:
         """The server answered with an error instead of a reply."""
         if says_unrun(error):
-            self.fail(StoreUnavailable(f"the store takes no writes now: {error}"))
+            self.fail(StoreUnavailable(f"the store takes no writes now: {said_by(error)}"))
         elif not self.answer.done():
             _log.error("script_failed", script=self.script.name, error=str(error))
             self.fail(OutcomeUnknown(f"script {self.script.name} failed: {error}"))

@@ -26,7 +26,7 @@ ELSEWHERE = {
     "OUTCOME_UNKNOWN": "test_store_failures",
     "STORE_UNAVAILABLE": "test_store_failures",
     "PARTITION_FENCED": "test_store_failures",
-    "INCARNATION_CHANGED": "test_batcher_incarnations, test_cluster_failures",
+    "INCARNATION_CHANGED": "test_batcher_incarnations, test_cluster",
     "LEDGER_UNAVAILABLE": "test_store_failures",
     "OVERLOADED": "test_store_failures",
     "DEADLINE_EXCEEDED": "test_store_failures",
