@@ -160,7 +160,7 @@ def entry_texts(entry: OutboxEntry) -> list[str]:
         "1" if entry.late else "",
         "1" if entry.closes_round else "",
         entry.occurred_ms,
-        json.dumps(dict(entry.metadata)) if entry.metadata else "",
+        json.dumps(dict(entry.metadata), separators=(",", ":")) if entry.metadata else "",
     )
     return ["" if value is None else str(value) for value in values]
 

@@ -409,6 +409,31 @@ CREATE TABLE ledger.repairs (
 
 COMMENT ON TABLE ledger.repairs IS 'Movements that the service itself owes a wallet. One is done as soon as an entry has its id.';
 
+CREATE TABLE ledger.salvaged (
+    salvaged_id bigint NOT NULL,
+    partition integer NOT NULL,
+    epoch bigint NOT NULL,
+    sequence bigint NOT NULL,
+    incarnation text NOT NULL,
+    fields bytea[] NOT NULL,
+    reason text NOT NULL,
+    salvaged_time timestamp with time zone DEFAULT now() NOT NULL,
+    restored_time timestamp with time zone
+);
+
+COMMENT ON COLUMN ledger.salvaged.incarnation IS 'The primary in which it stood.';
+
+COMMENT ON COLUMN ledger.salvaged.fields IS 'The record as it stood in the stream: names and values in turn.';
+
+ALTER TABLE ledger.salvaged ALTER COLUMN salvaged_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.salvaged_salvaged_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ledger.settings (
     only_row boolean DEFAULT true NOT NULL,
     ledger_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -492,6 +517,9 @@ ALTER TABLE ONLY ledger.wallets
 ALTER TABLE ONLY ledger.postings
     ADD CONSTRAINT a_posting_has_one_place_in_its_entry PRIMARY KEY (partition, epoch, sequence, entry_index, posting_index);
 
+ALTER TABLE ONLY ledger.salvaged
+    ADD CONSTRAINT a_record_is_salvaged_once UNIQUE (partition, epoch, sequence, incarnation);
+
 ALTER TABLE ONLY ledger.repairs
     ADD CONSTRAINT a_repair_has_an_id_of_its_own PRIMARY KEY (player_id, source_id, transaction_id);
 
@@ -531,6 +559,9 @@ ALTER TABLE ONLY ledger.partitions
 ALTER TABLE ONLY ledger.quarantine
     ADD CONSTRAINT quarantined_records_are_numbered PRIMARY KEY (quarantine_id);
 
+ALTER TABLE ONLY ledger.salvaged
+    ADD CONSTRAINT salvaged_records_are_numbered PRIMARY KEY (salvaged_id);
+
 ALTER TABLE ONLY registry.currencies
     ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
 
@@ -554,6 +585,8 @@ CREATE INDEX entries_by_source ON ledger.entries USING btree (source_id, booked_
 CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partition, chain_position);
 
 CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE (resolved_time IS NULL);
+
+CREATE INDEX records_to_restore ON ledger.salvaged USING btree (salvaged_id) WHERE (restored_time IS NULL);
 
 CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_have_entries();
 
@@ -583,6 +616,9 @@ ALTER TABLE ONLY ledger.quarantine
 
 ALTER TABLE ONLY ledger.repairs
     ADD CONSTRAINT a_repair_is_of_an_incident FOREIGN KEY (incident_id) REFERENCES ledger.incidents(incident_id);
+
+ALTER TABLE ONLY ledger.salvaged
+    ADD CONSTRAINT a_salvaged_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 ALTER TABLE ONLY ledger.wallets
     ADD CONSTRAINT a_wallet_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
@@ -686,6 +722,11 @@ GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.repairs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.salvaged TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.salvaged TO stakehold_writer;
+
+GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
