@@ -33,13 +33,14 @@ class RawRecord:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """How far a partition is in the ledger, and which epochs come after its cursor."""
+    """How far a partition is in the ledger, which epochs come after its cursor, and under which lease."""
 
     partition: int
     history: EpochHistory
     cursor: OutboxPosition
     entry_count: int
     chain_hash: bytes
+    lease: int = 0
 
     @property
     def epoch(self) -> int:

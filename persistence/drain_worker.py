@@ -1,146 +1,166 @@
 """One worker of the drainer: some partitions, one connection to Postgres and one to the store."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from uuid import UUID
 
 import structlog
 
 from persistence.drain_batch import BrokenRecord, PartitionBatch, PartitionState, RawRecord, build_batch
 from persistence.drain_metrics import DrainMetrics
+from persistence.drain_settings import DrainSettings
 from persistence.errors import CursorMoved, LedgerBroken, LedgerUnavailable, StoreUnavailable
+from persistence.events import any_set
 from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.leases import session_name
 from persistence.postgres.ledger_writer import WRITER_SETTINGS, BetweenSteps, LedgerWriter
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DrainSettings:
-    """Where to drain from and to, and how.
-
-    ``batch_records`` bounds the records of one partition in one SQL transaction; each worker has one
-    transaction at a time, over all of its partitions that have something.
-    """
-
-    postgres_url: str
-    valkey_url: str
-    batch_records: int = 1000
-    worker_count: int = 2
-    block_ms: int = 500
-    claim_interval_s: float = 1.0
-    statement_timeout_s: float = 30.0
-    store_timeout_s: float = 5.0
-    first_retry_delay_s: float = 0.1
-    last_retry_delay_s: float = 5.0
-
-
 class DrainWorker:
-    """Drains the partitions that it is given, as far as nobody else does.
+    """Drains the partitions that it is handed.
 
-    All that it knows about their state it has from Postgres: whatever fails, it connects anew and goes on
-    from the cursor. ``stopped`` says, for each partition that is not drained and waits for a person, why;
-    ``waiting``, for each that is not because the store is not the one that the ledger took over last.
+    All that it knows about their state was read from Postgres with the lease: whatever fails, it lets go of
+    them, and goes on with what it is handed anew. ``on_change`` is called when it holds fewer partitions, or
+    could hold some again.
     """
 
     def __init__(
         self,
         settings: DrainSettings,
-        partitions: Sequence[int],
         *,
-        ledger_id: UUID,
+        drainer_id: str,
         partition_count: int,
         metrics: DrainMetrics,
         now_ms: Callable[[], int],
         between_steps: BetweenSteps,
     ) -> None:
         self._settings = settings
-        self._partitions = partitions
-        self._ledger_id = ledger_id
+        self._drainer_id = drainer_id
         self._partition_count = partition_count
         self._metrics = metrics
         self._now_ms = now_ms
         self._between_steps = between_steps
         self._owned: dict[int, PartitionState] = {}
+        self._handed: dict[int, PartitionState] = {}
+        self._asked_back: set[int] = set()
+        self._told = asyncio.Event()
+        self._finished = False
+        self._found_nothing = False
         self._retry_delay_s = settings.first_retry_delay_s
-        self._claim_time = 0.0
-        self.stopped: dict[int, str] = {}
-        self.waiting: dict[int, str] = {}
+        self.is_connected = False
+        self.ended = asyncio.Event()
+        self.on_change: Callable[[], None] = lambda: None
 
-    async def run(self, stop: asyncio.Event, *, until_empty: bool) -> None:
-        """Drains until told to stop, or until nothing is left of what nobody else drains."""
-        while not stop.is_set():
-            try:
-                await self._run_connected(stop, until_empty=until_empty)
-                return
-            except (LedgerUnavailable, StoreUnavailable) as error:
-                _log.warning("drain_interrupted", partitions=self._partitions, error=str(error))
-                self._metrics.retries.inc()
-                await _pause(stop, self._retry_delay_s)
-                self._retry_delay_s = min(self._retry_delay_s * 2, self._settings.last_retry_delay_s)
+    @property
+    def leases(self) -> Mapping[int, int]:
+        """The partitions that it has, and the numbers of their leases."""
+        return {partition: state.lease for partition, state in (self._owned | self._handed).items()}
 
-    async def _run_connected(self, stop: asyncio.Event, *, until_empty: bool) -> None:
+    @property
+    def is_idle(self) -> bool:
+        """Whether it found nothing when it looked last, in all that it has."""
+        return (
+            self.is_connected
+            and not self._handed
+            and not self._asked_back
+            and (self._found_nothing or not self._owned)
+        )
+
+    def hand(self, state: PartitionState) -> None:
+        """Drain this partition too, from this state on."""
+        self._handed[state.partition] = state
+        self._told.set()
+
+    def ask_back(self, partitions: Iterable[int]) -> None:
+        """Let go of these, after the batch that is under way."""
+        if own := self.leases.keys() & set(partitions):
+            self._asked_back |= own
+            self._told.set()
+
+    def finish(self) -> None:
+        """End after the batch that is under way."""
+        self._finished = True
+        self._told.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Drains until told to stop or to finish."""
+        try:
+            while not self._is_over(stop):
+                try:
+                    await self._run_connected(stop)
+                except (LedgerUnavailable, StoreUnavailable) as error:
+                    _log.warning("drain_interrupted", error=str(error))
+                    self._metrics.retries.inc()
+                    await any_set(stop, timeout_s=self._retry_delay_s)
+                    self._retry_delay_s = min(self._retry_delay_s * 2, self._settings.last_retry_delay_s)
+        finally:
+            self.ended.set()
+
+    def _is_over(self, stop: asyncio.Event) -> bool:
+        return self._finished or stop.is_set()
+
+    async def _run_connected(self, stop: asyncio.Event) -> None:
         settings = self._settings
         async with AsyncExitStack() as stack:
-            stack.callback(self._disown_all)
             connection = await stack.enter_async_context(
                 ledger_connection(
                     settings.postgres_url,
                     role=LedgerRole.WRITER,
                     statement_timeout_s=settings.statement_timeout_s,
-                    application="stakehold drain",
+                    application=session_name(self._drainer_id),
                     settings=WRITER_SETTINGS,
                 )
             )
             reader = await stack.enter_async_context(
                 outbox_reader(settings.valkey_url, timeout_s=settings.store_timeout_s)
             )
-            writer = LedgerWriter(connection, self._between_steps)
-            self._claim_time = 0.0
-            while not stop.is_set():
-                now = asyncio.get_running_loop().time()
-                if now >= self._claim_time:
-                    self._claim_time = now + settings.claim_interval_s
-                    await self._claim(writer, reader)
-                if await self._drain_once(writer, reader):
+            writer = LedgerWriter(
+                connection,
+                drainer_id=self._drainer_id,
+                lease_s=settings.lease_s,
+                between_steps=self._between_steps,
+            )
+            stack.callback(self._disconnect)
+            self.is_connected = True
+            self.on_change()
+            while not self._is_over(stop):
+                self._told.clear()
+                await self._take_up(reader)
+                if not self._owned:
+                    await any_set(stop, self._told, timeout_s=settings.claim_interval_s)
+                elif await self._drain_once(writer, reader):
                     self._retry_delay_s = settings.first_retry_delay_s
-                elif until_empty:
-                    return
-                elif not self._owned:
-                    await _pause(stop, settings.claim_interval_s)
 
-    async def _claim(self, writer: LedgerWriter, reader: OutboxReader) -> None:
-        """Becomes the owner of what can be had, and looks after what is owned."""
-        wanted = [partition for partition in self._partitions if partition not in self._owned]
-        claimed = await writer.acquire(wanted)
-        self._owned.update((state.partition, state) for state in claimed)
-        stopped = {p: reason for p, reason in (await writer.stopped()).items() if p in self._partitions}
-        waiting: dict[int, str] = {}
-        for partition, survey in (await reader.survey(self._owned)).items():
-            state = self._owned[partition]
-            self._metrics.outbox_records.labels(partition).set(survey.length)
-            if problem := survey.problem(self._ledger_id, state.epoch, state.cursor):
-                await self._give_back(writer, partition)
-                waiting[partition] = problem
-        self._note_stopped(stopped)
-        self._note_waiting(waiting)
-        claimed = [state for state in claimed if state.partition in self._owned]
-        for state in claimed:
+    async def _take_up(self, reader: OutboxReader) -> None:
+        """Lets go of what is asked back, and begins with what was handed."""
+        asked_back, self._asked_back = self._asked_back, set()
+        self._let_go(asked_back)
+        handed, self._handed = self._handed, {}
+        if not handed:
+            return
+        self._owned |= handed
+        self._found_nothing = False
+        for state in handed.values():
             self._metrics.owned.labels(state.partition).set(1)
-            _log.info("partition_acquired", partition=state.partition, cursor=str(state.cursor))
-        await reader.trim({state.partition: state.cursor for state in claimed})
+            _log.info(
+                "partition_acquired",
+                partition=state.partition,
+                cursor=str(state.cursor),
+                epoch=state.epoch,
+                lease=state.lease,
+            )
+        await reader.trim({state.partition: state.cursor for state in handed.values()})
 
     async def _drain_once(self, writer: LedgerWriter, reader: OutboxReader) -> bool:
         """Waits for records and writes them. Whether there were any."""
-        if not self._owned:
-            return False
         cursors = {partition: state.cursor for partition, state in self._owned.items()}
         received = await reader.read(
             cursors, count=self._settings.batch_records, block_ms=self._settings.block_ms
         )
+        self._found_nothing = not received
         if not received:
             return False
         await self._between_steps("records_read")
@@ -152,9 +172,7 @@ class DrainWorker:
                 await self._quarantine(writer, partition, record)
         except CursorMoved as error:
             _log.warning("partitions_lost", partitions=list(received), error=str(error))
-            for partition in received:
-                await self._give_back(writer, partition)
-            self._claim_time = 0.0
+            self._let_go(received)
         return True
 
     async def _write(
@@ -210,8 +228,7 @@ class DrainWorker:
             reason=reason,
             problem=str(broken.error),
         )
-        await self._give_back(writer, partition)
-        self._note_stopped({**self.stopped, partition: f"{reason}: {broken.error}"})
+        self._let_go([partition])
 
     def _build(self, state: PartitionState, records: Sequence[RawRecord]) -> PartitionBatch:
         return build_batch(state, records, partition_count=self._partition_count)
@@ -226,38 +243,19 @@ class DrainWorker:
         self._metrics.entries.inc(entry_count)
         self._metrics.batch_entries.observe(entry_count)
 
-    async def _give_back(self, writer: LedgerWriter, partition: int) -> None:
-        if partition in self._owned:
-            self._disown(partition)
-            await writer.release(partition)
+    def _let_go(self, partitions: Iterable[int]) -> None:
+        """Has these no more. Whoever hands them out looks at them again."""
+        gone = self.leases.keys() & set(partitions)
+        for partition in gone:
+            self._handed.pop(partition, None)
+            if self._owned.pop(partition, None):
+                self._metrics.owned.labels(partition).set(0)
+                self._metrics.outbox_records.remove(partition)
+        if gone:
+            self.on_change()
 
-    def _disown(self, partition: int) -> None:
-        del self._owned[partition]
-        self._metrics.owned.labels(partition).set(0)
-
-    def _disown_all(self) -> None:
-        """What was owned was owned by a connection: nothing of it may outlive that."""
-        for partition in list(self._owned):
-            self._disown(partition)
-
-    def _note_stopped(self, stopped: dict[int, str]) -> None:
-        for partition in self._partitions:
-            self._metrics.stopped.labels(partition).set(1 if partition in stopped else 0)
-        for partition in stopped.keys() - self.stopped.keys():
-            _log.error("partition_stopped", partition=partition, reason=stopped[partition])
-        self.stopped = stopped
-
-    def _note_waiting(self, waiting: dict[int, str]) -> None:
-        for partition in self._partitions:
-            self._metrics.waiting.labels(partition).set(1 if partition in waiting else 0)
-        for partition in waiting.keys() - self.waiting.keys():
-            _log.warning("partition_waits_for_adoption", partition=partition, reason=waiting[partition])
-        self.waiting = waiting
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    """Sleeps, but not past being told to stop."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return
+    def _disconnect(self) -> None:
+        """Without connections it has nothing."""
+        self.is_connected = False
+        self._asked_back.clear()
+        self._let_go(list(self.leases))

@@ -13,12 +13,10 @@ from persistence.transactions import OutboxPosition
 
 @dataclass(frozen=True, slots=True)
 class EpochStart:
-    """An epoch's first record comes after ``follows``. ``incarnation`` is the primary taken over then."""
+    """An epoch's first record comes after ``follows``."""
 
     epoch: int
     follows: OutboxPosition
-    generation: int
-    incarnation: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,4 +245,4 @@ class DriftDetected(LedgerBroken):
 
 
 class CursorMoved(LedgerBroken):
-    """Another drainer moved the partition's cursor: this one lost its lease."""
+    """The partition is another drainer's by now, or was taken over: it is not in the state that was read."""

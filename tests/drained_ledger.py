@@ -11,7 +11,7 @@ from persistence.acknowledged import AcknowledgedTail
 from persistence.adoption import adopt_partitions
 from persistence.calls import Call, Source, Step, StepResult
 from persistence.drain_metrics import DrainMetrics
-from persistence.drain_worker import DrainSettings
+from persistence.drain_settings import DrainSettings
 from persistence.drainer import Drainer, wall_clock_ms
 from persistence.errors import Refused
 from persistence.partition_guard import GuardSettings, PartitionGuard

@@ -10,12 +10,13 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from persistence.adoption import adopt_partitions
-from persistence.drain_batch import RawRecord
+from persistence.drain_batch import PartitionState, RawRecord
 from persistence.drain_metrics import DrainMetrics
-from persistence.drain_worker import DrainSettings
+from persistence.drain_settings import DrainSettings
 from persistence.drainer import Drainer
-from persistence.postgres.database import Connection
-from persistence.postgres.ledger_writer import go_on
+from persistence.postgres.database import Connection, LedgerRole, ledger_connection
+from persistence.postgres.leases import Leases
+from persistence.postgres.ledger_writer import LedgerWriter, go_on
 from persistence.transactions import OutboxPosition
 from persistence.valkey.keys import epoch_key
 from persistence.valkey.outbox_reader import outbox_reader
@@ -42,6 +43,19 @@ BOOKS = """
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """Both hands of a drainer in the ledger."""
+
+    leases: Leases
+    writer: LedgerWriter
+
+    async def take(self, *partitions: int) -> list[PartitionState]:
+        """New leases on these, as far as they are to be had."""
+        taken = await self.leases.take(partitions, limit=len(partitions))
+        return [found.state for found in taken]
+
+
 @dataclass(slots=True)
 class Draining:
     """One test's ledger and store. ``sql`` is a connection of the ledger's owner."""
@@ -57,7 +71,10 @@ class Draining:
         *,
         batch_records: int = 100,
         claim_interval_s: float = 0.05,
+        lease_s: float = 0.5,
+        worker_count: int = 2,
         between_steps: Callable[[str], Awaitable[None]] = go_on,
+        drainer_id: str | None = None,
     ) -> Drainer:
         settings = DrainSettings(
             self.ledger_dsn,
@@ -65,13 +82,17 @@ class Draining:
             batch_records=batch_records,
             block_ms=20,
             claim_interval_s=claim_interval_s,
+            lease_s=lease_s,
+            worker_count=worker_count,
             statement_timeout_s=10.0,
             store_timeout_s=2.0,
             first_retry_delay_s=0.01,
             last_retry_delay_s=0.1,
         )
         registry = self.metrics = CollectorRegistry()
-        return Drainer(settings, metrics=DrainMetrics(registry), between_steps=between_steps)
+        return Drainer(
+            settings, metrics=DrainMetrics(registry), between_steps=between_steps, drainer_id=drainer_id
+        )
 
     async def drain(self, *, batch_records: int = 100) -> None:
         """Drains everything that is in the outbox now."""
@@ -87,6 +108,25 @@ class Draining:
         finally:
             stop.set()
             await task
+
+    @asynccontextmanager
+    async def claimant(self, drainer_id: str, *, lease_s: float = 60.0) -> AsyncIterator["Claimant"]:
+        """Somebody who leases partitions and writes by hand."""
+        async with ledger_connection(
+            self.ledger_dsn, role=LedgerRole.WRITER, statement_timeout_s=5.0
+        ) as connection:
+            yield Claimant(
+                Leases(connection, drainer_id=drainer_id, lease_s=lease_s),
+                LedgerWriter(connection, drainer_id=drainer_id, lease_s=lease_s),
+            )
+
+    async def owners(self) -> dict[str, int]:
+        """How many partitions each drainer has a lease on that holds."""
+        rows = await self.sql.fetch(
+            "SELECT leased_by, count(*) FROM ledger.partitions "
+            "WHERE leased_by IS NOT NULL AND leased_until > clock_timestamp() GROUP BY leased_by"
+        )
+        return {row["leased_by"]: row["count"] for row in rows}
 
     async def raw_records(self) -> dict[int, list[RawRecord]]:
         """All records that are in the outbox, by partition."""
@@ -156,8 +196,11 @@ class Draining:
     async def adopt(self, partition: int, epoch: int, *, follows: str, planted: bool = True) -> None:
         """Another epoch: the ledger takes the store over, and the store is told."""
         position = OutboxPosition.parse(follows)
-        async with self.sql.transaction():
-            await self.sql.execute(
+        async with (
+            ledger_connection(self.ledger_dsn, role=LedgerRole.WRITER, statement_timeout_s=5.0) as sql,
+            sql.transaction(),
+        ):
+            await sql.execute(
                 "INSERT INTO ledger.epochs (partition, epoch, follows_epoch, follows_sequence, generation, "
                 "incarnation, reason) VALUES ($1, $2, $3, $4, 1, $5, 'a test')",
                 partition,
@@ -166,7 +209,7 @@ class Draining:
                 position.sequence,
                 INCARNATION,
             )
-            await self.sql.execute(
+            await sql.execute(
                 "UPDATE ledger.partitions SET epoch = $2 WHERE partition = $1", partition, epoch
             )
         if planted:
@@ -174,7 +217,8 @@ class Draining:
 
     async def plant(self, partition: int, epoch: int) -> None:
         """The store's witness, as after an adoption."""
-        ledger_id = await self.sql.fetchval("SELECT ledger_id FROM ledger.settings")
+        async with ledger_connection(self.ledger_dsn, role=LedgerRole.WRITER, statement_timeout_s=5.0) as sql:
+            ledger_id = await sql.fetchval("SELECT ledger_id FROM ledger.settings")
         incarnation = (await self.feed.client.info("replication"))["master_replid"]
         await self.feed.client.set(epoch_key(partition), str(Witness(epoch, ledger_id, 1, incarnation)))
 

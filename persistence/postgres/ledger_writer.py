@@ -1,6 +1,6 @@
 """Writes batches of outbox records into the ledger, each exactly once."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from io import BytesIO
 
 from persistence.drain_batch import BrokenRecord, PartitionBatch, PartitionState
@@ -8,7 +8,7 @@ from persistence.errors import CursorMoved, DriftDetected, EntryRefused, LedgerB
 from persistence.postgres.account_ids import AccountIds, PlacedAccount
 from persistence.postgres.copy_rows import ENTRY_COLUMNS, POSTING_COLUMNS, entry_line, posting_lines
 from persistence.postgres.database import Connection, RecordRefused, translated_errors
-from persistence.postgres.partition_rows import decode_state, is_as_expected
+from persistence.postgres.partition_rows import is_as_expected
 from persistence.postgres.queries import query
 from persistence.transactions import OutboxPosition
 
@@ -21,7 +21,7 @@ WRITER_SETTINGS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
-    # A drainer whose machine vanished loses its partitions within half a minute.
+    # The connection of a machine that vanished is given up within half a minute.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -36,33 +36,26 @@ async def go_on(step: str) -> None:
 
 
 class LedgerWriter:
-    """One drainer's hand in the ledger: a connection that belongs to it alone.
+    """One worker's hand in the ledger: a connection that belongs to it alone.
 
-    Owning a partition is an advisory lock of the connection's session, so whoever loses the connection loses
-    the partition with it. Every method raises LedgerUnavailable where Postgres fails: the connection is then
-    of no more use, and what became of the last batch is for the cursor to say.
+    It writes only under the leases that the batches' states name, and a batch renews them. Every method
+    raises LedgerUnavailable where Postgres fails: the connection is then of no more use, and what became of
+    the last batch is for the cursor to say.
     """
 
-    def __init__(self, connection: Connection, between_steps: BetweenSteps = go_on) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        drainer_id: str,
+        lease_s: float,
+        between_steps: BetweenSteps = go_on,
+    ) -> None:
         self._connection = connection
+        self._drainer_id = drainer_id
+        self._lease_s = lease_s
         self._between_steps = between_steps
         self._account_ids = AccountIds()
-
-    async def acquire(self, partitions: Iterable[int]) -> list[PartitionState]:
-        """Becomes the owner of those that are open, not stopped and not owned by anybody else."""
-        with translated_errors():
-            rows = await self._connection.fetch(query("acquire_partitions"), list(partitions))
-            acquired = [row["partition"] for row in rows]
-            if not acquired:
-                return []
-            return [
-                decode_state(row) for row in await self._connection.fetch(query("partition_states"), acquired)
-            ]
-
-    async def release(self, partition: int) -> None:
-        """Gives a partition back."""
-        with translated_errors():
-            await self._connection.execute(query("release_partition"), partition)
 
     async def write(self, batches: Sequence[PartitionBatch]) -> None:
         """Writes all batches in one transaction, or nothing.
@@ -104,12 +97,6 @@ class LedgerWriter:
                     query("stop_partition"), state.partition, f"{reason}: {problem}"
                 )
 
-    async def stopped(self) -> dict[int, str]:
-        """Why, for each partition that nobody may drain: it waits to be redriven, or to be opened."""
-        with translated_errors():
-            rows = await self._connection.fetch(query("stopped_partitions"))
-        return {row["partition"]: row["reason"] for row in rows}
-
     async def _write(self, batches: Sequence[PartitionBatch]) -> None:
         await self._require_states([batch.before for batch in batches])
         await self._between_steps("cursors_locked")
@@ -139,11 +126,11 @@ class LedgerWriter:
         found = {row["partition"]: row for row in rows}
         for state in expected:
             row = found[state.partition]
-            if not is_as_expected(row, state):
+            if not is_as_expected(row, state, self._drainer_id):
                 raise CursorMoved(
-                    f"partition {state.partition} was at {state.cursor} in epoch {state.epoch} and is at "
-                    f"{row['cursor_epoch']}-{row['cursor_sequence']} in epoch {row['epoch']} now: "
-                    "somebody else drains it, or took it over"
+                    f"partition {state.partition} was at {state.cursor} in epoch {state.epoch} under lease "
+                    f"{state.lease} and is at {row['cursor_epoch']}-{row['cursor_sequence']} in epoch "
+                    f"{row['epoch']} under lease {row['lease']} of {row['leased_by'] or 'nobody'} now"
                 )
 
     async def _copy_entries(self, batches: Sequence[PartitionBatch]) -> None:
@@ -206,6 +193,7 @@ class LedgerWriter:
             [state.cursor.sequence for state in states],
             [state.entry_count for state in states],
             [state.chain_hash for state in states],
+            self._lease_s,
         )
 
 

@@ -50,8 +50,9 @@ class OutboxSurvey:
             return f"the ledger is in epoch {epoch}, but the store in epoch {witness.epoch}"
         if witness.incarnation != self.incarnation:
             return "the store was started again, or another one was promoted, and is not taken over yet"
-        drained_anything = cursor > OutboxPosition(1, -1)
-        if drained_anything and (self.last is None or self.last < cursor):
+        # Of an epoch that goes on after records of an earlier one, the store need not have had those.
+        drained_of_this_epoch = cursor.epoch == epoch and cursor.sequence >= 0
+        if drained_of_this_epoch and (self.last is None or self.last < cursor):
             return f"the ledger is drained up to {cursor}, but the store lost what came after {self.last}"
         return None
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from persistence.adoption import adopt_partitions
 from persistence.drain_metrics import DrainMetrics
-from persistence.drain_worker import DrainSettings
+from persistence.drain_settings import DrainSettings
 from persistence.drainer import Drainer
 from persistence.errors import LedgerBroken
 from persistence.postgres.database import LedgerRole, ledger_connection
@@ -40,7 +40,7 @@ _COLLECT_EVERY = 100_000
 def command(*, until_empty: bool, redriven: tuple[int, ...]) -> None:
     """Carry committed entries from the outbox into the ledger, exactly once and in order.
 
-    Any number may run: a partition is drained by one of them, the others wait to take over. A record that
+    Any number may run: they share the partitions, and take over those of one that dies. A record that
     cannot be applied is kept in quarantine and stops its partition, the others go on; the exit status is 1 if
     a partition is stopped in the end.
     """

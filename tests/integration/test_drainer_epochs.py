@@ -7,7 +7,6 @@ import pytest
 from persistence.drain_batch import build_batch
 from persistence.errors import CursorMoved, LedgerBroken
 from tests.draining import Draining
-from tests.integration.test_drainer_once import writer_of
 from tests.outbox_feed import FedWallet
 from tests.waiting import until
 
@@ -101,11 +100,11 @@ async def test_an_adoption_by_anybody_makes_the_next_write_fail(books: Draining)
     records = (await books.raw_records())[partition]
     before = await books.books()
 
-    async with writer_of(books) as writer:
-        (state,) = await writer.acquire([partition])
+    async with books.claimant("anybody") as claimant:
+        (state,) = await claimant.take(partition)
         await books.adopt(partition, 2, follows="1-0")
         with pytest.raises(CursorMoved):
-            await writer.write([build_batch(state, records, partition_count=16)])
+            await claimant.writer.write([build_batch(state, records, partition_count=16)])
 
     assert await books.books() == before
 
@@ -135,13 +134,13 @@ async def test_a_drainer_that_waits_for_an_adoption_goes_on_after_it(books: Drai
     wallet, partition = await opened_wallet(books), books.feed.partition_of(PLAYER)
 
     async def waits() -> bool:
-        return books.metric("stakehold_drain_waiting", partition=str(partition)) == 1
+        waiting = books.metric("stakehold_drain_waiting", partition=str(partition))
+        return waiting == 1 and not books.metric("stakehold_drain_owned", partition=str(partition))
 
     async with books.draining():
         await books.until_entries(2)
         await books.plant(partition, 7)
-        await until(waits, what="the partition waits")
-        assert books.metric("stakehold_drain_owned", partition=str(partition)) == 0
+        await until(waits, what="the partition waits and nobody has it")
         await books.adopt(partition, 2, follows="1-1")
         await bet(books, wallet, "bet-1", epoch=2)
         await books.until_entries(3)

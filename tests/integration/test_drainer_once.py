@@ -8,8 +8,7 @@ import pytest
 
 from persistence.drain_batch import build_batch
 from persistence.errors import CursorMoved
-from persistence.postgres.database import Connection, LedgerRole, ledger_connection
-from persistence.postgres.ledger_writer import LedgerWriter
+from persistence.postgres.database import ledger_connection
 from persistence.valkey.keys import outbox_key
 from tests.draining import Draining, some_play
 from tests.outbox_feed import FedWallet
@@ -160,13 +159,13 @@ async def test_a_batch_that_is_written_twice_is_refused_the_second_time(books: D
     partition = books.feed.partition_of(wallet.player)
     records = (await books.raw_records())[partition]
 
-    async with writer_of(books) as writer:
-        (state,) = await writer.acquire([partition])
+    async with books.claimant("anybody") as claimant:
+        (state,) = await claimant.take(partition)
         batch = build_batch(state, records, partition_count=16)
-        await writer.write([batch])
+        await claimant.writer.write([batch])
         before = await books.books()
         with pytest.raises(CursorMoved):
-            await writer.write([batch])
+            await claimant.writer.write([batch])
 
     assert await books.books() == before
 
@@ -180,17 +179,6 @@ async def test_two_drainers_at_once_write_everything_once(books: Draining) -> No
 
     assert await books.entry_count() == entries
     await books.require_sound()
-
-
-async def test_a_partition_has_one_owner(books: Draining) -> None:
-    async with writer_of(books) as one, writer_of(books) as other:
-        owned = await one.acquire(range(16))
-        assert len(owned) == 16
-        assert await other.acquire(range(16)) == []
-
-        await one.release(7)
-
-        assert [state.partition for state in await other.acquire(range(16))] == [7]
 
 
 async def test_a_drainer_that_waits_takes_over_when_the_owner_dies(books: Draining) -> None:
@@ -231,28 +219,11 @@ async def test_an_idle_drainer_stops_when_it_is_told_to(books: Draining) -> None
     async with books.draining():
 
         async def all_owned() -> bool:
-            return await _owned_count(books.sql) == 16
+            return sum((await books.owners()).values()) == 16
 
         await until(all_owned, what="all partitions are owned")
 
-    assert await _owned_count(books.sql) == 0
-
-
-def writer_of(books: Draining) -> "WriterOf":
-    return WriterOf(books.ledger_dsn)
-
-
-class WriterOf:
-    """A writer on a connection of its own."""
-
-    def __init__(self, dsn: str) -> None:
-        self._connecting = ledger_connection(dsn, role=LedgerRole.WRITER, statement_timeout_s=5.0)
-
-    async def __aenter__(self) -> LedgerWriter:
-        return LedgerWriter(await self._connecting.__aenter__())
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self._connecting.__aexit__(None, None, None)
+    assert await books.owners() == {}
 
 
 async def cut_connections(ledger_dsn: str) -> None:
@@ -260,15 +231,5 @@ async def cut_connections(ledger_dsn: str) -> None:
     async with ledger_connection(ledger_dsn, role=None, statement_timeout_s=10.0) as sql:
         await sql.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE application_name = 'stakehold drain' AND datname = current_database()"
+            "WHERE application_name LIKE 'stakehold drain%' AND datname = current_database()"
         )
-
-
-async def _owned_count(sql: Connection) -> int:
-    count = await sql.fetchval(
-        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = "
-        "hashtext('stakehold drainer')::bigint & 4294967295 "
-        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    )
-    assert isinstance(count, int)
-    return count

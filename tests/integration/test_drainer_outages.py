@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from persistence.adoption import adopt_partitions
 from persistence.errors import LedgerBroken
 from persistence.postgres.migrating import migrate
 from service.embedded import EmbeddedValkey, embedded_postgres, embedded_valkey
@@ -186,6 +187,7 @@ async def test_the_store_dies_in_the_middle_of_a_drain(servers: Servers) -> None
         async with books.draining(books.drainer(batch_records=3, between_steps=die_once)):
             await until_retried(books)
             await servers.start_valkey(servers.valkey.port)
+            await adopt_partitions(postgres_url=books.ledger_dsn, valkey_url=books.valkey_url)
             await books.until_entries(entries)
 
         assert await books.entry_count() == entries

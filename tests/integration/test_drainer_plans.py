@@ -12,10 +12,12 @@ from tests.draining import Draining, some_play
 TEXTS, NUMBERS = ["player-1"], ["0"]
 ARGUMENTS: dict[str, tuple[object, ...]] = {
     "partition_states": ([3, 4],),
+    "renew_leases": ("anybody", [3, 4], 5.0),
+    "take_leases": ("anybody", [3, 4], 5.0, 1),
     "lock_partitions": ([3, 4],),
     "resolve_accounts": ([3], ["player"], TEXTS, ["cash"], ["EUR"]),
     "drifted_wallet": (TEXTS, ["EUR"], NUMBERS, NUMBERS, NUMBERS, NUMBERS),
-    "move_cursors": ([3], [1], [99], [99], [bytes(32)]),
+    "move_cursors": ([3], [1], [99], [99], [bytes(32)], 5.0),
     "quarantine_record": (3, 1, 99, [b"x"], "OutboxGap", "a gap"),
 }
 

@@ -16,7 +16,7 @@ PARTITION = partition_of(PlayerId(PLAYER), 16)
 def state_at(cursor: str, *, newest: int = 1, **follows: str) -> PartitionState:
     """``e2="1-4"``: epoch 2 follows 1-4."""
     starts = {
-        int(name[1:]): EpochStart(int(name[1:]), OutboxPosition.parse(position), 1, "f" * 40)
+        int(name[1:]): EpochStart(int(name[1:]), OutboxPosition.parse(position))
         for name, position in follows.items()
     }
     history = EpochHistory(newest, starts)

@@ -9,7 +9,7 @@ from persistence.transactions import OutboxPosition
 def history(newest: int, **follows: str) -> EpochHistory:
     """``e2="1-4"``: epoch 2 follows 1-4."""
     starts = {
-        int(name[1:]): EpochStart(int(name[1:]), OutboxPosition.parse(position), 1, "f" * 40)
+        int(name[1:]): EpochStart(int(name[1:]), OutboxPosition.parse(position))
         for name, position in follows.items()
     }
     return EpochHistory(newest, starts)

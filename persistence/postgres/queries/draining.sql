@@ -1,33 +1,98 @@
--- acquire_partitions --
-WITH candidates AS MATERIALIZED (
-    SELECT partition FROM ledger.partitions
-    WHERE partition = ANY ($1::integer[]) AND state = 'open' AND stopped_reason IS NULL
-    ORDER BY partition
+-- see_drainer --
+WITH seen AS (
+    INSERT INTO ledger.drainers (drainer_id, seen_time) VALUES ($1, clock_timestamp())
+    ON CONFLICT (drainer_id) DO UPDATE SET seen_time = excluded.seen_time
+), gone AS (
+    DELETE FROM ledger.drainers
+    WHERE drainer_id IN (
+        SELECT drainer_id FROM ledger.drainers
+        WHERE drainer_id <> $1 AND seen_time < clock_timestamp() - make_interval(secs => 100 * $2::double precision)
+        FOR UPDATE SKIP LOCKED
+    )
 )
-SELECT partition FROM candidates WHERE pg_try_advisory_lock(hashtext('stakehold drainer'), partition);
+SELECT 1 + count(*) FROM ledger.drainers
+WHERE drainer_id <> $1 AND seen_time > clock_timestamp() - make_interval(secs => $2);
 
--- release_partition --
-SELECT pg_advisory_unlock(hashtext('stakehold drainer'), $1::integer);
+-- retire_drainer --
+DELETE FROM ledger.drainers WHERE drainer_id = $1;
+
+-- sessions_of_silent_drainers --
+WITH silent AS (
+    SELECT DISTINCT 'stakehold drain ' || leased_by AS application
+    FROM ledger.partitions
+    LEFT JOIN ledger.drainers ON drainer_id = leased_by
+    WHERE partition = ANY ($1::integer[])
+        AND leased_until < clock_timestamp()
+        AND (seen_time IS NULL OR seen_time < clock_timestamp() - make_interval(secs => $2))
+)
+SELECT pid FROM pg_stat_activity JOIN silent ON application_name = application
+WHERE datname = current_database();
+
+-- as_who_logged_in --
+SET LOCAL ROLE NONE;
+
+-- end_sessions --
+SELECT pg_terminate_backend(pid) FROM unnest($1::integer[]) AS sessions (pid);
+
+-- renew_leases --
+WITH own AS (
+    SELECT partition FROM ledger.partitions
+    WHERE partition = ANY ($2::integer[]) AND leased_by = $1
+    ORDER BY partition
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ledger.partitions SET leased_until = clock_timestamp() + make_interval(secs => $3)
+FROM own
+WHERE partitions.partition = own.partition;
+
+-- take_leases --
+WITH free AS (
+    SELECT partition FROM ledger.partitions
+    WHERE partition = ANY ($2::integer[])
+        AND state = 'open'
+        AND stopped_reason IS NULL
+        AND (leased_by IS NULL OR leased_by = $1 OR leased_until < clock_timestamp())
+    ORDER BY leased_by = $1 DESC NULLS LAST, partition
+    LIMIT $4
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ledger.partitions SET
+    lease = lease + 1,
+    leased_by = $1,
+    leased_until = clock_timestamp() + make_interval(secs => $3)
+FROM free
+WHERE partitions.partition = free.partition
+RETURNING partitions.partition;
+
+-- give_back_leases --
+WITH own AS (
+    SELECT partition FROM ledger.partitions
+    WHERE leased_by = $1 AND ($2::integer[] IS NULL OR partition = ANY ($2))
+    ORDER BY partition
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE ledger.partitions SET leased_by = NULL, leased_until = NULL
+FROM own
+WHERE partitions.partition = own.partition;
 
 -- partition_states --
-SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash,
-    epochs, follow_epochs, follow_sequences, generations, incarnations
+SELECT partition, epoch, state, stopped_reason, cursor_epoch, cursor_sequence, entry_count, chain_hash,
+    lease, leased_by, leased_by IS NULL OR leased_until < clock_timestamp() AS is_free,
+    epochs, follow_epochs, follow_sequences
 FROM ledger.partitions
 CROSS JOIN LATERAL (
     SELECT
         coalesce(array_agg(epochs.epoch), '{}') AS epochs,
         coalesce(array_agg(follows_epoch), '{}') AS follow_epochs,
-        coalesce(array_agg(follows_sequence), '{}') AS follow_sequences,
-        coalesce(array_agg(generation), '{}') AS generations,
-        coalesce(array_agg(incarnation), '{}') AS incarnations
+        coalesce(array_agg(follows_sequence), '{}') AS follow_sequences
     FROM ledger.epochs
     WHERE epochs.partition = partitions.partition AND epochs.epoch BETWEEN cursor_epoch AND partitions.epoch
 ) AS starts
-WHERE partition = ANY ($1::integer[])
+WHERE $1::integer[] IS NULL OR partition = ANY ($1)
 ORDER BY partition;
 
 -- lock_partitions --
-SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash
+SELECT partition, epoch, cursor_epoch, cursor_sequence, entry_count, chain_hash, lease, leased_by
 FROM ledger.partitions
 WHERE partition = ANY ($1::integer[])
 ORDER BY partition
@@ -92,6 +157,7 @@ UPDATE ledger.partitions SET
     cursor_sequence = moved.cursor_sequence,
     entry_count = moved.entry_count,
     chain_hash = moved.chain_hash,
+    leased_until = clock_timestamp() + make_interval(secs => $6),
     updated_time = now()
 FROM moved
 WHERE partitions.partition = moved.partition;
@@ -111,12 +177,6 @@ UPDATE ledger.partitions SET stopped_reason = $2, updated_time = now() WHERE par
 -- redrive_partition --
 UPDATE ledger.partitions SET stopped_reason = NULL, updated_time = now()
 WHERE partition = $1 AND stopped_reason IS NOT NULL;
-
--- stopped_partitions --
-SELECT partition, coalesce(stopped_reason, 'the ledger has not opened it, the partition is ' || state) AS reason
-FROM ledger.partitions
-WHERE stopped_reason IS NOT NULL OR state <> 'open'
-ORDER BY partition;
 
 -- partition_openings --
 SELECT partition, epoch, state, cursor_epoch, cursor_sequence FROM ledger.partitions ORDER BY partition;
