@@ -8,6 +8,7 @@ StakeholdError
 │   ├── IncarnationChanged
 │   ├── LedgerUnavailable
 │   ├── Overloaded
+│   ├── Stopping
 │   └── DeadlineExceeded
 ├── OutcomeUnknown             it may have been applied; the same id may ask again
 ├── NotFound                   something asked for does not exist
@@ -119,12 +120,41 @@ class LedgerUnavailable(NotDone):
     """Postgres could not be reached, or did not answer in time."""
 
 
-class Overloaded(NotDone):
-    """Too many calls are waiting already."""
+class Shortage(StrEnum):
+    """What there is too little of, or what is too full. Told to callers, and counted."""
 
-    def __init__(self, message: str, *, retry_delay_ms: int) -> None:
+    IN_FLIGHT = "in_flight"
+    SOURCE = "source"
+    QUEUE = "queue"
+    OUTBOX = "outbox"
+    MEMORY = "memory"
+
+
+class Overloaded(NotDone):
+    """There is more to do than can be done.
+
+    ``source_id`` is told where one source has too many calls, ``partition`` where it is its outbox, or its
+    primary's memory, that is too full.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_delay_ms: int,
+        cause: Shortage = Shortage.QUEUE,
+        source_id: str = "",
+        partition: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_delay_ms = retry_delay_ms
+        self.cause = cause
+        self.source_id = source_id
+        self.partition = partition
+
+
+class Stopping(NotDone):
+    """The server is about to end, and takes nothing new."""
 
 
 class DeadlineExceeded(NotDone):

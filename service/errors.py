@@ -47,6 +47,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.LedgerUnavailable: (_Code.UNAVAILABLE, "LEDGER_UNAVAILABLE"),
     errors.OutcomeUnknown: (_Code.UNAVAILABLE, "OUTCOME_UNKNOWN"),
     errors.Overloaded: (_Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    errors.Stopping: (_Code.UNAVAILABLE, "STOPPING"),
     errors.DeadlineExceeded: (_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     errors.WalletNotFound: (_Code.NOT_FOUND, "WALLET_NOT_FOUND"),
     errors.SourceNotFound: (_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
@@ -67,6 +68,7 @@ _ADVICE = {
     "PARTITION_FENCED": "nothing was done; the partition waits to be recovered",
     "INCARNATION_CHANGED": "nothing was done; the store is being taken over; retry with the same id",
     "OVERLOADED": "nothing was done; retry with the same id after the delay",
+    "STOPPING": "nothing was done, for this server is stopping; retry with the same id",
 }
 
 
@@ -124,6 +126,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
     match error:
         case errors.PartitionFenced():
             return {"partition": str(error.partition)}
+        case errors.Overloaded():
+            return _overload_metadata(error)
         case errors.WalletNotFound():
             return {"player_id": error.player_id, "currency_code": error.currency}
         case errors.SourceNotFound():
@@ -135,6 +139,15 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             return {"currency_code": error.currency}
         case _:
             return {}
+
+
+def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:
+    metadata = {"cause": str(error.cause)}
+    if error.source_id:
+        metadata["source_id"] = error.source_id
+    if error.partition is not None:
+        metadata["partition"] = str(error.partition)
+    return metadata
 
 
 def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:

@@ -28,7 +28,8 @@ ELSEWHERE = {
     "PARTITION_FENCED": "test_store_failures",
     "INCARNATION_CHANGED": "test_batcher_incarnations, test_cluster",
     "LEDGER_UNAVAILABLE": "test_store_failures",
-    "OVERLOADED": "test_store_failures",
+    "OVERLOADED": "test_store_failures, test_outbox_pressure, test_admission",
+    "STOPPING": "test_shutdown",
     "DEADLINE_EXCEEDED": "test_store_failures",
     "INTERNAL": "a bug: no request is known that causes it",
 }

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -43,6 +44,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.LedgerUnavailable("gone"),
     errors.OutcomeUnknown("silent"),
     errors.Overloaded("full", retry_delay_ms=100),
+    errors.Stopping(),
     errors.DeadlineExceeded("late"),
     errors.WalletNotFound("p1", "EUR"),
     errors.SourceNotFound("games"),
@@ -249,6 +251,29 @@ def test_exactly_what_may_succeed_later_comes_with_a_retry_delay(error: errors.S
     _, status = status_of(error, Scales())
 
     assert has_retry_delay(status) == isinstance(error, errors.NotDone | errors.OutcomeUnknown)
+
+
+@pytest.mark.parametrize(
+    ("told", "metadata"),
+    [
+        ({}, {"cause": "queue"}),
+        ({"cause": errors.Shortage.SOURCE, "source_id": "games"}, {"cause": "source", "source_id": "games"}),
+        ({"cause": errors.Shortage.OUTBOX, "partition": 0}, {"cause": "outbox", "partition": "0"}),
+    ],
+)
+def test_an_overload_says_what_is_short_and_whose_it_is(
+    told: dict[str, Any], metadata: dict[str, str]
+) -> None:
+    _, status = status_of(errors.Overloaded("full", retry_delay_ms=100, **told), Scales())
+
+    assert dict(info_of(status).metadata) == metadata
+
+
+def test_the_api_names_every_cause_of_an_overload() -> None:
+    named = re.search(r"The cause is(.*?)Metadata", PROTO.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert named
+    assert set(re.findall(r'"(\w+)"', named[1])) == set(errors.Shortage)
 
 
 @pytest.mark.parametrize("delay_ms", [1, 100, 999, 1000, 1500, 60_000])

@@ -110,7 +110,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LEDGER_UNAVAILABLE: _ErrorReason.ValueType  # 26
     """[UNAVAILABLE] The ledger could not be reached; nothing was done. Retry."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 27
-    """[RESOURCE_EXHAUSTED] Too many calls are waiting; google.rpc.RetryInfo says when to come again."""
+    """[RESOURCE_EXHAUSTED] There is more to do than can be done; google.rpc.RetryInfo says when to come again.
+    Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
+    (too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
+    "memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
+    rollbacks later, reads never; the metadata have the partition, too).
+    Metadata: cause.
+    """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 28
     """[DEADLINE_EXCEEDED] The caller's deadline passed before anything was sent to the store."""
     ERROR_REASON_CURRENCY_IMMUTABLE: _ErrorReason.ValueType  # 29
@@ -127,6 +133,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[UNAVAILABLE] The store's primary was restarted or replaced, and has not been taken over yet. Nothing was
     done. Retry with the same id.
     """
+    ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 34
+    """[UNAVAILABLE] This server is stopping. Nothing was done. Retry with the same id: another server answers."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -223,7 +231,13 @@ until it is recovered. Nothing was done. Metadata: partition.
 ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 26
 """[UNAVAILABLE] The ledger could not be reached; nothing was done. Retry."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
-"""[RESOURCE_EXHAUSTED] Too many calls are waiting; google.rpc.RetryInfo says when to come again."""
+"""[RESOURCE_EXHAUSTED] There is more to do than can be done; google.rpc.RetryInfo says when to come again.
+Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
+(too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
+"memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
+rollbacks later, reads never; the metadata have the partition, too).
+Metadata: cause.
+"""
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 28
 """[DEADLINE_EXCEEDED] The caller's deadline passed before anything was sent to the store."""
 ERROR_REASON_CURRENCY_IMMUTABLE: ErrorReason.ValueType  # 29
@@ -240,4 +254,6 @@ ERROR_REASON_INCARNATION_CHANGED: ErrorReason.ValueType  # 33
 """[UNAVAILABLE] The store's primary was restarted or replaced, and has not been taken over yet. Nothing was
 done. Retry with the same id.
 """
+ERROR_REASON_STOPPING: ErrorReason.ValueType  # 34
+"""[UNAVAILABLE] This server is stopping. Nothing was done. Retry with the same id: another server answers."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
