@@ -53,9 +53,14 @@ class Counting:
         return count.decode()
 
     def start(
-        self, word: str = "", *, patience_s: float = PATIENCE_S, incarnation: str | None = None
+        self,
+        word: str = "",
+        *,
+        key: str = "runs",
+        patience_s: float = PATIENCE_S,
+        incarnation: str | None = None,
     ) -> "asyncio.Task[str]":
-        return asyncio.create_task(self.run(word, patience_s=patience_s, incarnation=incarnation))
+        return asyncio.create_task(self.run(word, key=key, patience_s=patience_s, incarnation=incarnation))
 
     async def replay(self, *, key: str = "runs", incarnation: str | None = None) -> str:
         """Reads the count, as the replay of a call reads what it did, and writes nothing."""
@@ -67,10 +72,10 @@ class Counting:
     def count_unconfirmed(self) -> None:
         self.unconfirmed += 1
 
-    async def start_and_send(self) -> "asyncio.Task[str]":
+    async def start_and_send(self, *, key: str = "runs") -> "asyncio.Task[str]":
         """One run that has been sent when this returns."""
         sent = len(self.batches)
-        task = self.start()
+        task = self.start(key=key)
         await a_few_turns()
         assert len(self.batches) == sent + 1
         return task

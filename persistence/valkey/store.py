@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+import structlog
+
 from lua import Script
 from persistence.valkey.addresses import StoreAddress
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.cluster import ClusterRunner
 from persistence.valkey.node import node_connections
+
+_log = structlog.get_logger(__name__)
 
 
 class StoreRunner(Protocol):
@@ -68,6 +72,12 @@ async def open_store(
         )
 
     address = StoreAddress.parse(url)
+    if address.is_cluster and not replicas:
+        _log.warning(
+            "cluster_without_confirmation",
+            advice="a primary that is replaced takes answers with it that its replicas had not got yet: set "
+            "STAKEHOLD_DURABILITY=replicated",
+        )
     if address.is_cluster:
         cluster = ClusterRunner(address, batcher_of=batcher_of, timeout_s=timeout_s, max_waiting=max_waiting)
         async with cluster:

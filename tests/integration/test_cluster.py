@@ -244,6 +244,27 @@ async def test_a_frozen_primary_that_comes_back_after_a_failover_acknowledges_no
         assert await calls.count(key, promoted) == 2
 
 
+async def test_a_call_that_a_frozen_primary_runs_after_it_was_replaced_is_not_acknowledged(
+    whole: EmbeddedCluster,
+) -> None:
+    """Without replicas to confirm it is: the node does not know yet, and its write is lost with its data."""
+    key = runs_key(0)
+    frozen = await primary_of(whole, key)
+    replica = await replica_of(frozen, whole)
+    async with counting(frozen.url, timeout_s=20.0, replicas=1) as stale:
+        frozen.process.send_signal(signal.SIGSTOP)
+        call = await stale.start_and_send(key=key)
+        await until_promoted(replica)
+        frozen.process.send_signal(signal.SIGCONT)
+
+        with pytest.raises(OutcomeUnknown):
+            await call
+
+    await whole.until_whole()
+    async with cluster_calls(whole) as calls:
+        assert await calls.read(key) == 0
+
+
 async def refuses(stale: Counting, key: str, incarnation: str) -> bool:
     """Whether a node says that it is a replica. It must not have answered."""
     try:
