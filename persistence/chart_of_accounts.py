@@ -12,13 +12,20 @@ The player's side is one leg for each bucket that changed. A rollback carries it
 to the same accounts with the signs turned round. A positive leg is in the account owner's favour: so what a
 player owes is a negative balance of the player's ``receivable`` account, and a negative balance of a source's
 settlement account is what the source owes the house.
+
+What the service itself books for a source (late duplicates, and what undoes them) is posted to that source's
+accounts: the entry is of the service's own source, and names the other one in its metadata.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from persistence.outbox import OutboxEntry
-from persistence.transactions import CurrencyCode, EntryType, PlayerId, TransactionKind
+from persistence.transactions import OPERATOR_SOURCE, CurrencyCode, EntryType, PlayerId, TransactionKind
+
+BOOKED_AGAINST = "stakehold.source"
+"""In the metadata of an entry of the service's own source: the source whose accounts it is posted to. What a
+caller writes under this name means nothing, as no caller has that source."""
 
 
 class OwnerKind(StrEnum):
@@ -101,5 +108,11 @@ def counter_account(entry: OutboxEntry, currency: CurrencyCode) -> Account:
     if entry.kind not in COUNTER_ACCOUNTS:
         raise ValueError(f"no account is on the other side of kind {entry.kind}")
     owner_kind, bucket = COUNTER_ACCOUNTS[entry.kind]
-    owner_id = entry.source if owner_kind is OwnerKind.SOURCE else ""
+    owner_id = _owning_source(entry) if owner_kind is OwnerKind.SOURCE else ""
     return Account(owner_kind, owner_id, bucket, currency)
+
+
+def _owning_source(entry: OutboxEntry) -> str:
+    if entry.source != OPERATOR_SOURCE:
+        return entry.source
+    return entry.metadata.get(BOOKED_AGAINST, entry.source)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from persistence.chart_of_accounts import Leg, legs_of
 from persistence.epochs import EpochHistory
@@ -14,10 +15,13 @@ from persistence.errors import (
     VersionGap,
 )
 from persistence.hash_chain import ChainedEntry, entry_hash
+from persistence.late_duplicates import FirstBooking, LateDuplicate, late_duplicates_of
 from persistence.outbox import OutboxEntry, OutboxRecord, decode_record
 from persistence.transactions import Buckets, CurrencyCode, EntryId, OutboxPosition, PlayerId, partition_of
 
 Wallet = tuple[PlayerId, CurrencyCode]
+
+NO_FIRSTS: Mapping[EntryId, FirstBooking] = MappingProxyType({})
 
 LAST_MOMENT_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""
@@ -79,15 +83,23 @@ class PartitionBatch:
     records: Sequence[RawRecord]
     lines: Sequence[LedgerLine]
     wallets: Mapping[Wallet, Buckets]
+    late_duplicates: Sequence[LateDuplicate]
     oldest_booked_ms: int | None
     broken: BrokenRecord | None
 
 
 def build_batch(
-    state: PartitionState, records: Sequence[RawRecord], *, partition_count: int
+    state: PartitionState,
+    records: Sequence[RawRecord],
+    *,
+    partition_count: int,
+    firsts: Mapping[EntryId, FirstBooking] = NO_FIRSTS,
 ) -> PartitionBatch:
-    """As many of the records, in order, as follow from the state and from each other."""
-    building = _Building(state, partition_count)
+    """As many of the records, in order, as follow from the state and from each other.
+
+    ``firsts`` are the earlier bookings of entries that are late duplicates.
+    """
+    building = _Building(state, partition_count, firsts)
     for index, record in enumerate(records):
         try:
             building.add(record)
@@ -99,8 +111,12 @@ def build_batch(
 class _Building:
     """A batch under construction. A record is added whole or not at all."""
 
-    def __init__(self, state: PartitionState, partition_count: int) -> None:
+    def __init__(
+        self, state: PartitionState, partition_count: int, firsts: Mapping[EntryId, FirstBooking]
+    ) -> None:
         self._before = state
+        self._firsts = firsts
+        self._late_duplicates: list[LateDuplicate] = []
         self._partition_count = partition_count
         self._cursor = state.cursor
         self._chain_hash = state.chain_hash
@@ -112,6 +128,9 @@ class _Building:
     def add(self, raw: RawRecord) -> None:
         record = decode_record(raw.stream_id, raw.fields)
         self._require_next(record.position)
+        late_duplicates = late_duplicates_of(record, self._before.partition, self._firsts)
+        if late_duplicates:
+            record = _displaced(record, late_duplicates)
         wallets, versions = dict[Wallet, Buckets](), dict[Wallet, int]()
         try:
             self._require_own(record.player)
@@ -123,6 +142,7 @@ class _Building:
             self._chain(record, legs)
         except ValueError as error:
             raise OutboxRecordMalformed(raw.stream_id, str(error)) from error
+        self._late_duplicates += late_duplicates.values()
         self._wallets.update(wallets)
         self._versions.update(versions)
         self._cursor = record.position
@@ -137,7 +157,14 @@ class _Building:
             chain_hash=self._chain_hash,
         )
         return PartitionBatch(
-            before, after, records, self._lines, self._wallets, self._oldest_booked_ms, broken
+            before,
+            after,
+            records,
+            self._lines,
+            self._wallets,
+            self._late_duplicates,
+            self._oldest_booked_ms,
+            broken,
         )
 
     def _require_next(self, position: OutboxPosition) -> None:
@@ -204,6 +231,14 @@ class _Building:
             previous_hash = hash_
         self._lines += lines
         self._chain_hash = previous_hash
+
+
+def _displaced(record: OutboxRecord, late_duplicates: Mapping[int, LateDuplicate]) -> OutboxRecord:
+    entries = tuple(
+        late_duplicates[index].displaced if index in late_duplicates else entry
+        for index, entry in enumerate(record.entries)
+    )
+    return replace(record, entries=entries)
 
 
 def _require_moments(record: OutboxRecord) -> None:

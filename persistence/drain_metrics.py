@@ -40,6 +40,11 @@ class DrainMetrics:
             ["reason"],
             registry=registry,
         )
+        self.late_duplicates = Counter(
+            "stakehold_late_duplicates",
+            "Entries whose transaction id was in the ledger already, recorded under another and owed back.",
+            registry=registry,
+        )
         self.stopped = Gauge(
             "stakehold_drain_stopped",
             "1 while nothing of the partition is drained until it is redriven.",

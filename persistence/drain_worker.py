@@ -6,14 +6,29 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from persistence.drain_batch import BrokenRecord, PartitionBatch, PartitionState, RawRecord, build_batch
+from persistence.drain_batch import (
+    NO_FIRSTS,
+    BrokenRecord,
+    PartitionBatch,
+    PartitionState,
+    RawRecord,
+    build_batch,
+)
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_settings import DrainSettings
-from persistence.errors import CursorMoved, LedgerBroken, LedgerUnavailable, StoreUnavailable
+from persistence.errors import (
+    CursorMoved,
+    LedgerBroken,
+    LedgerUnavailable,
+    StoreUnavailable,
+    TransactionIdTaken,
+)
 from persistence.events import any_set
+from persistence.late_duplicates import FirstBooking
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.leases import session_name
 from persistence.postgres.ledger_writer import WRITER_SETTINGS, BetweenSteps, LedgerWriter
+from persistence.transactions import EntryId
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
 
 _log = structlog.get_logger(__name__)
@@ -188,8 +203,7 @@ class DrainWorker:
         broken = {batch.before.partition: batch.broken for batch in batches if batch.broken}
         try:
             if good:
-                await writer.write(good)
-                self._advance(good)
+                self._advance(await self._write_batches(writer, good))
         except CursorMoved:
             raise
         except LedgerBroken:
@@ -205,7 +219,7 @@ class DrainWorker:
             records = pending.pop()
             batch = self._build(self._owned[refused.before.partition], records)
             try:
-                await writer.write([batch])
+                written = await self._write_batches(writer, [batch])
             except CursorMoved:
                 raise
             except LedgerBroken as error:
@@ -214,8 +228,22 @@ class DrainWorker:
                 middle = len(records) // 2
                 pending += [records[middle:], records[:middle]]
             else:
-                self._advance([batch])
+                self._advance(written)
         return None
+
+    async def _write_batches(
+        self, writer: LedgerWriter, batches: Sequence[PartitionBatch]
+    ) -> Sequence[PartitionBatch]:
+        """Writes batches as they are, or with late duplicates displaced. Returns what was written."""
+        try:
+            await writer.write(batches)
+        except TransactionIdTaken:
+            firsts = await writer.find_late_duplicates(batches)
+            if not firsts:
+                raise
+            batches = [self._build(batch.before, batch.records, firsts) for batch in batches]
+            await writer.write(batches)
+        return batches
 
     async def _quarantine(self, writer: LedgerWriter, partition: int, broken: BrokenRecord) -> None:
         await writer.quarantine(self._owned[partition], broken)
@@ -230,13 +258,21 @@ class DrainWorker:
         )
         self._let_go([partition])
 
-    def _build(self, state: PartitionState, records: Sequence[RawRecord]) -> PartitionBatch:
-        return build_batch(state, records, partition_count=self._partition_count)
+    def _build(
+        self,
+        state: PartitionState,
+        records: Sequence[RawRecord],
+        firsts: Mapping[EntryId, FirstBooking] = NO_FIRSTS,
+    ) -> PartitionBatch:
+        return build_batch(state, records, partition_count=self._partition_count, firsts=firsts)
 
     def _advance(self, batches: Sequence[PartitionBatch]) -> None:
         now_ms = self._now_ms()
         for batch in batches:
             self._owned[batch.before.partition] = batch.after
+            for duplicate in batch.late_duplicates:
+                self._metrics.late_duplicates.inc()
+                _log.error("late_duplicate", entry=str(duplicate.entry_id), problem=duplicate.description)
             if batch.oldest_booked_ms is not None:
                 self._metrics.lag.observe(max(0, now_ms - batch.oldest_booked_ms) / 1000)
         entry_count = sum(len(batch.lines) for batch in batches)

@@ -28,6 +28,7 @@ StakeholdError
     ├── HistoryForked
     ├── VersionGap
     ├── EntryRefused
+    │   └── TransactionIdTaken
     ├── DriftDetected
     └── CursorMoved
 """
@@ -268,6 +269,10 @@ class VersionGap(LedgerBroken):
 
 class EntryRefused(LedgerBroken):
     """The database's own rules refuse an entry or its postings: an id used twice, a number too large."""
+
+
+class TransactionIdTaken(EntryRefused):
+    """The ledger has an entry under this transaction id already."""
 
 
 class DriftDetected(LedgerBroken):

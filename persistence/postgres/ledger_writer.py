@@ -4,13 +4,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from io import BytesIO
 
 from persistence.drain_batch import BrokenRecord, PartitionBatch, PartitionState
-from persistence.errors import CursorMoved, DriftDetected, EntryRefused, LedgerBroken, VersionGap
+from persistence.errors import (
+    CursorMoved,
+    DriftDetected,
+    EntryRefused,
+    LedgerBroken,
+    TransactionIdTaken,
+    VersionGap,
+)
+from persistence.late_duplicates import FirstBooking
 from persistence.postgres.account_ids import AccountIds, PlacedAccount
 from persistence.postgres.copy_rows import ENTRY_COLUMNS, POSTING_COLUMNS, entry_line, posting_lines
 from persistence.postgres.database import Connection, RecordRefused, translated_errors
+from persistence.postgres.late_duplicates import find_late_duplicates, record_late_duplicates
 from persistence.postgres.partition_rows import is_as_expected
 from persistence.postgres.queries import query
-from persistence.transactions import OutboxPosition
+from persistence.transactions import EntryId, OutboxPosition
 
 BetweenSteps = Callable[[str], Awaitable[None]]
 """Called with the name of the step that was just done. Tests stop the drainer there."""
@@ -60,7 +69,8 @@ class LedgerWriter:
     async def write(self, batches: Sequence[PartitionBatch]) -> None:
         """Writes all batches in one transaction, or nothing.
 
-        Raises CursorMoved where a partition is not in the state that its batch starts from, and another
+        Raises CursorMoved where a partition is not in the state that its batch starts from,
+        TransactionIdTaken where there are late duplicates that the batches do not know of, and another
         LedgerBroken where the ledger's rules refuse one of the records; which one, the caller finds out.
         """
         try:
@@ -73,6 +83,13 @@ class LedgerWriter:
         finally:
             self._account_ids.forget()
         await self._between_steps("committed")
+
+    async def find_late_duplicates(self, batches: Sequence[PartitionBatch]) -> dict[EntryId, FirstBooking]:
+        """The entries whose transaction ids were booked before, and where."""
+        with translated_errors():
+            return await find_late_duplicates(
+                self._connection, [line.chained for batch in batches for line in batch.lines]
+            )
 
     async def quarantine(self, state: PartitionState, broken: BrokenRecord) -> None:
         """Keeps a record that cannot be applied and stops its partition, which must be in this state.
@@ -114,6 +131,9 @@ class LedgerWriter:
         await self._between_steps("entries_copied")
         await self._copy_postings(batches, account_ids)
         await self._between_steps("postings_copied")
+        await record_late_duplicates(
+            self._connection, (duplicate for batch in batches for duplicate in batch.late_duplicates)
+        )
         await self._require_no_drift(batches)
         await self._between_steps("balances_compared")
         await self._move_cursors(batches)
@@ -200,6 +220,8 @@ class LedgerWriter:
 def _broken(error: RecordRefused) -> LedgerBroken:
     if error.constraint == "versions_of_a_wallet_are_contiguous":
         return VersionGap(str(error))
+    if error.constraint == "a_transaction_id_takes_effect_once":
+        return TransactionIdTaken(str(error))
     return EntryRefused(str(error))
 
 

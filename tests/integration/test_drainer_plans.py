@@ -18,6 +18,7 @@ ARGUMENTS: dict[str, tuple[object, ...]] = {
     "resolve_accounts": ([3], ["player"], TEXTS, ["cash"], ["EUR"]),
     "drifted_wallet": (TEXTS, ["EUR"], NUMBERS, NUMBERS, NUMBERS, NUMBERS),
     "move_cursors": ([3], [1], [99], [99], [bytes(32)], 5.0),
+    "standing_transactions": (TEXTS, ["acme"], ["bet-1"]),
     "quarantine_record": (3, 1, 99, [b"x"], "OutboxGap", "a gap"),
 }
 

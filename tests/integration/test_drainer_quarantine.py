@@ -128,10 +128,6 @@ def bonus_from_nowhere(wallet: FedWallet) -> EntryTexts:
     return wallet.applied("wrong", "bet", cash=-1)
 
 
-def same_id(wallet: FedWallet) -> EntryTexts:
-    return wallet.applied("deposit", "deposit", cash=1)
-
-
 def too_long(wallet: FedWallet) -> EntryTexts:
     return wallet.applied("big", "deposit", cash=10**38)
 
@@ -140,7 +136,6 @@ REFUSED_BY_THE_LEDGER = {
     "a version is left out": (later_version, "VersionGap"),
     "the balances are not what was posted": (wrong_balance, "DriftDetected"),
     "a bonus appears from nowhere": (bonus_from_nowhere, "DriftDetected"),
-    "a transaction id comes again": (same_id, "EntryRefused"),
     "a value is too long for the ledger": (too_long, "EntryRefused"),
 }
 

@@ -162,6 +162,42 @@ UPDATE ledger.partitions SET
 FROM moved
 WHERE partitions.partition = moved.partition;
 
+-- standing_transactions --
+SELECT player_id, source_id, transaction_id, partition, epoch, sequence, entry_index, fingerprint
+FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (player_id, source_id, transaction_id)
+JOIN ledger.entries USING (player_id, source_id, transaction_id);
+
+-- record_late_duplicates --
+WITH found AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS found (
+        entry_id text, partition integer, player_id text, source_id text, transaction_id text, description text,
+        repair_source_id text, repair_transaction_id text, operation text, kind text, fingerprint text,
+        currency text, amount numeric, cash_change numeric, bonus_change numeric, held_change numeric,
+        receivable_change numeric, game_id text, round_id text, reference_transaction_id text, metadata text
+    )
+), raised AS (
+    INSERT INTO ledger.incidents (
+        incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description
+    )
+    SELECT
+        'late_duplicate ' || entry_id, 'late_duplicate', partition, player_id, source_id, transaction_id,
+        entry_id, description
+    FROM found
+    RETURNING incident_id, entry_id
+)
+INSERT INTO ledger.repairs (
+    player_id, source_id, transaction_id, partition, incident_id, operation, kind, fingerprint, currency, amount,
+    cash_change, bonus_change, held_change, receivable_change, game_id, round_id, reference_transaction_id,
+    metadata
+)
+SELECT
+    player_id, repair_source_id, repair_transaction_id, partition, incident_id, operation, kind, fingerprint,
+    currency, amount, cash_change, bonus_change, held_change, receivable_change, game_id, round_id,
+    reference_transaction_id, metadata::jsonb
+FROM found
+JOIN raised USING (entry_id)
+WHERE repair_transaction_id IS NOT NULL;
+
 -- quarantine_record --
 INSERT INTO ledger.quarantine (partition, epoch, sequence, fields, reason, problem)
 VALUES ($1, $2, $3, $4, $5, $6)
