@@ -38,9 +38,9 @@ def says_unrun(error: RedisError) -> bool:
 
 def said_by(error: RedisError) -> str:
     """What the server said. The client library cuts off the code of those errors for which it has a class."""
-    if type(error) in (RedisError, ResponseError):
-        return str(error)
-    return f"{type(error).__name__.removesuffix('Error').upper()} {error}"
+    if isinstance(error, ResponseError) and type(error) is not ResponseError:
+        return f"{type(error).__name__.removesuffix('Error').upper()} {error}"
+    return str(error) or type(error).__name__
 
 
 def says_demoted(error: RedisError) -> bool:
