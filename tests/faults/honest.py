@@ -6,7 +6,7 @@ from zlib import crc32
 
 from tests.answers import Balance, Done, RefusedTransaction
 from tests.faults.books import OPERATOR, Amounts, Books, Entry, NamedLoss, Place, Wallet
-from tests.faults.checks.case import Case, Loss
+from tests.faults.checks.case import Case, Death, Loss
 from tests.faults.history import Answered, Attempt, Call, History, Id, NotAnswered
 from tests.reference import Step
 from tests.steps import bet, deposit, rollback
@@ -113,6 +113,7 @@ class Honest:
     attempts: list[Attempt]
     entries: list[Entry]
     losses: tuple[Loss, ...] = ()
+    deaths: tuple[Death, ...] = ()
     named_lost: dict[str, int] = field(default_factory=dict)
 
     def case(self) -> Case:
@@ -121,7 +122,7 @@ class Honest:
         named = frozenset(
             NamedLoss(Id("ada", "slots", name), f"0-1-{place}") for name, place in self.named_lost.items()
         )
-        return Case(History(self.attempts), Books(self.entries, hot, named), self.losses)
+        return Case(History(self.attempts), Books(self.entries, hot, named), self.losses, self.deaths)
 
     def change_entry(self, name: str, **fields: object) -> None:
         self.entries = [

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.books import Amounts, Books, Entry, NamedLoss, Place, Wallet
-from tests.faults.checks.case import Case, Loss
+from tests.faults.checks.case import Case, Death, Loss
 from tests.faults.history import Id, read_history
 
 HISTORY, _BOOKS = "history.jsonl", "books.json"
@@ -20,6 +20,7 @@ def keep_books(folder: Path, case: Case) -> None:
         "hot": list(books.hot.items()),
         "named_lost": list(books.named_lost),
         "losses": list(case.losses),
+        "deaths": list(case.deaths),
     }
     (folder / _BOOKS).write_text(json.dumps(kept))
 
@@ -31,7 +32,8 @@ def read_case(folder: Path) -> Case:
         {Wallet(*wallet): (version, Amounts(*amounts)) for wallet, (version, amounts) in kept["hot"]},
         frozenset(NamedLoss(Id(*identity), record) for identity, record in kept["named_lost"]),
     )
-    return Case(read_history(folder / HISTORY), books, [Loss(*loss) for loss in kept["losses"]])
+    losses, deaths = [Loss(*loss) for loss in kept["losses"]], [Death(*death) for death in kept["deaths"]]
+    return Case(read_history(folder / HISTORY), books, losses, deaths)
 
 
 def _entry(kept: dict[str, Any]) -> Entry:

@@ -115,14 +115,14 @@ def silence_after(done: Strike, attempts: Sequence[Attempt]) -> Silence | None:
     server = int(name.rpartition("-")[2]) if name.startswith("serve-") else None
     first_s: dict[str, float] = {}
     for attempt in attempts:
-        answered = attempt.called_s > done.began_s and isinstance(attempt.answer, Answered)
+        answered = attempt.called_s > done.struck_s and isinstance(attempt.answer, Answered)
         if answered and server in {None, attempt.server}:
             first_s.setdefault(attempt.call.player, attempt.returned_s)
     if not first_s:
         return None
     last_s = max(first_s.values())
     return Silence(
-        min(first_s.values()) - done.began_s, last_s - done.began_s, max(0.0, last_s - done.mended_s)
+        min(first_s.values()) - done.struck_s, last_s - done.struck_s, max(0.0, last_s - done.mended_s)
     )
 
 

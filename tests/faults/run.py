@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.cast import Cast, cast
 from tests.faults.checker import violations
-from tests.faults.checks.case import Breach, Case, Loss, Violation
+from tests.faults.checks.case import REPORTED_WITHIN_S, Breach, Case, Death, Loss, Violation
 from tests.faults.disks import small_disk
 from tests.faults.endings import audit, final_books, until_drained
 from tests.faults.history import History
@@ -19,7 +19,6 @@ from tests.faults.schedule import LOSSES, Fault
 from tests.faults.striking import Strike, strike
 
 _CERTAIN_WITHIN_S = 30.0
-_REPORTED_WITHIN_S = 15.0
 _WARM_UP_S = 0.5
 _WIND_DOWN_S = 0.3
 
@@ -39,6 +38,11 @@ class Run:
     @property
     def losses(self) -> list[Loss]:
         return [Loss(done.began_s, done.mended_s) for done in self.strikes if done.fault.kind in LOSSES]
+
+    @property
+    def deaths(self) -> list[Death]:
+        kills = [done for done in self.strikes if done.fault.kind == "kill-server"]
+        return [Death(int(done.target.rpartition("-")[2]), done.began_s) for done in kills]
 
 
 async def play_and_check(
@@ -97,11 +101,11 @@ async def _reckon(made: Cast, clients: Crowd, run: Run) -> None:
 
 async def _lasting_violations(made: Cast, players: Sequence[str], run: Run) -> list[Violation]:
     """What is wrong, and stays so: losses may be reported a few seconds after they are noticed."""
-    end_s = time.monotonic() + (_REPORTED_WITHIN_S if run.losses else 0.0)
+    end_s = time.monotonic() + (REPORTED_WITHIN_S if run.losses else 0.0)
     while True:
         books = await final_books(made, players)
         run.entry_count, run.reported_lost_count = len(books.entries), len(books.named_lost)
-        case = Case(run.history, books, run.losses)
+        case = Case(run.history, books, run.losses, run.deaths)
         found = list(violations(case))
         if not found or time.monotonic() >= end_s:
             keep_books(made.folder, case)

@@ -23,19 +23,24 @@ Deed = Callable[[Cast, Fault], AbstractAsyncContextManager[str]]
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A fault that was done. Times are of this machine's monotonic clock; ``mended_s`` is the end."""
+    """A fault that was done: when it was begun, when it had struck, and when it was mended.
+
+    Times are of this machine's monotonic clock.
+    """
 
     fault: Fault
     target: str
     began_s: float
+    struck_s: float
     mended_s: float
 
 
 async def strike(cast: Cast, fault: Fault) -> Strike:
     began_s = time.monotonic()
     async with DEEDS[fault.kind](cast, fault) as target:
+        struck_s = time.monotonic()
         await asyncio.sleep(fault.hold_s)
-    return Strike(fault, target, began_s, time.monotonic())
+    return Strike(fault, target, began_s, struck_s, time.monotonic())
 
 
 def _program(parts: Sequence[Part], fault: Fault) -> Program:

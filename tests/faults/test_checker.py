@@ -7,7 +7,7 @@ import pytest
 from tests.answers import Done
 from tests.faults.books import Amounts, Place
 from tests.faults.checker import violations
-from tests.faults.checks.case import Breach, Loss
+from tests.faults.checks.case import Breach, Death, Loss
 from tests.faults.history import Answered
 from tests.faults.honest import (
     BET,
@@ -243,6 +243,14 @@ def test_a_loss_that_was_made_on_purpose_and_named_is_no_breach(play: Honest) ->
     lose_what_came_after_the_deposit(play)
     play.named_lost = {"b1": 2, "x1": 3, "x2": 4}
     assert found(play) == set()
+
+
+def test_what_only_a_server_knew_that_died_soon_after_the_loss_cannot_be_named(play: Honest) -> None:
+    lose_what_came_after_the_deposit(play)
+    play.deaths = (Death(0, 22.0),)
+    assert found(play) == set()
+    play.deaths = (Death(1, 22.0),)
+    assert found(play) == {Breach.LOST}
 
 
 def test_what_is_lost_and_then_taken_again_need_not_be_named(play: Honest) -> None:

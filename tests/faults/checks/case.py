@@ -11,6 +11,9 @@ from tests.faults.books import Books
 from tests.faults.history import Attempt, History, Id
 from tests.reference import Step
 
+REPORTED_WITHIN_S = 15.0
+"""How long after a loss a server has to report what it had answered."""
+
 
 class Breach(StrEnum):
     """How a promise is broken."""
@@ -52,6 +55,13 @@ class Loss(NamedTuple):
     ended_s: float
 
 
+class Death(NamedTuple):
+    """A server was killed, and with it its memory of what it had answered."""
+
+    server: int
+    moment_s: float
+
+
 class Told(NamedTuple):
     """One OK answer for one step."""
 
@@ -62,11 +72,27 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``losses`` are empty where durability was never broken on purpose: then nothing may be missing."""
+    """``losses`` are empty where durability was never broken on purpose: then nothing may be missing.
+
+    ``deaths`` are of servers, by their numbers.
+    """
 
     history: History
     books: Books
     losses: Sequence[Loss] = ()
+    deaths: Sequence[Death] = ()
+
+    def may_be_unreported(self, attempt: Attempt) -> bool:
+        """Whether the server that answered died before it could be expected to have reported a loss.
+
+        What a server has answered stands nowhere but in the store and in its own memory: when both go within
+        seconds, nobody is left to report it.
+        """
+        reported_s = max((loss.ended_s for loss in self.losses), default=0.0) + REPORTED_WITHIN_S
+        return any(
+            death.server == attempt.server and attempt.returned_s < death.moment_s < reported_s
+            for death in self.deaths
+        )
 
     def may_be_lost(self, attempt: Attempt) -> bool:
         """Whether the store lost data after it may have answered this."""

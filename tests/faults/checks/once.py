@@ -34,7 +34,8 @@ def _check_kept(
     for entry_id, told in missing.items():
         if case.may_be_lost(told.attempt):
             again = any(_same_effect(told, entry) for entry in entries)
-            if not again and NamedLoss(identity, record_of(entry_id)) not in case.books.named_lost:
+            named = NamedLoss(identity, record_of(entry_id)) in case.books.named_lost
+            if not again and not named and not case.may_be_unreported(told.attempt):
                 yield Violation(Breach.LOST, f"{identity}, answered as {entry_id}, and nobody says so")
         elif not entries:
             yield Violation(Breach.LOST, f"{identity}, answered as {entry_id}")
