@@ -13,7 +13,15 @@ from uuid import UUID
 
 import structlog
 
-from persistence.adoption_plan import FoundStore, Keep, LedgerPartition, Refuse, TakeOver, plan_adoption
+from persistence.adoption_plan import (
+    FoundStore,
+    Keep,
+    LedgerPartition,
+    Refuse,
+    TakeOver,
+    plan_abandoning,
+    plan_adoption,
+)
 from persistence.errors import SetupRefused
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
 from persistence.postgres.database import LedgerRole, ledger_connection
@@ -88,10 +96,20 @@ class Adoption:
             _note(adopted, number, plan, dry_run=dry_run)
         return adopted
 
-    async def _take_over(self, number: int) -> Keep | TakeOver | Refuse:
+    async def abandon(self, number: int, why: str) -> TakeOver:
+        """Lets a partition's history go on after the cursor, without what waits in the store.
+
+        Raises SetupRefused where the store is not the ledger's.
+        """
+        plan = await self._take_over(number, abandoned=why)
+        if not isinstance(plan, TakeOver):
+            raise SetupRefused(f"partition {number} cannot be taken over: {plan}")
+        return plan
+
+    async def _take_over(self, number: int, abandoned: str = "") -> Keep | TakeOver | Refuse:
         """Plans again, as somebody may have been quicker, and does it."""
         async with self._ledger.alone(number):
-            found, plan = await self._start_epoch(number)
+            found, plan = await self._start_epoch(number, abandoned)
             if not isinstance(plan, TakeOver):
                 return plan
             taken = await self._store.take_over(
@@ -112,13 +130,15 @@ class Adoption:
         )
         return plan
 
-    async def _start_epoch(self, number: int) -> tuple[str | None, Keep | TakeOver | Refuse]:
+    async def _start_epoch(self, number: int, abandoned: str) -> tuple[str | None, Keep | TakeOver | Refuse]:
         """The witness that the store has, and what is to be done; if it is to be taken over, the ledger is in
         the new epoch. The cursor stands still meanwhile.
         """
         async with self._ledger.locked(number) as partition:
             survey = (await self._store.survey([number]))[number]
             plan = plan_adoption(partition, _found(survey), self._ledger_id)
+            if abandoned and not isinstance(plan, Refuse):
+                plan = plan_abandoning(partition, plan.witness, abandoned)
             if isinstance(plan, TakeOver):
                 if voucher := await self._voucher_against(partition, plan):
                     why = f"server {voucher} reaches the store that was taken over before this one"

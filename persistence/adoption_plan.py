@@ -112,6 +112,14 @@ def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID
     return _plan_known(partition, found, witness)
 
 
+def plan_abandoning(partition: LedgerPartition, witness: Witness, why: str) -> TakeOver:
+    """The partition goes on after its cursor, whatever waits in the store, which is to have the witness."""
+    epoch = partition.epoch + 1
+    return TakeOver(
+        Witness(epoch, witness.ledger_id, epoch, witness.incarnation), partition.cursor, why, lost=why
+    )
+
+
 def _plan_opening(found: FoundStore, ledger_id: UUID) -> TakeOver | Refuse:
     if found.witness is not None or found.last is not None:
         return Refuse("the ledger is new, but the store has data already, of another ledger")
@@ -146,13 +154,9 @@ def _plan_known(partition: LedgerPartition, found: FoundStore, witness: Witness)
 
 def _loss(partition: LedgerPartition, found: FoundStore, witness: Witness) -> str:
     """What the store lacks that the partition's history has; "" where it lacks nothing that is known."""
-    if found.last is None:
-        if partition.cursor > _NOTHING_DRAINED:
-            return f"the ledger is drained up to {partition.cursor}, but the store lost all records"
-    elif found.last < partition.cursor:
-        return (
-            f"the ledger is drained up to {partition.cursor}, but the store lost what came after {found.last}"
-        )
+    needed = _least_position(partition, witness.epoch)
+    if needed is not None and (found.last is None or found.last < needed):
+        return f"the history goes up to {needed} at least, but the store lost what came after {found.last}"
     newest_opened = partition.epoch if partition.state == "open" else partition.epoch - 1
     if witness.epoch < newest_opened:
         return (
@@ -160,3 +164,18 @@ def _loss(partition: LedgerPartition, found: FoundStore, witness: Witness) -> st
             f"{witness.epoch}"
         )
     return ""
+
+
+def _least_position(partition: LedgerPartition, epoch: int) -> OutboxPosition | None:
+    """How far a store of this epoch has written at least; None where it may have nothing.
+
+    A store that was empty when it was taken over has nothing of what came before the epoch.
+    """
+    cursor = partition.cursor
+    started = next((known for known in partition.epochs if known.epoch == epoch), None)
+    if started is None:
+        return cursor if cursor > _NOTHING_DRAINED else None
+    began_empty = started.generation == epoch and started.follows <= cursor
+    if began_empty and cursor < OutboxPosition(epoch, 0):
+        return None
+    return max(cursor, started.follows)

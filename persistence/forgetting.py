@@ -139,10 +139,17 @@ class Forgetter:
             await asyncio.sleep(pace.pause_s)
         self.counts.sweeps += 1
 
-    async def forget(self, found: Iterable[tuple[int, PlayerId]], limits: Limits) -> None:
-        """Looks at some players, each with its partition."""
+    async def forget(
+        self, found: Iterable[tuple[int, PlayerId]], limits: Limits
+    ) -> set[tuple[int, PlayerId]]:
+        """Looks at some players, each with its partition; those of them who were forgotten whole."""
         residents = await self._residents(found)
-        await asyncio.gather(*(self._look_at(resident, limits) for resident in residents))
+        forgotten = await asyncio.gather(*(self._look_at(resident, limits) for resident in residents))
+        return {
+            (resident.partition.partition, resident.player_id)
+            for resident, gone in zip(residents, forgotten, strict=True)
+            if gone
+        }
 
     async def _residents(self, found: Iterable[tuple[int, PlayerId]]) -> list[_Resident]:
         """The markers are read first: what they name as drained is so at the cursors that are read then."""
@@ -158,19 +165,22 @@ class Forgetter:
                 residents.append(_Resident(player, partition, witness, text, _marker(text, witness)))
         return residents
 
-    async def _look_at(self, resident: _Resident, limits: Limits) -> None:
+    async def _look_at(self, resident: _Resident, limits: Limits) -> bool:
+        """Whether the player is gone."""
         self.counts.seen_players += 1
         marker = resident.marker
         try:
             if marker is None or (marker.used_ms < limits.idle_since_ms and resident.is_drained):
                 done = await self._run(FORGET, resident, [str(resident.partition.cursor), resident.text])
                 self.counts.forgotten_players += done[0] == b"OK"
-            elif resident.is_drained:
+                return done[0] == b"OK"
+            if resident.is_drained:
                 await self._forget_old_fields(resident, marker, limits.older_than_ms)
         except (NotDone, OutcomeUnknown) as error:
             if isinstance(error, LedgerUnavailable):
                 raise
             _log.warning("not_forgotten", player=resident.player_id, error=str(error))
+        return False
 
     async def _forget_old_fields(self, resident: _Resident, marker: Residence, old_before_ms: int) -> None:
         ids = await self._old_fields(resident, "ids", old_before_ms)

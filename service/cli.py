@@ -11,6 +11,8 @@ _COMMANDS = {
     "drain": "Carry committed entries from the outbox into the ledger.",
     "migrate": "Bring the ledger's schema up to date.",
     "verify": "Audit the ledger offline; exit 1 with findings.",
+    "doctor": "Say what is wrong, and which copy is right; exit 1 if something is.",
+    "recover": "Take over stores that wait for it, and book again what was answered and lost.",
     "settings": "List the environment variables that configure the service.",
 }
 

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         gt=0,
         description="How long the store remembers ids and idle players itself; older ones are in the ledger.",
     )
+    forget_every_s: float = Field(
+        default=60.0, gt=0, description="How often the drainer looks for what the store may forget."
+    )
     call_timeout_s: float = Field(
         default=5.0, gt=0, description="The longest that a call may take where its caller sets no deadline."
     )
@@ -79,6 +82,16 @@ class Settings(BaseSettings):
     )
     max_calls_in_flight: int = Field(
         default=8192, ge=1, description="Calls that may be under way before others are shed."
+    )
+    outbox_high_records: int = Field(
+        default=100_000,
+        ge=1,
+        description="Records that may wait in a partition's outbox before debits and new wallets are shed.",
+    )
+    outbox_hard_records: int = Field(
+        default=400_000,
+        ge=1,
+        description="Records that may wait in a partition's outbox before everything but reads is shed.",
     )
     registry_refresh_s: float = Field(
         default=1.0, gt=0, description="How often currencies and sources are read again."

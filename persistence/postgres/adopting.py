@@ -120,6 +120,11 @@ class AdoptingLedger:
             )
         return number is not None
 
+    async def try_to_keep_house(self) -> bool:
+        """Whether this connection may forget and repair: one in all programs may, as long as it lives."""
+        with translated_errors():
+            return bool(await self._connection.fetchval(query("try_to_keep_house")))
+
     async def vouch(self, server_id: str, reached: dict[int, str]) -> None:
         """The server reaches these partitions' incarnations, and no others."""
         with translated_errors():

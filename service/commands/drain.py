@@ -18,6 +18,7 @@ from persistence.errors import LedgerBroken
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import redrive
 from service.commands.starting import read_settings_or_exit, refuse_plainly
+from service.housekeeping import keep_house
 from service.logs import configure_logs
 from service.metrics import served_metrics
 from service.settings import Settings
@@ -74,7 +75,19 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),
             metrics=DrainMetrics(registry),
         )
-        await drainer.run(stop, until_empty=until_empty)
+        if until_empty:
+            await drainer.run(stop, until_empty=True)
+        else:
+            await _drain_and_keep_house(drainer, settings, stop)
+
+
+async def _drain_and_keep_house(drainer: Drainer, settings: Settings, stop: asyncio.Event) -> None:
+    housekeeper = asyncio.create_task(keep_house(settings, stop), name="housekeeping")
+    try:
+        await drainer.run(stop)
+    finally:
+        stop.set()
+        await housekeeper
 
 
 async def _redrive(settings: Settings, partitions: tuple[int, ...]) -> None:

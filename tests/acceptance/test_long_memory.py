@@ -56,10 +56,7 @@ async def keys_of(deployment: Deployment, seat: Seat) -> dict[str, int]:
     """How many fields the store has of each of a player's hashes; no key, no field."""
     keys = player_keys(partition_of(PlayerId(seat.player_id), 16), PlayerId(seat.player_id))
     async with Redis.from_url(deployment.valkey.url) as store:
-        return {
-            name: await store.hlen(getattr(keys, name))
-            for name in ("wallets", "ids", "rounds")
-        }
+        return {name: await store.hlen(getattr(keys, name)) for name in ("wallets", "ids", "rounds")}
 
 
 async def test_a_forgotten_player_takes_no_memory(

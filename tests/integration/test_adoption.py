@@ -229,6 +229,18 @@ async def test_a_store_that_lost_something_forgets_its_players_and_goes_on_behin
     assert await pair.follows(3, witness.epoch) == expected
     assert await pair.store.get(forgotten_key(3)) == str(expected).encode()
     assert ("memory_lost", 3) in await pair.incidents()
+    assert (await pair.adopt()).taken_over == {}
+
+
+async def test_what_an_epoch_is_to_follow_may_not_be_lost_once_it_has_begun(pair: Pair) -> None:
+    await pair.adopt()
+    await pair.store.xadd(outbox_key(3), {"a": "b"}, id="1-0")
+    await pair.as_if_promoted(3)
+    assert (await pair.adopt()).witnesses[3].generation == 1
+
+    await pair.store.delete(outbox_key(3))
+
+    assert (await pair.adopt()).witnesses[3].generation == 3
 
 
 async def test_a_store_that_another_server_reaches_is_not_replaced(pair: Pair) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from persistence.calls import RestoreOutcome
 from persistence.errors import RefusalReason
 from persistence.outbox import OutboxEntry
-from persistence.transactions import Buckets, CurrencyCode, TransactionId
+from persistence.transactions import Buckets, CurrencyCode, Operation, TransactionId
 from service.embedded import EmbeddedValkey
 from tests.engine_calls import PLAYER, House, bet, deposit, house, rollback
 from tests.hot_path import PATIENCE_S, moment
@@ -38,7 +38,7 @@ async def lost_bet(table: House) -> OutboxEntry:
     await table.play(bet("lost", 60))
     entry = await newest(table)
     for key, contents in zip(TABLE_KEYS, before, strict=True):
-        await table.store.restore(key, 0, contents, replace=True)
+        await table.store.restore(key, 0, contents or b"", replace=True)
     return entry
 
 
@@ -97,7 +97,7 @@ async def test_a_restored_rollback_undoes_its_original_for_good(table: House) ->
     entry = await newest(table)
     undoing = replace(
         entry,
-        operation="rollback",
+        operation=Operation.ROLLBACK,
         transaction_id=TransactionId("u1"),
         reference="b1",
         change=Buckets(10),

@@ -62,5 +62,5 @@ SELECT entries.player_id, entries.source_id, entries.transaction_id
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (player_id, source_id, transaction_id)
 JOIN ledger.entries USING (player_id, source_id, transaction_id);
 
--- try_to_forget --
-SELECT pg_try_advisory_lock(hashtext('stakehold forgetting'), 0);
+-- try_to_keep_house --
+SELECT pg_try_advisory_lock(hashtext('stakehold housekeeping'), 0);
