@@ -123,22 +123,24 @@ def _refusal_status(
 
 
 def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
+    metadata: dict[str, str] = {}
     match error:
         case errors.PartitionFenced():
-            return {"partition": str(error.partition)}
+            metadata = {"partition": str(error.partition)}
         case errors.Overloaded():
-            return _overload_metadata(error)
+            metadata = _overload_metadata(error)
         case errors.WalletNotFound():
-            return {"player_id": error.player_id, "currency_code": error.currency}
+            metadata = {"player_id": error.player_id, "currency_code": error.currency}
         case errors.SourceNotFound():
-            return {"source_id": error.source_id}
+            metadata = {"source_id": error.source_id}
         case errors.BalanceNotFound():
             version = "" if error.version is None else str(error.version)
-            return {"currency_code": error.currency, "version": version}
+            metadata = {"currency_code": error.currency, "version": version}
         case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
-            return {"currency_code": error.currency}
+            metadata = {"currency_code": error.currency}
         case _:
-            return {}
+            pass
+    return metadata
 
 
 def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:

@@ -8,6 +8,7 @@ import structlog
 
 from persistence.acknowledged import AcknowledgedTail
 from persistence.drainer import wall_clock_ms
+from persistence.outbox_pressure import Marks, OutboxPressure, OutboxWatch
 from persistence.partition_guard import GuardSettings, PartitionGuard
 from persistence.postgres.database import LedgerRole, Pool, ledger_connection
 from persistence.postgres.ledger_settings import LedgerSettings, read_settings
@@ -50,7 +51,9 @@ async def open_hot_path(
     hydration = await stack.enter_async_context(
         Hydration(store, LedgerMemory(reading_pool), window_s=settings.window_s, now_ms=wall_clock_ms)
     )
+    pressure = await _start_watch(settings, stack, ledger)
     metrics.watch_guard(lambda: guard.view)
+    metrics.watch_pressure(pressure.counts)
     metrics.watch_hydration(lambda: hydration.counts)
     return Engine(
         store,
@@ -58,6 +61,7 @@ async def open_hot_path(
         adoptions=guard,
         hydration=hydration,
         acknowledged=acknowledged,
+        room=pressure,
     )
 
 
@@ -90,6 +94,23 @@ async def _start_guard(
     watching = asyncio.create_task(guard.run(), name="partition-guard")
     stack.push_async_callback(_cancel, watching)
     return guard
+
+
+async def _start_watch(settings: Settings, stack: AsyncExitStack, ledger: LedgerSettings) -> OutboxPressure:
+    """Returns after the first look."""
+    pressure = OutboxPressure(
+        Marks(high_records=settings.outbox_high_records, hard_records=settings.outbox_hard_records)
+    )
+    watch = OutboxWatch(
+        pressure.look,
+        valkey_url=settings.valkey_url.get_secret_value(),
+        partition_count=ledger.partition_count,
+        timeout_s=settings.store_timeout_s,
+    )
+    watching = asyncio.create_task(watch.run(), name="outbox-watch")
+    stack.push_async_callback(_cancel, watching)
+    await watch.looked.wait()
+    return pressure
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -1,11 +1,13 @@
 """What Prometheus is told about calls. One registry for each process, made by the composition root."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from persistence.errors import SetupRefused
+from persistence.errors import SetupRefused, Shortage
+from persistence.outbox_pressure import Pressure
 from persistence.partition_guard import GuardView
 from persistence.valkey.hydration import HydrationCounts
 
@@ -37,7 +39,19 @@ class CallMetrics:
             ("level", "replicas"),
             registry=registry,
         )
+        self._shed = Counter(
+            "stakehold_shed_calls",
+            "Calls that were told to come again later, by what there is too little of.",
+            ("cause",),
+            registry=registry,
+        )
+        for cause in Shortage:
+            self._shed.labels(cause)
         self._registry = registry
+
+    def count_shed(self, cause: Shortage) -> None:
+        """Counts one call that was shed."""
+        self._shed.labels(cause).inc()
 
     def observer_of(self, method: str) -> Callable[[str, float], None]:
         """Counts one answer of a method: its code's name, and seconds."""
@@ -81,6 +95,17 @@ class CallMetrics:
         )
         self._watch("stakehold_adoptions", "Stores that this server took over.", lambda: view().adoptions)
 
+    def watch_pressure(self, counts: Callable[[], Mapping[Pressure, int]]) -> None:
+        """Reports how many partitions are under which pressure whenever it is asked for."""
+        gauge = Gauge(
+            "stakehold_outbox_pressure",
+            "Partitions that take everything (none), no debits (high), nothing (hard).",
+            ("level",),
+            registry=self._registry,
+        )
+        for level in Pressure:
+            gauge.labels(level.name.lower()).set_function(partial(_count_of, counts, level))
+
     def watch_hydration(self, counts: Callable[[], HydrationCounts]) -> None:
         """Reports what was brought back into the store's memory."""
         self._watch("stakehold_loaded_players", "Players loaded from the ledger.", lambda: counts().loaded)
@@ -93,6 +118,10 @@ class CallMetrics:
 
     def _watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
         Gauge(name, help_, registry=self._registry).set_function(value)
+
+
+def _count_of(counts: Callable[[], Mapping[Pressure, int]], level: Pressure) -> float:
+    return counts()[level]
 
 
 @contextmanager

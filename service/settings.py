@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         default=4096, ge=1, description="Calls that may wait for the store before others are shed."
     )
     max_calls_in_flight: int = Field(
-        default=8192, ge=1, description="Calls that may be under way before others are shed."
+        default=4096,
+        ge=1,
+        description="Calls that may be under way before others are shed; shared among the sources that call.",
     )
     outbox_high_records: int = Field(
         default=100_000,

@@ -19,6 +19,7 @@ from persistence.outbox import OutboxEntry
 from persistence.transactions import (
     CurrencyCode,
     EntryId,
+    Operation,
     OutboxPosition,
     PlayerId,
     SourceId,
@@ -80,6 +81,16 @@ class Adoptions(Protocol):
         """The witness to go on with, after the store refused one. Raises PartitionFenced."""
 
 
+class Room(Protocol):
+    """Knows which partitions have room for more. OutboxPressure is one."""
+
+    def admit(self, partition: int, *, starts_play: bool) -> None:
+        """Raises Overloaded where there is none for such a write."""
+
+    def note(self, partition: int, position: OutboxPosition) -> None:
+        """There is a record at the position."""
+
+
 class Engine:
     """Applies calls to wallets.
 
@@ -96,16 +107,19 @@ class Engine:
         adoptions: Adoptions,
         hydration: Hydration,
         acknowledged: AcknowledgedTail | None = None,
+        room: Room | None = None,
     ) -> None:
         self._runner = runner
         self._partition_count = partition_count
         self._adoptions = adoptions
         self._hydration = hydration
         self._acknowledged = acknowledged
+        self._room = room
 
     async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
         """Applies all steps or none; one result for each. Raises Refused."""
         partition = partition_of(call.player_id, self._partition_count)
+        self._admit(partition, starts_play=any(step.operation is Operation.DEBIT for step in call.steps))
         reply = await self._ask(call.player_id, partition, transact_request(call), deadline)
         try:
             results = decode_transact_reply(reply, call, partition)
@@ -116,11 +130,17 @@ class Engine:
         self._note_answer(call, partition, max(results, key=_position).entry_id)
         return results
 
+    def _admit(self, partition: int, *, starts_play: bool) -> None:
+        if self._room is not None:
+            self._room.admit(partition, starts_play=starts_play)
+
     def _note_answer(self, call: Call, partition: int, entry_id: str) -> None:
         """Remembers that the answer leaves, so that it is missed should the store lose it."""
+        position = EntryId.parse(entry_id).position
+        if self._room is not None:
+            self._room.note(partition, position)
         if self._acknowledged is not None:
             ids = tuple(step.transaction_id for step in call.steps)
-            position = EntryId.parse(entry_id).position
             self._acknowledged.add(
                 partition, Acknowledged(position, call.player_id, call.source.source_id, ids)
             )
@@ -130,6 +150,7 @@ class Engine:
     ) -> tuple[WalletBalance, bool]:
         """Opens a wallet; returns it, and whether it is new."""
         partition = partition_of(player_id, self._partition_count)
+        self._admit(partition, starts_play=True)
         request = open_wallet_request(player_id, currency, credit_line=credit_line)
         reply = await self._ask(player_id, partition, request, deadline)
         wallet, created = decode_set_wallet_reply(reply, currency)
@@ -151,6 +172,7 @@ class Engine:
         an expected version that is not the wallet's.
         """
         partition = partition_of(player_id, self._partition_count)
+        self._admit(partition, starts_play=False)
         request = set_status_request(
             player_id, currency, status, reason=reason, expected_version=expected_version
         )

@@ -17,6 +17,7 @@ from persistence.errors import StoreUnavailable
 from persistence.transactions import OutboxPosition
 from persistence.valkey.incarnations import incarnation_of
 from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
+from persistence.valkey.memory_use import memory_share
 from persistence.valkey.node import node_connections
 from persistence.valkey.server_errors import said_by
 from persistence.witness import Witness
@@ -30,13 +31,15 @@ _Streams = Sequence[tuple[bytes, list[tuple[bytes, list[bytes]]]]]
 class OutboxSurvey:
     """What the store has of a partition. ``last`` is the newest record ever written; None: there was none.
 
-    ``incarnation`` is that of the primary that has the partition.
+    ``incarnation`` is that of the primary that has the partition, ``memory_share`` how much of its limit the
+    primary's memory takes; 0: it has no limit.
     """
 
     witness: str | None
     length: int
     last: OutboxPosition | None
     incarnation: str = ""
+    memory_share: float = 0.0
 
     def problem(self, ledger_id: UUID, epoch: int, cursor: OutboxPosition) -> str | None:
         """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
@@ -110,13 +113,14 @@ class NodeOutboxes:
         asked = list(partitions)
         if not asked:
             return {}
-        commands: list[list[str | int]] = [["INFO", "replication"]]
+        commands: list[list[str | int]] = [["INFO", "replication"], ["INFO", "memory"]]
         for partition in asked:
             commands += [["GET", epoch_key(partition)], ["XINFO", "STREAM", outbox_key(partition)]]
-        replication, *replies = await self._ask(commands, no_key_is_none=True)
+        replication, memory, *replies = await self._ask(commands, no_key_is_none=True)
         incarnation = incarnation_of(cast("bytes", replication).decode())
+        share = memory_share(cast("bytes", memory).decode())
         return {
-            partition: _survey(witness, stream, incarnation)
+            partition: _survey(witness, stream, incarnation, share)
             for partition, witness, stream in zip(asked, replies[0::2], replies[1::2], strict=True)
         }
 
@@ -189,10 +193,10 @@ def _just_before_next(cursor: OutboxPosition) -> str:
     return str(cursor)
 
 
-def _survey(witness: object, stream: object, incarnation: str) -> OutboxSurvey:
+def _survey(witness: object, stream: object, incarnation: str, share: float) -> OutboxSurvey:
     found = witness.decode(errors="replace") if isinstance(witness, bytes) else None
     if not isinstance(stream, list):
-        return OutboxSurvey(found, 0, None, incarnation)
+        return OutboxSurvey(found, 0, None, incarnation, share)
     facts = dict(zip(stream[0::2], stream[1::2], strict=True))
     last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
-    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation)
+    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation, share)
