@@ -3,12 +3,12 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from fx.currencies import initial_currencies
@@ -17,6 +17,7 @@ from persistence.errors import SetupRefused
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.registry import PostgresRegistry
+from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
@@ -24,6 +25,7 @@ from service.reflection import add_reflection
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
 from service.servicers.deadlines import Deadlines
+from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
@@ -40,6 +42,11 @@ _log = structlog.get_logger(__name__)
 
 MAX_MESSAGE_BYTES = 1 << 20
 _COLLECT_EVERY = 20_000
+_QUIET_S = 0.1
+_MOST_REFUSING_S = 2.0
+"""Once gRPC itself closes, calls that are on their way end as CANCELLED: so nobody should call any more."""
+_LAST_GRACE_S = 0.5
+"""For answers to leave once all calls are done. Whoever still holds a reflection's stream is cut off then."""
 _REGISTRY_POOL_SIZE = 2
 _LEDGER_POOL_SIZE = 8
 
@@ -89,7 +96,8 @@ async def running_server(
         )
         deadlines = Deadlines(settings.call_timeout_s)
 
-        answers = AnswerInterceptor(registry, metrics, max_calls_in_flight=settings.max_calls_in_flight)
+        admission = Admission(settings.max_calls_in_flight)
+        answers = AnswerInterceptor(registry, metrics, admission)
         server = grpc.aio.server(interceptors=[answers], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
             WalletServicer(engine, registry, deadlines), server
@@ -101,17 +109,18 @@ async def running_server(
             LedgerServicer(reader, registry, audit, deadlines), server
         )
         server.add_generic_rpc_handlers(tuple(extra_handlers))
-        health_servicer = health.aio.HealthServicer()
+        health_servicer = HealthServicer(["", *SERVICE_NAMES])
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
         add_reflection(server, [*SERVICE_NAMES, health.SERVICE_NAME])
 
         port = _bind(server, settings.listen)
         await server.start()
-        stack.push_async_callback(_stop, server, health_servicer, settings.shutdown_grace_s)
+        stack.push_async_callback(
+            _stop, server, health_servicer, admission, grace_s=settings.shutdown_grace_s
+        )
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, metrics_registry))
-        for name in ("", *SERVICE_NAMES):
-            await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+        health_servicer.serve()
         address = f"{settings.listen.rpartition(':')[0]}:{port}"
         _keep_startup_objects_from_collection()
         _log.info(
@@ -171,11 +180,23 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
     return int(port)
 
 
-async def _stop(server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, grace_s: float) -> None:
-    """Says that it stops, answers what is in flight, and closes."""
+async def _stop(
+    server: grpc.aio.Server, health_servicer: HealthServicer, admission: Admission, *, grace_s: float
+) -> None:
+    """Says that it stops, refuses what comes, answers what is in flight, and closes."""
     _log.info("stopping", grace_s=grace_s)
-    await health_servicer.enter_graceful_shutdown()
-    await server.stop(grace_s)
+    health_servicer.announce_end()
+    admission.stop()
+    loop = asyncio.get_running_loop()
+    latest = loop.time() + grace_s
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(latest):
+            await admission.until_idle()
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(min(latest, loop.time() + _MOST_REFUSING_S)):
+            await admission.until_quiet(_QUIET_S)
+    health_servicer.end()
+    await server.stop(min(_LAST_GRACE_S, max(0.0, latest - loop.time())))
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -1,9 +1,11 @@
-"""Turns exceptions into statuses, counts and times calls. Wraps each method once, when it is first called."""
+"""Admits calls, turns exceptions into statuses, counts and times. Wraps a method when it is first called."""
 
+import asyncio
 import inspect
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -11,29 +13,41 @@ import structlog
 from google.rpc import status_pb2
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
-from persistence.errors import OutcomeUnknown, Overloaded, Refused, StakeholdError
+from persistence.errors import (
+    DeadlineExceeded,
+    OutcomeUnknown,
+    Overloaded,
+    Refused,
+    Shortage,
+    StakeholdError,
+)
+from service.admission import Admission
 from service.errors import internal_status, status_of
 from service.metrics import CallMetrics
 from service.registry import Registry
+from service.servicers.deadlines import CallContext
 
 _log = structlog.get_logger(__name__)
 
 Context = ServicerContext[Any, Any]
+Answer = tuple[grpc.StatusCode, str, bytes]
+"""What is sent in place of a response: code, message, and the serialised rich status."""
+
 _STATUS_DETAILS = "grpc-status-details-bin"
 _ALWAYS_ADMITTED = "/grpc."
-"""Health and reflection answer however busy it is."""
-_OVERLOAD_RETRY_MS = 200
+"""Health and reflection answer however busy it is, and do not hold up the end."""
+_LONGEST_SOURCE_ID = 128
 
 
 class AnswerInterceptor(ServerInterceptor):
     """The only place that catches what operations raise."""
 
-    def __init__(self, registry: Registry, metrics: CallMetrics, *, max_calls_in_flight: int) -> None:
+    def __init__(self, registry: Registry, metrics: CallMetrics, admission: Admission) -> None:
         self._registry = registry
         self._metrics = metrics
-        self._max_calls_in_flight = max_calls_in_flight
-        self._calls_in_flight = 0
+        self._admission = admission
         self._wrapped: dict[str, Any] = {}
+        self._overload_answer = lru_cache(maxsize=256)(self._answer_overload)
 
     async def intercept_service(
         self,
@@ -52,14 +66,9 @@ class AnswerInterceptor(ServerInterceptor):
         if handler is None or handler.request_streaming:
             return handler
         if handler.response_streaming:
-            # A stream is a generator, or a coroutine that writes to the context, as Health.Watch is.
-            around = (
-                self._around_stream
-                if inspect.isasyncgenfunction(handler.unary_stream)
-                else self._around_unary
-            )
+            assert inspect.isasyncgenfunction(handler.unary_stream), f"{method} does not yield its responses"
             return grpc.unary_stream_rpc_method_handler(
-                around(method, handler.unary_stream),
+                self._around_stream(method, handler.unary_stream),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -71,24 +80,29 @@ class AnswerInterceptor(ServerInterceptor):
 
     def _around_unary(self, method: str, operation: Callable[..., Awaitable[Any]]) -> Any:
         observe = self._metrics.observer_of(method)
-        limited = not method.startswith(_ALWAYS_ADMITTED)
+        enter, leave = self._gate_of(method)
 
         async def answered(request: Any, context: Context) -> Any:
             started = time.perf_counter()
-            self._calls_in_flight += 1
+            entered = None
             try:
-                if limited and self._calls_in_flight > self._max_calls_in_flight:
-                    raise Overloaded("too many calls are in flight", retry_delay_ms=_OVERLOAD_RETRY_MS)
+                entered = enter(request, context)
                 response = await operation(request, context)
             except AbortError:  # answered already
                 raise
-            except Exception as error:
-                code, status = await self._status(method, error)
-                observe(code.name, time.perf_counter() - started)
-                await _abort(context, code, status)
+            except asyncio.CancelledError:
+                observe(_code_of_given_up(context), time.perf_counter() - started)
                 raise
+            except Exception as error:
+                code, message, details = await self._answer(method, error)
+                observe(code.name, time.perf_counter() - started)
+                context.set_code(code)
+                context.set_details(message)
+                context.set_trailing_metadata(((_STATUS_DETAILS, details),))
+                return None
             finally:
-                self._calls_in_flight -= 1
+                if entered is not None:
+                    leave(entered)
             observe("OK", time.perf_counter() - started)
             return response
 
@@ -96,21 +110,65 @@ class AnswerInterceptor(ServerInterceptor):
 
     def _around_stream(self, method: str, operation: Callable[..., AsyncIterator[Any]]) -> Any:
         observe = self._metrics.observer_of(method)
+        enter, leave = self._gate_of(method)
 
         async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
+            entered = None
             try:
+                entered = enter(request, context)
                 async for response in operation(request, context):
                     yield response
             except AbortError:  # answered already
                 raise
+            except asyncio.CancelledError:
+                observe(_code_of_given_up(context), time.perf_counter() - started)
+                raise
             except Exception as error:
-                code, status = await self._status(method, error)
+                code, message, details = await self._answer(method, error)
                 observe(code.name, time.perf_counter() - started)
-                await _abort(context, code, status)
+                await context.abort(code, message, ((_STATUS_DETAILS, details),))
+            finally:
+                if entered is not None:
+                    leave(entered)
             observe("OK", time.perf_counter() - started)
 
         return answered
+
+    def _gate_of(self, method: str) -> tuple[Callable[[Any, CallContext], str | None], Callable[[str], None]]:
+        """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""
+        if method.startswith(_ALWAYS_ADMITTED):
+            return lambda request, context: None, lambda source_id: None
+        admission = self._admission
+
+        def enter(request: Any, context: CallContext) -> str:
+            remaining_s = context.time_remaining()
+            if remaining_s is not None and remaining_s <= 0:
+                raise DeadlineExceeded("the deadline passed before the call was looked at")
+            source_id: str = getattr(request, "source_id", "")
+            if len(source_id) > _LONGEST_SOURCE_ID:  # nobody's: it will be refused
+                source_id = ""
+            admission.enter(source_id)
+            return source_id
+
+        return enter, admission.leave
+
+    async def _answer(self, method: str, error: Exception) -> Answer:
+        if isinstance(error, Overloaded):
+            self._metrics.count_shed(error.cause)
+            return self._overload_answer(error.cause, error.source_id, error.partition, error.retry_delay_ms)
+        code, status = await self._status(method, error)
+        return code, status.message, status.SerializeToString()
+
+    def _answer_overload(
+        self, cause: Shortage, source_id: str, partition: int | None, retry_delay_ms: int
+    ) -> Answer:
+        """Made once and kept: where most calls are shed, shedding must be cheap."""
+        error = Overloaded(
+            "", retry_delay_ms=retry_delay_ms, cause=cause, source_id=source_id, partition=partition
+        )
+        code, status = status_of(error, self._registry)
+        return code, status.message, status.SerializeToString()
 
     async def _status(self, method: str, error: Exception) -> tuple[grpc.StatusCode, status_pb2.Status]:
         if isinstance(error, StakeholdError):
@@ -127,5 +185,7 @@ class AnswerInterceptor(ServerInterceptor):
         return internal_status(incident_id)
 
 
-async def _abort(context: Context, code: grpc.StatusCode, status: status_pb2.Status) -> None:
-    await context.abort(code, status.message, ((_STATUS_DETAILS, status.SerializeToString()),))
+def _code_of_given_up(context: CallContext) -> str:
+    """A call whose deadline passes is cancelled, as one is that its caller gives up before."""
+    remaining_s = context.time_remaining()
+    return "CANCELLED" if remaining_s is None or remaining_s > 0 else "DEADLINE_EXCEEDED"

@@ -181,11 +181,11 @@ async def test_a_server_that_stops_answers_what_is_under_way_and_takes_nothing_n
             await leave.wait()
 
     async def takes_nothing_new() -> bool:
-        async with grpc.aio.insecure_channel(await address) as channel:
+        async with wallet_api(await address) as api:
             try:
-                await call_extra(channel, method="/x/y")
+                await api.balances("nobody")
             except Refused as refusal:
-                return refusal.code == "UNAVAILABLE"
+                return (refusal.code, refusal.reason) == ("UNAVAILABLE", "STOPPING")
         return False
 
     serving = asyncio.create_task(serve())
