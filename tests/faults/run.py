@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tests.faults.cast import Cast, cast
@@ -89,18 +90,17 @@ async def _reckon(made: Cast, clients: Crowd, run: Run) -> None:
     """Everything into the ledger, and all of it checked."""
     programs = [part.program for part in (*made.servers, *made.drainers)]
     run.restarts = {program.name: program.ended_count for program in programs if program.ended_count}
-    try:
-        await made.until_serving()
-        await until_drained(made)
-        players = [table.player for table in clients.tables]
-        run.violations += await _lasting_violations(made, players, run)
-    except AssertionError as error:
-        run.violations.append(Violation(Breach.STUCK, str(error)))
+    for step in (made.until_serving, partial(until_drained, made), partial(_check, made, clients, run)):
+        try:
+            await step()
+        except AssertionError as error:
+            run.violations.append(Violation(Breach.STUCK, str(error)))
     run.violations += await audit(made)
 
 
-async def _lasting_violations(made: Cast, players: Sequence[str], run: Run) -> list[Violation]:
-    """What is wrong, and stays so: losses may be reported a few seconds after they are noticed."""
+async def _check(made: Cast, clients: Crowd, run: Run) -> None:
+    """Adds what is wrong, and stays so: losses may be reported a few seconds after they are noticed."""
+    players = [table.player for table in clients.tables]
     end_s = time.monotonic() + (REPORTED_WITHIN_S if run.losses else 0.0)
     while True:
         books = await final_books(made, players)
@@ -109,5 +109,6 @@ async def _lasting_violations(made: Cast, players: Sequence[str], run: Run) -> l
         found = list(violations(case))
         if not found or time.monotonic() >= end_s:
             keep_books(made.folder, case)
-            return found
+            run.violations += found
+            return
         await asyncio.sleep(0.5)

@@ -172,6 +172,11 @@ def test_what_was_never_done_must_not_be_in_the_ledger(play: Honest) -> None:
     assert found(play) == {Breach.NOT_DONE_MOVED}
 
 
+def test_a_replay_of_what_was_never_done_but_in_attempts_that_did_nothing_is_found(play: Honest) -> None:
+    play.answer(FIRST_BET, NOT_DONE)
+    assert found(play) == {Breach.NOT_DONE_MOVED}
+
+
 def test_an_unknown_answer_may_have_been_applied_or_not(play: Honest) -> None:
     for index in (REPLAY, SECOND_REPLAY):
         play.answer(index, play.attempts[FIRST_BET].answer)

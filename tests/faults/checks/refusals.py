@@ -100,14 +100,25 @@ def had_the_money(call: Call, refusal: RefusedTransaction) -> bool:
 
 
 def _check_not_done(case: Case, entries: dict[Id, list[Entry]]) -> Iterator[Violation]:
-    """An id of which every attempt did nothing is not in the ledger, unless a rollback forestalled it."""
+    """Where no attempt can have done it but those that did nothing, it is not in the ledger.
+
+    A rollback may have forestalled the id all the same.
+    """
     for identity, attempts in case.history.by_id().items():
-        answers = [attempt.answer for attempt in attempts]
-        if not all(isinstance(answer, NotAnswered) and answer.nothing_was_done for answer in answers):
+        if any(_may_have_done_it(identity, attempt) for attempt in attempts):
             continue
         for entry in entries.get(identity, []):
             if entry.type != "tombstone":
                 yield Violation(Breach.NOT_DONE_MOVED, f"{identity}: {entry}")
+
+
+def _may_have_done_it(identity: Id, attempt: Attempt) -> bool:
+    """Whether it is not known that the attempt did nothing, and it was no replay."""
+    answer = attempt.answer
+    if isinstance(answer, NotAnswered):
+        replayed = answer.refusal is not None and answer.refusal.replayed
+        return not answer.nothing_was_done and not replayed
+    return any(not done.replayed for step, done in attempt.results() if attempt.call.id_of(step) == identity)
 
 
 def _check_asked_for(case: Case) -> Iterator[Violation]:
