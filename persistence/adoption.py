@@ -5,6 +5,7 @@ epoch, the store gets its witness, the ledger says that the epoch is open. Any n
 once: each waits for the others, and in the store only the witness that was looked at is replaced.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -94,6 +95,8 @@ class Adoption:
             elif isinstance(plan, Keep) and partition.state != "open":
                 await self._ledger.open(number, partition.epoch)
             _note(adopted, number, plan, dry_run=dry_run)
+        if not dry_run:
+            _log_taken_over(adopted)
         return adopted
 
     async def abandon(self, number: int, why: str) -> TakeOver:
@@ -121,13 +124,6 @@ class Adoption:
             if not taken:
                 return Refuse("the store was changed by somebody else at the same time")
             await self._ledger.open(number, plan.witness.epoch)
-        _log.warning(
-            "partition_taken_over",
-            partition=number,
-            epoch=plan.witness.epoch,
-            reason=plan.reason,
-            lost=bool(plan.lost),
-        )
         return plan
 
     async def _start_epoch(self, number: int, abandoned: str) -> tuple[str | None, Keep | TakeOver | Refuse]:
@@ -189,6 +185,16 @@ async def adopt_partitions(*, postgres_url: str, valkey_url: str, timeout_s: flo
 
 def _found(survey: OutboxSurvey) -> FoundStore:
     return FoundStore(survey.witness, survey.last, survey.incarnation)
+
+
+def _log_taken_over(adopted: Adopted) -> None:
+    """A line for each reason: a store that was started again has many partitions."""
+    reasons: dict[tuple[str, bool], list[int]] = defaultdict(list)
+    for number, plan in adopted.taken_over.items():
+        reasons[plan.reason, bool(plan.lost)].append(number)
+    for (reason, lost), partitions in reasons.items():
+        log = _log.warning if lost else _log.info
+        log("partitions_taken_over", partitions=partitions, reason=reason, lost=lost)
 
 
 def _note(adopted: Adopted, number: int, plan: Keep | TakeOver | Refuse, *, dry_run: bool) -> None:

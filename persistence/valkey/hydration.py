@@ -59,7 +59,8 @@ class Hydration:
 
     ``window_s`` is how far back ids are loaded with a player; ``now_ms`` the clock that it is counted from.
     Not more than ``most_ids`` are: the rest, and all that is older, is recalled when it is asked for. Loading
-    one player takes at most ``load_timeout_s``, whoever waits for it. Both raise LedgerUnavailable and
+    one player takes at most ``load_timeout_s``, whoever waits for it; asking about ids at most
+    ``recall_timeout_s``, after which the ledger counts as away. Both raise LedgerUnavailable and
     DeadlineExceeded, and what running a script raises; nothing that moves money was done then.
     """
 
@@ -73,6 +74,7 @@ class Hydration:
         most_ids: int = 1000,
         most_older: int = 20_000,
         load_timeout_s: float = 10.0,
+        recall_timeout_s: float = 1.0,
     ) -> None:
         self._runner = runner
         self._memory = memory
@@ -81,6 +83,7 @@ class Hydration:
         self._most_ids = most_ids
         self._most_older = most_older
         self._load_timeout_s = load_timeout_s
+        self._recall_timeout_s = recall_timeout_s
         self._players = Gathering(self._read_players, most=_MOST_TOGETHER, at_once=_QUERIES_AT_ONCE)
         self._recollections = Gathering(memory.recall, most=_MOST_TOGETHER, at_once=_QUERIES_AT_ONCE)
         self._loading: dict[PlayerId, asyncio.Task[None]] = {}
@@ -129,9 +132,7 @@ class Hydration:
         ids = dict.fromkeys((*recallable.ids, *filter(_is_id, request.missed)))
         rounds = dict.fromkeys((*recallable.rounds, *filterfalse(_is_id, request.missed)))
         try:
-            async with _until(deadline):
-                question = Question(player_id, tuple(ids), tuple(rounds))
-                found = await self._recollections.ask(question)
+            found = await self._ask_ledger(Question(player_id, tuple(ids), tuple(rounds)), deadline)
         except LedgerUnavailable:
             if missed not in recallable.may_go_unchecked:
                 raise
@@ -150,6 +151,17 @@ class Hydration:
         absent = [field for field in ids if field not in found.ids]
         absent += [field for field in rounds if field not in found.rounds]
         request.tell_absent(found.cursor, absent)
+
+    async def _ask_ledger(self, question: Question, deadline: float) -> Recollection:
+        """Raises LedgerUnavailable also where it takes too long: play does not wait for it."""
+        latest = asyncio.get_running_loop().time() + self._recall_timeout_s
+        try:
+            async with _until(min(deadline, latest)):
+                return await self._recollections.ask(question)
+        except DeadlineExceeded:
+            if deadline <= latest:
+                raise
+            raise LedgerUnavailable("the ledger did not answer in time") from None
 
     async def _load(self, player_id: PlayerId, keys: Sequence[str], witness: Witness) -> None:
         deadline = asyncio.get_running_loop().time() + self._load_timeout_s

@@ -51,12 +51,20 @@ WRITABLE = {
     ("stakehold_writer", "quarantine", "INSERT"),
     ("stakehold_writer", "quarantine", "UPDATE"),
     ("stakehold_writer", "partitions", "UPDATE"),
+    ("stakehold_writer", "epochs", "INSERT"),
+    ("stakehold_writer", "incidents", "INSERT"),
+    ("stakehold_writer", "incidents", "UPDATE"),
+    ("stakehold_writer", "repairs", "INSERT"),
+    ("stakehold_writer", "salvaged", "INSERT"),
+    ("stakehold_writer", "salvaged", "UPDATE"),
+    *((("stakehold_writer", "drainers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((("stakehold_writer", "vouchers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
     ("stakehold_registrar", "currencies", "INSERT"),
     ("stakehold_registrar", "currencies", "UPDATE"),
     ("stakehold_registrar", "sources", "INSERT"),
     ("stakehold_registrar", "sources", "UPDATE"),
 }
-"""All that the roles may do beside reading. No updates of what the ledger consists of, no deletes at all."""
+"""All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted."""
 
 
 async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining) -> None:
