@@ -66,6 +66,7 @@ class Repairing:
                 await self._restore(salvaged)
         for repair in await self._repairs.pending(_AT_ONCE):
             await self._reverse(repair)
+        await self._repairs.resolve_found()
         if self._to_forget:
             self._to_forget -= await self._forgetter.forget(self._to_forget, _EVERYBODY)
 

@@ -155,6 +155,12 @@ async def test_what_was_answered_and_lost_before_it_was_drained_is_named_and_may
     assert await seat.cash() == "70.00"
     await private_deployment.require_agreement()
 
+    async def resolved() -> bool:
+        rows = await incidents(private_deployment, "acknowledged_lost")
+        return {row["transaction_id"] for row in rows if row["resolved_time"]} == {"b2"}
+
+    await until(resolved, what="what was done again is lost no more")
+
 
 async def test_a_store_that_was_killed_goes_on_from_its_file(ledger_dsn: str, tmp_path: Path) -> None:
     async with (

@@ -59,3 +59,14 @@ WHERE incidents.resolved_time IS NULL;
 
 -- resolve_quarantine --
 UPDATE ledger.quarantine SET resolved_time = now() WHERE partition = $1 AND resolved_time IS NULL;
+
+-- resolve_what_was_found_again --
+UPDATE ledger.incidents
+SET resolved_time = now(),
+    resolution = format('booked again as entry %s-%s-%s-%s', entries.partition, epoch, sequence, entry_index)
+FROM ledger.entries
+WHERE incidents.kind = 'acknowledged_lost'
+    AND incidents.resolved_time IS NULL
+    AND entries.player_id = incidents.player_id
+    AND entries.source_id = incidents.source_id
+    AND entries.transaction_id = incidents.transaction_id;
