@@ -13,6 +13,14 @@ class DrainMetrics:
         self.entries = Counter(
             "stakehold_drained_entries", "Entries written to the ledger.", registry=registry
         )
+        self.records = Counter(
+            "stakehold_drained_records", "Outbox records written to the ledger.", registry=registry
+        )
+        self.lag_ms = Gauge(
+            "stakehold_drain_lag_ms",
+            "Age of the oldest record that was read and is not in the ledger, in milliseconds.",
+            registry=registry,
+        )
         self.lag = Histogram(
             "stakehold_drain_lag_seconds",
             "From booked to recorded, of the oldest record of each batch.",

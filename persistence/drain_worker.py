@@ -15,6 +15,7 @@ from persistence.drain_batch import (
     build_batch,
 )
 from persistence.drain_metrics import DrainMetrics
+from persistence.drain_progress import DrainProgress
 from persistence.drain_settings import DrainSettings
 from persistence.errors import (
     CursorMoved,
@@ -49,14 +50,15 @@ class DrainWorker:
         drainer_id: str,
         partition_count: int,
         metrics: DrainMetrics,
-        now_ms: Callable[[], int],
+        progress: DrainProgress,
         between_steps: BetweenSteps,
     ) -> None:
         self._settings = settings
         self._drainer_id = drainer_id
         self._partition_count = partition_count
         self._metrics = metrics
-        self._now_ms = now_ms
+        self._progress = progress
+        self._batch_records = settings.batch_records
         self._between_steps = between_steps
         self._owned: dict[int, PartitionState] = {}
         self._handed: dict[int, PartitionState] = {}
@@ -107,6 +109,8 @@ class DrainWorker:
                 try:
                     await self._run_connected(stop)
                 except (LedgerUnavailable, StoreUnavailable) as error:
+                    # A ledger that is too slow for so much in one statement may not be for less.
+                    self._batch_records = max(1, self._batch_records // 2)
                     _log.warning("drain_interrupted", error=str(error))
                     self._metrics.retries.inc()
                     await any_set(stop, timeout_s=self._retry_delay_s)
@@ -172,10 +176,9 @@ class DrainWorker:
     async def _drain_once(self, writer: LedgerWriter, reader: OutboxReader) -> bool:
         """Waits for records and writes them. Whether there were any."""
         cursors = {partition: state.cursor for partition, state in self._owned.items()}
-        received = await reader.read(
-            cursors, count=self._settings.batch_records, block_ms=self._settings.block_ms
-        )
+        received = await reader.read(cursors, count=self._batch_records, block_ms=self._settings.block_ms)
         self._found_nothing = not received
+        self._progress.found_nothing(cursors.keys() - received.keys())
         if not received:
             return False
         await self._between_steps("records_read")
@@ -198,6 +201,7 @@ class DrainWorker:
         Returns the records at which partitions cannot go on.
         """
         batches = [self._build(self._owned[partition], records) for partition, records in received.items()]
+        self._progress.read(batches)
         await self._between_steps("batches_built")
         good = [batch for batch in batches if batch.records]
         broken = {batch.before.partition: batch.broken for batch in batches if batch.broken}
@@ -267,17 +271,13 @@ class DrainWorker:
         return build_batch(state, records, partition_count=self._partition_count, firsts=firsts)
 
     def _advance(self, batches: Sequence[PartitionBatch]) -> None:
-        now_ms = self._now_ms()
         for batch in batches:
             self._owned[batch.before.partition] = batch.after
             for duplicate in batch.late_duplicates:
                 self._metrics.late_duplicates.inc()
                 _log.error("late_duplicate", entry=str(duplicate.entry_id), problem=duplicate.description)
-            if batch.oldest_booked_ms is not None:
-                self._metrics.lag.observe(max(0, now_ms - batch.oldest_booked_ms) / 1000)
-        entry_count = sum(len(batch.lines) for batch in batches)
-        self._metrics.entries.inc(entry_count)
-        self._metrics.batch_entries.observe(entry_count)
+        self._progress.wrote(batches, full_at=self._batch_records)
+        self._batch_records = min(self._batch_records * 2, self._settings.batch_records)
 
     def _let_go(self, partitions: Iterable[int]) -> None:
         """Has these no more. Whoever hands them out looks at them again."""
@@ -286,7 +286,6 @@ class DrainWorker:
             self._handed.pop(partition, None)
             if self._owned.pop(partition, None):
                 self._metrics.owned.labels(partition).set(0)
-                self._metrics.outbox_records.remove(partition)
         if gone:
             self.on_change()
 

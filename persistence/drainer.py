@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from uuid import uuid4
 
 from persistence.drain_metrics import DrainMetrics
+from persistence.drain_progress import DrainProgress
 from persistence.drain_settings import DrainSettings
 from persistence.drain_worker import DrainWorker
 from persistence.errors import LedgerBroken
@@ -64,13 +65,14 @@ class Drainer:
         taken over first; SetupRefused at the start if the database is not migrated.
         """
         ledger = await self._ledger()
+        progress = DrainProgress(self._metrics, self._now_ms)
         self.workers = workers = [
             DrainWorker(
                 self._settings,
                 drainer_id=self._drainer_id,
                 partition_count=ledger.partition_count,
                 metrics=self._metrics,
-                now_ms=self._now_ms,
+                progress=progress,
                 between_steps=self._between_steps,
             )
             for _ in range(min(self._settings.worker_count, ledger.partition_count))
@@ -81,6 +83,7 @@ class Drainer:
             drainer_id=self._drainer_id,
             ledger_id=ledger.ledger_id,
             metrics=self._metrics,
+            progress=progress,
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -6,15 +6,18 @@ it was lost, and always with the state that stands there now.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
 from persistence.drain_metrics import DrainMetrics
+from persistence.drain_progress import DrainProgress
 from persistence.drain_settings import DrainSettings
 from persistence.drain_worker import DrainWorker
-from persistence.errors import LedgerUnavailable, StoreUnavailable
+from persistence.errors import LedgerUnavailable, SetupRefused, StoreUnavailable
 from persistence.events import any_set
 from persistence.lease_plan import LeasedPartition, plan_leases
 from persistence.postgres.database import LedgerRole, ledger_connection
@@ -26,6 +29,15 @@ _log = structlog.get_logger(__name__)
 
 _Table = Mapping[int, LeasedPartition]
 _Surveys = Mapping[int, OutboxSurvey]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One look. ``all_have_owners``: of what can be drained, nothing was left to be taken."""
+
+    table: _Table
+    surveys: _Surveys
+    all_have_owners: bool
 
 
 class LeaseHolder:
@@ -41,12 +53,16 @@ class LeaseHolder:
         drainer_id: str,
         ledger_id: UUID,
         metrics: DrainMetrics,
+        progress: DrainProgress,
     ) -> None:
         self._settings = settings
         self._workers = workers
         self._drainer_id = drainer_id
         self._ledger_id = ledger_id
         self._metrics = metrics
+        self._progress = progress
+        self._watched: list[int] = []
+        self._retry_delay_s = settings.first_retry_delay_s
         self._changed = asyncio.Event()
         self._ends: dict[int, OutboxPosition | None] = {}
         self.stopped: dict[int, str] = {}
@@ -59,7 +75,6 @@ class LeaseHolder:
 
         Ends the workers then, and gives the leases back when they have ended.
         """
-        delay_s = self._settings.first_retry_delay_s
         while not stop.is_set():
             try:
                 await self._run_connected(stop, until_empty=until_empty)
@@ -67,8 +82,10 @@ class LeaseHolder:
             except (LedgerUnavailable, StoreUnavailable) as error:
                 _log.warning("leases_interrupted", error=str(error))
                 self._metrics.retries.inc()
-                await any_set(stop, timeout_s=delay_s)
-                delay_s = min(delay_s * 2, self._settings.last_retry_delay_s)
+                if isinstance(error, LedgerUnavailable):
+                    await self._measure()
+                await any_set(stop, timeout_s=self._retry_delay_s)
+                self._retry_delay_s = min(self._retry_delay_s * 2, self._settings.last_retry_delay_s)
 
     async def _run_connected(self, stop: asyncio.Event, *, until_empty: bool) -> None:
         settings = self._settings
@@ -87,8 +104,9 @@ class LeaseHolder:
             leases = Leases(connection, drainer_id=self._drainer_id, lease_s=settings.lease_s)
             while not stop.is_set():
                 self._changed.clear()
-                table, surveys = await self._hold(leases, reader, look_at_all=until_empty)
-                if until_empty and self._is_drained(table, surveys):
+                seen = await self._hold(leases, reader, look_at_all=until_empty)
+                self._retry_delay_s = settings.first_retry_delay_s
+                if until_empty and self._is_drained(seen):
                     break
                 await any_set(stop, self._changed, timeout_s=interval_s)
             for worker in self._workers:
@@ -97,9 +115,7 @@ class LeaseHolder:
                 await worker.ended.wait()
             await leases.retire()
 
-    async def _hold(
-        self, leases: Leases, reader: OutboxReader, *, look_at_all: bool
-    ) -> tuple[_Table, _Surveys]:
+    async def _hold(self, leases: Leases, reader: OutboxReader, *, look_at_all: bool) -> _Seen:
         """One look at all partitions, and what follows from it."""
         # Before anything is read: what a worker lets go of meanwhile is looked at the next time.
         held = {number: worker.leases for number, worker in enumerate(self._workers) if worker.is_connected}
@@ -115,7 +131,9 @@ class LeaseHolder:
         await leases.renew(all_held)
         waiting = self._waiting(table, surveys)
         self._note(table, waiting)
-        self._measure(surveys, all_held)
+        self._tell_waiting(
+            {p: survey for p, survey in surveys.items() if table[p].leased_by in {None, self._drainer_id}}
+        )
         plan = plan_leases(
             table, drainer_id=self._drainer_id, drainer_count=drainer_count, held=held, waiting=waiting
         )
@@ -125,12 +143,18 @@ class LeaseHolder:
         self._hand_out(taken)
         # Most often somebody else was quicker, and nobody is silent.
         if len(taken) < min(plan.room, len(plan.takeable)):
-            ended = await leases.end_silent_sessions(plan.takeable)
-            if ended:
-                _log.warning("silent_drainer_cut_off", session_count=ended)
+            await self._cut_off_silent(leases, plan.takeable)
         if rest := plan.give_back - {found.state.partition for found in taken}:
             await leases.give_back(rest)
-        return table, surveys
+        return _Seen(table, surveys, bool(held) and not plan.takeable)
+
+    async def _cut_off_silent(self, leases: Leases, partitions: Collection[int]) -> None:
+        try:
+            if ended := await leases.end_silent_sessions(partitions):
+                _log.warning("silent_drainer_cut_off", session_count=ended)
+        except SetupRefused as error:
+            # The other one logs in as somebody else: its rows stay locked until its machine is stopped.
+            _log.error("silent_drainer_not_cut_off", error=str(error))
 
     def _hand_out(self, taken: Sequence[LeasedPartition]) -> None:
         for found in taken:
@@ -165,21 +189,33 @@ class LeaseHolder:
             _log.warning("partition_waits_for_adoption", partition=partition, reason=waiting[partition])
         self.stopped, self.waiting = stopped, waiting
 
-    def _measure(self, surveys: _Surveys, held: set[int]) -> None:
-        for partition in held & surveys.keys():
-            self._metrics.outbox_records.labels(partition).set(surveys[partition].length)
+    async def _measure(self) -> None:
+        """How much waits for a ledger that is away, if the store tells."""
+        settings = self._settings
+        with suppress(StoreUnavailable):
+            async with outbox_reader(settings.valkey_url, timeout_s=settings.store_timeout_s) as reader:
+                self._tell_waiting(await reader.survey(self._watched))
 
-    def _is_drained(self, table: _Table, surveys: _Surveys) -> bool:
+    def _tell_waiting(self, surveys: _Surveys) -> None:
+        """What waits in this drainer's partitions, and in those that nobody has."""
+        self._watched = list(surveys)
+        self._progress.waits({partition: survey.length for partition, survey in surveys.items()})
+
+    def _is_drained(self, seen: _Seen) -> bool:
         """Whether everything is in the ledger that was in the outboxes at first, whoever drained it.
 
         Not that of partitions that are stopped, or wait for their store to be taken over.
         """
-        for partition, survey in surveys.items():
+        for partition, survey in seen.surveys.items():
             self._ends.setdefault(partition, survey.last)
-        return all(worker.is_idle for worker in self._workers) and all(
-            self._reached(table[partition].state.cursor, partition, survey)
-            for partition, survey in surveys.items()
-            if partition not in self.waiting
+        return (
+            seen.all_have_owners
+            and all(worker.is_idle for worker in self._workers)
+            and all(
+                self._reached(seen.table[partition].state.cursor, partition, survey)
+                for partition, survey in seen.surveys.items()
+                if partition not in self.waiting
+            )
         )
 
     def _reached(self, cursor: OutboxPosition, partition: int, survey: OutboxSurvey) -> bool:

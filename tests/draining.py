@@ -73,6 +73,7 @@ class Draining:
         claim_interval_s: float = 0.05,
         lease_s: float = 0.5,
         worker_count: int = 2,
+        statement_timeout_s: float = 10.0,
         between_steps: Callable[[str], Awaitable[None]] = go_on,
         drainer_id: str | None = None,
     ) -> Drainer:
@@ -84,7 +85,7 @@ class Draining:
             claim_interval_s=claim_interval_s,
             lease_s=lease_s,
             worker_count=worker_count,
-            statement_timeout_s=10.0,
+            statement_timeout_s=statement_timeout_s,
             store_timeout_s=2.0,
             first_retry_delay_s=0.01,
             last_retry_delay_s=0.1,

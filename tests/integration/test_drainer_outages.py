@@ -12,7 +12,9 @@ from persistence.errors import LedgerBroken
 from persistence.postgres.migrating import migrate
 from service.embedded import EmbeddedValkey, embedded_postgres, embedded_valkey
 from tests.draining import Draining, draining, some_play
+from tests.integration.test_drainer_once import cut_connections
 from tests.ledgers import Ledgers
+from tests.outbox_feed import FedWallet
 from tests.waiting import until
 
 FORGETFUL = {"wal_writer_delay": "10s"}
@@ -121,7 +123,11 @@ async def test_postgres_dies_before_the_drainer_has_written_anything(servers: Se
         task = asyncio.create_task(books.drainer(between_steps=die_once).run(stop))
         await asyncio.wait_for(reached.wait(), 20.0)
         await until_retried(books)
-        assert owned_count(books) <= 8, "of the two workers the one that noticed owns nothing"
+
+        async def has_let_go() -> bool:
+            return owned_count(books) <= 8
+
+        await until(has_let_go, what="of the two workers the one that noticed owns nothing")
         await servers.start_postgres(servers.postgres.port)
         try:
             await until_empty(books)
@@ -192,3 +198,101 @@ async def test_the_store_dies_in_the_middle_of_a_drain(servers: Servers) -> None
 
         assert await books.entry_count() == entries
         await books.require_sound()
+
+
+async def test_a_backlog_of_an_outage_is_drained_in_order_and_in_bounded_batches(books: Draining) -> None:
+    wallets = [FedWallet(f"player-{number}") for number in range(50)]
+    for wallet in wallets:
+        books.feed.add_later(wallet.player, wallet.opened())
+    for number in range(199):
+        for wallet in wallets:
+            books.feed.add_later(wallet.player, wallet.applied(f"in-{number}", "deposit", cash=1))
+    await books.feed.flush()
+
+    await books.drain(batch_records=100)
+
+    assert await books.entry_count() == 10_000
+    assert books.metric("stakehold_drained_records_total") == 10_000
+    largest = await books.sql.fetchval(
+        "SELECT max(count) FROM "
+        "(SELECT count(*) FROM ledger.entries GROUP BY partition, recorded_time) AS counts"
+    )
+    assert largest == 100
+    assert books.metric("stakehold_drain_lag_ms") == 0
+    await books.require_sound()
+
+
+FULL_DISK = """
+    CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$;
+    CREATE TRIGGER disk_is_full BEFORE INSERT ON ledger.postings
+        FOR EACH STATEMENT EXECUTE FUNCTION public.refuse()
+"""
+
+
+async def test_a_full_disk_is_waited_out(books: Draining) -> None:
+    entries = await some_play(books.feed)
+    await books.sql.execute(FULL_DISK)
+
+    async with books.draining():
+        await until_retried(books, times=5)
+        assert books.metric("stakehold_drain_lag_ms") > 0
+        assert await waiting_records(books) == sum(await books.feed.lengths())
+        await books.sql.execute("DROP TRIGGER disk_is_full ON ledger.postings")
+        await until_empty(books)
+
+    assert await books.entry_count() == entries
+    assert await books.sql.fetchval("SELECT count(*) FROM ledger.quarantine") == 0
+    await books.require_sound()
+
+
+async def test_a_ledger_that_is_read_only_for_a_while_is_waited_out(books: Draining) -> None:
+    entries = await some_play(books.feed)
+    name = await books.sql.fetchval("SELECT current_database()")
+    await books.sql.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+
+    async with books.draining():
+        await until_retried(books, times=5)
+        await books.sql.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        await cut_connections(books.ledger_dsn)
+        await until_empty(books)
+
+    assert await books.entry_count() == entries
+    await books.require_sound()
+
+
+SLOW_ENTRIES = """
+    CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END $$;
+    CREATE TRIGGER slow BEFORE INSERT ON ledger.entries FOR EACH ROW EXECUTE FUNCTION public.dawdle()
+"""
+
+
+async def test_a_ledger_that_is_too_slow_for_a_batch_gets_smaller_ones(books: Draining) -> None:
+    entries = await some_play(books.feed, players=1, bets=30)
+    await books.sql.execute(SLOW_ENTRIES)
+
+    async with books.draining(books.drainer(statement_timeout_s=0.6)):
+        await books.until_entries(entries)
+
+    assert books.metric("stakehold_drain_retries_total") >= 1
+    assert await books.entry_count() == entries
+    await books.require_sound()
+
+
+async def waiting_records(books: Draining) -> float:
+    """As the metrics say, once they say it."""
+    counted = 0.0
+
+    async def is_counted() -> bool:
+        nonlocal counted
+        counted = sum(
+            sample.value
+            for metric in books.metrics.collect()
+            if metric.name == "stakehold_outbox_records"
+            for sample in metric.samples
+        )
+        return counted > 0
+
+    await until(is_counted, what="waiting records are counted")
+    return counted
