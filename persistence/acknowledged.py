@@ -10,18 +10,31 @@ from persistence.transactions import OutboxPosition, PlayerId, SourceId, Transac
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One call that was answered: where it stands in the outbox, and the ids that it used."""
+    """One call that was answered: where it stands in the outbox, and the ids that it used.
+
+    ``refused`` says that the answer was a final refusal.
+    """
 
     position: OutboxPosition
     player_id: PlayerId
     source_id: SourceId
     transaction_ids: tuple[TransactionId, ...]
+    refused: bool = False
 
 
 @dataclass(slots=True)
 class _Partition:
-    answers: deque[Acknowledged] = field(default_factory=deque)
+    """``in_order`` is what was answered as it was written; ``replayed``, by position, what was answered again,
+    at first perhaps by another server.
+    """
+
+    in_order: deque[Acknowledged] = field(default_factory=deque)
+    replayed: dict[OutboxPosition, Acknowledged] = field(default_factory=dict)
     newest: OutboxPosition = BEFORE_ALL
+    settled: OutboxPosition = BEFORE_ALL
+
+    def __len__(self) -> int:
+        return len(self.in_order) + len(self.replayed)
 
 
 class AcknowledgedTail:
@@ -34,14 +47,17 @@ class AcknowledgedTail:
         self.let_go = 0
 
     def add(self, partition: int, answer: Acknowledged) -> None:
-        """An answer left. Replays of older ones may be added too; they change nothing."""
+        """An answer left."""
         kept = self._partitions.get(partition)
         if kept is None:
             kept = self._partitions[partition] = _Partition()
-        if answer.position <= kept.newest:
+        if answer.position > kept.newest:
+            kept.newest = answer.position
+            kept.in_order.append(answer)
+        elif answer.position > kept.settled and answer.position not in kept.replayed:
+            kept.replayed[answer.position] = answer
+        else:
             return
-        kept.newest = answer.position
-        kept.answers.append(answer)
         self._count += 1
         if self._count > self._most:
             self._let_one_go()
@@ -49,36 +65,45 @@ class AcknowledgedTail:
     def settle(self, partition: int, cursor: OutboxPosition) -> None:
         """The ledger has everything up to the cursor."""
         kept = self._partitions.get(partition)
-        while kept and kept.answers and kept.answers[0].position <= cursor:
-            kept.answers.popleft()
-            self._count -= 1
+        if kept is None:
+            return
+        before = len(kept)
+        kept.settled = max(kept.settled, cursor)
+        while kept.in_order and kept.in_order[0].position <= cursor:
+            kept.in_order.popleft()
+        for position in [position for position in kept.replayed if position <= cursor]:
+            del kept.replayed[position]
+        self._count -= before - len(kept)
 
     def take_lost(self, partition: int, follows: Iterable[tuple[int, OutboxPosition]]) -> list[Acknowledged]:
         """Takes out what is not part of the partition's history any more.
 
-        ``follows`` has each epoch of the partition and the last record before it, in order.
+        ``follows`` has each epoch of the partition and the last record before it.
         """
         kept = self._partitions.get(partition)
         if kept is None:
             return []
         epochs = list(follows)
-        lost = [answer for answer in kept.answers if _is_lost(answer.position, epochs)]
+        answers = [*kept.in_order, *kept.replayed.values()]
+        lost = {answer.position: answer for answer in answers if _is_lost(answer.position, epochs)}
         if lost:
-            gone = set(lost)
-            kept.answers = deque(answer for answer in kept.answers if answer not in gone)
-            self._count -= len(lost)
-        return lost
+            before = len(kept)
+            kept.in_order = deque(answer for answer in kept.in_order if answer.position not in lost)
+            kept.replayed = {place: answer for place, answer in kept.replayed.items() if place not in lost}
+            self._count -= before - len(kept)
+        return list(lost.values())
 
     def _let_one_go(self) -> None:
         """Out of the partition that has most: its drain is behind."""
-        longest = max(self._partitions.values(), key=lambda kept: len(kept.answers))
-        longest.answers.popleft()
+        longest = max(self._partitions.values(), key=len)
+        if longest.in_order:
+            longest.in_order.popleft()
+        else:
+            longest.replayed.pop(next(iter(longest.replayed)))
         self._count -= 1
         self.let_go += 1
 
 
 def _is_lost(position: OutboxPosition, epochs: list[tuple[int, OutboxPosition]]) -> bool:
-    for epoch, follows in epochs:
-        if epoch > position.epoch:
-            return position > follows
-    return False
+    """Whether any later epoch follows a record that came before it."""
+    return any(epoch > position.epoch and position > follows for epoch, follows in epochs)

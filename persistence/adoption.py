@@ -48,7 +48,13 @@ class AdoptableStore(Protocol):
     async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]: ...
 
     async def take_over(
-        self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
+        self,
+        partition: int,
+        *,
+        found: OutboxSurvey,
+        whatever_came: bool,
+        witness: str,
+        void_up_to: OutboxPosition | None,
     ) -> bool: ...
 
 
@@ -118,6 +124,7 @@ class Adoption:
             taken = await self._store.take_over(
                 number,
                 found=found,
+                whatever_came=bool(abandoned),
                 witness=str(plan.witness),
                 void_up_to=plan.follows if plan.lost else None,
             )
@@ -126,8 +133,10 @@ class Adoption:
             await self._ledger.open(number, plan.witness.epoch)
         return plan
 
-    async def _start_epoch(self, number: int, abandoned: str) -> tuple[str | None, Keep | TakeOver | Refuse]:
-        """The witness that the store has, and what is to be done; if it is to be taken over, the ledger is in
+    async def _start_epoch(
+        self, number: int, abandoned: str
+    ) -> tuple[OutboxSurvey, Keep | TakeOver | Refuse]:
+        """What the store has, and what is to be done; if it is to be taken over, the ledger is in
         the new epoch. The cursor stands still meanwhile.
         """
         async with self._ledger.locked(number) as partition:
@@ -138,11 +147,11 @@ class Adoption:
             if isinstance(plan, TakeOver):
                 if voucher := await self._voucher_against(partition, plan):
                     why = f"server {voucher} reaches the store that was taken over before this one"
-                    return survey.witness, Refuse(why)
+                    return survey, Refuse(why)
                 await self._ledger.start_epoch(number, plan)
                 if plan.lost:
-                    await self._ledger.raise_incident(_incident(number, plan))
-        return survey.witness, plan
+                    await self._ledger.raise_incidents([_incident(number, plan)])
+        return survey, plan
 
     async def _voucher_against(self, partition: LedgerPartition, plan: TakeOver) -> str | None:
         """Another server for which the store of before is alive and well."""

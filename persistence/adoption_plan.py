@@ -50,10 +50,7 @@ class LedgerPartition:
 
     def last_that_counts(self, last: OutboxPosition) -> OutboxPosition:
         """The last record that is part of the partition's history, in a store whose newest is ``last``."""
-        for epoch in self.epochs:
-            if epoch.epoch > last.epoch:
-                return min(last, epoch.follows)
-        return last
+        return min(last, *(epoch.follows for epoch in self.epochs if epoch.epoch > last.epoch), last)
 
 
 @dataclass(frozen=True, slots=True)

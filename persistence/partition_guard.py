@@ -25,7 +25,7 @@ from persistence.errors import (
 )
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import LedgerRole, ledger_connection
-from persistence.transactions import OutboxPosition
+from persistence.transactions import EntryType, OutboxPosition
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
 from persistence.witness import Witness
 
@@ -159,25 +159,16 @@ class PartitionGuard:
 
     async def _raise_lost(self, ledger: AdoptingLedger, partition: int, lost: list[Acknowledged]) -> None:
         """Names each transaction; what the ledger has all the same, or again, is not lost."""
-        names: dict[TransactionName, OutboxPosition] = {
-            (answer.player_id, answer.source_id, transaction_id): answer.position
+        answers: dict[TransactionName, Acknowledged] = {
+            (answer.player_id, answer.source_id, transaction_id): answer
             for answer in lost
             for transaction_id in answer.transaction_ids
         }
-        known = await ledger.known(list(names))
-        missing = {name: position for name, position in names.items() if name not in known}
-        for (player, source, transaction), position in missing.items():
-            await ledger.raise_incident(
-                Incident(
-                    f"acknowledged_lost {partition}-{position} {player} {source} {transaction}",
-                    IncidentKind.ACKNOWLEDGED_LOST,
-                    partition,
-                    f"transaction {transaction} of player {player} and source {source} was answered as "
-                    f"record {partition}-{position}, and the store lost it before it was drained",
-                    (player, source, transaction),
-                    f"{partition}-{position}",
-                )
-            )
+        known = await ledger.known(list(answers))
+        missing = {name: answer for name, answer in answers.items() if not _stands(known.get(name), answer)}
+        await ledger.raise_incidents(
+            [_lost_incident(partition, name, answer.position) for name, answer in missing.items()]
+        )
         self.view.acknowledged_lost += len(missing)
         if missing:
             _log.error("acknowledged_lost", partition=partition, transactions=len(missing))
@@ -225,3 +216,23 @@ class PartitionGuard:
 
     async def _adopt_with(self, adopting: Adoption) -> Adopted:
         return await adopting.adopt_all(dry_run=self._settings.recovery == "manual")
+
+
+def _stands(recorded: EntryType | None, answer: Acknowledged) -> bool:
+    """Whether the ledger has what was answered: a tombstone that came since is not the bet that was lost."""
+    if answer.refused:
+        return recorded is EntryType.REFUSED
+    return recorded in {EntryType.APPLIED, EntryType.NO_MOVEMENT}
+
+
+def _lost_incident(partition: int, name: TransactionName, position: OutboxPosition) -> Incident:
+    player, source, transaction = name
+    return Incident(
+        f"acknowledged_lost {partition}-{position} {player} {source} {transaction}",
+        IncidentKind.ACKNOWLEDGED_LOST,
+        partition,
+        f"transaction {transaction} of player {player} and source {source} was answered as record "
+        f"{partition}-{position}, and the store lost it before it was drained",
+        name,
+        f"{partition}-{position}",
+    )

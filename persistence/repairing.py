@@ -77,12 +77,14 @@ class Repairing:
         except OutboxRecordMalformed as error:
             await self._give_up(salvaged, error)
             return
+        incidents: list[Incident] = []
         for index, entry in enumerate(record.entries):
             outcome = await self._restore_entry(record, entry)
             self.counts.restored += outcome is RestoreOutcome.BOOKED
             self.counts.known += outcome is RestoreOutcome.KNOWN
             self.counts.failed += outcome not in {RestoreOutcome.BOOKED, RestoreOutcome.KNOWN}
-            await self._ledger.raise_incident(_forked(salvaged, record, index, outcome))
+            incidents.append(_forked(salvaged, record, index, outcome))
+        await self._ledger.raise_incidents(incidents)
         await self._repairs.is_restored(salvaged)
         self._to_forget.add((salvaged.partition, record.player))
 
@@ -96,7 +98,7 @@ class Repairing:
             salvaged.partition,
             f"record {name} of primary {salvaged.incarnation} could not be booked again: {error}",
         )
-        await self._ledger.raise_incident(incident)
+        await self._ledger.raise_incidents([incident])
         await self._repairs.is_restored(salvaged)
 
     async def _restore_entry(self, record: OutboxRecord, entry: OutboxEntry) -> RestoreOutcome:

@@ -5,7 +5,7 @@ over; and an outbox that the ledger cannot follow, because the store's wallets a
 entries make them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -115,8 +115,12 @@ async def _missing(ledger: AdoptingLedger, records: Sequence[RawRecord]) -> list
         some = records[start : start + _AT_ONCE]
         names = {record.stream_id: _names(record) for record in some}
         known = await ledger.known([name for of_record in names.values() for name in of_record or ()])
-        missing += [record for record in some if not known.issuperset(names[record.stream_id] or {None})]
+        missing += [record for record in some if not _is_known(names[record.stream_id], known)]
     return missing
+
+
+def _is_known(names: list[TransactionName] | None, known: Collection[TransactionName]) -> bool:
+    return names is not None and all(name in known for name in names)
 
 
 def _names(record: RawRecord) -> list[TransactionName] | None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from persistence.adoption_plan import LedgerEpoch, LedgerPartition, TakeOver
 from persistence.postgres.database import Connection, Row, translated_errors
 from persistence.postgres.queries import query
-from persistence.transactions import OutboxPosition, PlayerId, SourceId, TransactionId
+from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
 
 TransactionName = tuple[PlayerId, SourceId, TransactionId]
 
@@ -103,22 +103,21 @@ class AdoptingLedger:
         with translated_errors():
             await self._connection.execute(query("epoch_is_open"), partition, epoch)
 
-    async def raise_incident(self, incident: Incident) -> bool:
-        """Whether it is new."""
-        player, source, transaction = incident.transaction or (None, None, None)
-        with translated_errors():
-            number = await self._connection.fetchval(
-                query("raise_incident"),
+    async def raise_incidents(self, incidents: Sequence[Incident]) -> None:
+        """All of them or none; those that were raised before stay as they are."""
+        rows = [
+            (
                 incident.key,
                 incident.kind,
                 incident.partition,
-                player,
-                source,
-                transaction,
+                *(incident.transaction or (None, None, None)),
                 incident.entry_id,
                 incident.description,
             )
-        return number is not None
+            for incident in incidents
+        ]
+        with translated_errors():
+            await self._connection.executemany(query("raise_incident"), rows)
 
     async def try_to_keep_house(self) -> bool:
         """Whether this connection may forget and repair: one in all programs may, as long as it lives."""
@@ -136,12 +135,15 @@ class AdoptingLedger:
         with translated_errors():
             await self._connection.execute(query("forget_old_vouchers"))
 
-    async def known(self, transactions: Sequence[TransactionName]) -> set[TransactionName]:
-        """Which of these ids are in the ledger."""
+    async def known(self, transactions: Sequence[TransactionName]) -> dict[TransactionName, EntryType]:
+        """Which of these ids are in the ledger, and as what."""
         columns = list(zip(*transactions, strict=True)) or [(), (), ()]
         with translated_errors():
             rows = await self._connection.fetch(query("known_transactions"), *map(list, columns))
-        return {(row["player_id"], row["source_id"], row["transaction_id"]) for row in rows}
+        return {
+            (row["player_id"], row["source_id"], row["transaction_id"]): EntryType(row["entry_type"])
+            for row in rows
+        }
 
     async def _epochs(self, partitions: Sequence[int] | None) -> dict[int, list[LedgerEpoch]]:
         epochs: dict[int, list[LedgerEpoch]] = defaultdict(list)

@@ -93,8 +93,8 @@ class RepairList:
         return [_repair(row) for row in rows]
 
     async def resolve_found(self) -> None:
-        """Closes the incidents of lost answers whose ids stand in the ledger by now: a caller has asked again,
-        or what a former primary answered was booked again.
+        """Closes the incidents of lost answers whose ids stand in the ledger by now: a caller has asked
+        again, or what a former primary answered was booked again.
         """
         with translated_errors():
             await self._connection.execute(query("resolve_what_was_found_again"))

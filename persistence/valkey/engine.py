@@ -125,25 +125,25 @@ class Engine:
             results = decode_transact_reply(reply, call, partition)
         except Refused as refusal:
             if refusal.details.entry_id:
-                self._note_answer(call, partition, refusal.details.entry_id)
+                self._note_answer(call, partition, refusal.details.entry_id, refused=True)
             raise
-        self._note_answer(call, partition, max(results, key=_position).entry_id)
+        newest = results[0] if len(results) == 1 else max(results, key=_position)
+        self._note_answer(call, partition, newest.entry_id)
         return results
 
     def _admit(self, partition: int, *, starts_play: bool) -> None:
         if self._room is not None:
             self._room.admit(partition, starts_play=starts_play)
 
-    def _note_answer(self, call: Call, partition: int, entry_id: str) -> None:
+    def _note_answer(self, call: Call, partition: int, entry_id: str, *, refused: bool = False) -> None:
         """Remembers that the answer leaves, so that it is missed should the store lose it."""
         position = EntryId.parse(entry_id).position
         if self._room is not None:
             self._room.note(partition, position)
         if self._acknowledged is not None:
             ids = tuple(step.transaction_id for step in call.steps)
-            self._acknowledged.add(
-                partition, Acknowledged(position, call.player_id, call.source.source_id, ids)
-            )
+            answer = Acknowledged(position, call.player_id, call.source.source_id, ids, refused)
+            self._acknowledged.add(partition, answer)
 
     async def open_wallet(
         self, player_id: PlayerId, currency: CurrencyCode, *, credit_line: int, deadline: float
@@ -215,7 +215,7 @@ class Engine:
         refused: Witness | None = None
         for _ in range(_MOST_ATTEMPTS):
             witness = self._adoptions.witness(partition)
-            if witness is None or witness is refused:
+            if witness is None or witness == refused:
                 witness = await self._adoptions.renew(partition, refused, deadline=deadline)
             try:
                 reply = await self._runner.run(

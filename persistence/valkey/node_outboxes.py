@@ -125,16 +125,23 @@ class NodeOutboxes:
         }
 
     async def take_over(
-        self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
+        self,
+        partition: int,
+        *,
+        found: OutboxSurvey,
+        whatever_came: bool,
+        witness: str,
+        void_up_to: OutboxPosition | None,
     ) -> bool:
-        """Gives the partition a new witness, where it still has the one that was found; whether it had.
+        """Gives the partition a new witness, if nothing has changed since it was surveyed; whether it had.
 
-        ``void_up_to`` says that the store's memory of players is void, and the position up to which the
-        ledger must have everything before it is read instead.
+        With ``whatever_came`` records may have been added. ``void_up_to`` says that the store's memory of
+        players is void, and the position up to which the ledger must have everything before it is read
+        instead.
         """
-        keys = (epoch_key(partition), forgotten_key(partition))
-        void = str(void_up_to) if void_up_to else ""
-        arguments = (found or "", witness, void)
+        keys = (epoch_key(partition), outbox_key(partition), forgotten_key(partition))
+        last = "*" if whatever_came else str(found.last or "")
+        arguments = (found.witness or "", last, witness, str(void_up_to or ""))
         (reply,) = await self._ask([["EVAL", _TAKE_OVER.source, len(keys), *keys, *arguments]])
         return cast("list[bytes]", reply)[0] == b"OK"
 

@@ -67,15 +67,27 @@ class OutboxReader:
         return {partition: surveys[partition] for partition in asked}
 
     async def take_over(
-        self, partition: int, *, found: str | None, witness: str, void_up_to: OutboxPosition | None
+        self,
+        partition: int,
+        *,
+        found: OutboxSurvey,
+        whatever_came: bool,
+        witness: str,
+        void_up_to: OutboxPosition | None,
     ) -> bool:
-        """Gives the partition a new witness, where it still has the one that was found; whether it had.
+        """Gives the partition a new witness, if nothing has changed since it was surveyed; whether it had.
 
-        ``void_up_to`` says that the store's memory of players is void, and the position up to which the
-        ledger must have everything before it is read instead.
+        With ``whatever_came`` records may have been added. ``void_up_to`` says that the store's memory of
+        players is void, and the position up to which the ledger must have everything before it is read
+        instead.
         """
-        node = self._node_of(partition)
-        return await node.take_over(partition, found=found, witness=witness, void_up_to=void_up_to)
+        return await self._node_of(partition).take_over(
+            partition,
+            found=found,
+            whatever_came=whatever_came,
+            witness=witness,
+            void_up_to=void_up_to,
+        )
 
     def _by_node(self, partitions: Mapping[int, _Held]) -> dict[NodeOutboxes, dict[int, _Held]]:
         by_node: dict[NodeOutboxes, dict[int, _Held]] = {}

@@ -14,6 +14,8 @@ QUICK = (
     ("kill-valkey",),
     ("kill-postgres",),
     ("freeze-valkey", "cut-server-store", "half-open-drainer-ledger"),
+    ("flushall",),
+    ("truncate-aof",),
 )
 
 

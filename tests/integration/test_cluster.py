@@ -415,8 +415,11 @@ async def test_a_partition_is_taken_over_where_it_lies(whole: EmbeddedCluster) -
     async with outbox_reader(whole.url, timeout_s=TIMEOUT_S) as reader:
         for partition, survey in (await reader.survey(FEW)).items():
             witness = str(Witness(1, ledger_id, 1, survey.incarnation))
-            assert await reader.take_over(partition, found=None, witness=witness, void_up_to=None)
-            assert not await reader.take_over(partition, found=None, witness=witness, void_up_to=None)
+            for expected in (True, False):
+                taken = await reader.take_over(
+                    partition, found=survey, whatever_came=False, witness=witness, void_up_to=None
+                )
+                assert taken is expected
 
         for survey in (await reader.survey(FEW)).values():
             assert survey.witness == str(Witness(1, ledger_id, 1, survey.incarnation))

@@ -42,8 +42,7 @@ UPDATE ledger.partitions SET state = 'open', updated_time = now() WHERE partitio
 -- raise_incident --
 INSERT INTO ledger.incidents (incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-ON CONFLICT (incident_key) DO NOTHING
-RETURNING incident_id;
+ON CONFLICT (incident_key) DO NOTHING;
 
 -- vouch --
 INSERT INTO ledger.vouchers AS stored (server_id, partition, incarnation)
@@ -58,7 +57,7 @@ DELETE FROM ledger.vouchers WHERE server_id = $1 AND NOT partition = ANY ($2::in
 DELETE FROM ledger.vouchers WHERE seen_time < now() - interval '1 hour';
 
 -- known_transactions --
-SELECT entries.player_id, entries.source_id, entries.transaction_id
+SELECT entries.player_id, entries.source_id, entries.transaction_id, entries.entry_type
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (player_id, source_id, transaction_id)
 JOIN ledger.entries USING (player_id, source_id, transaction_id);
 
