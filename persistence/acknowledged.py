@@ -24,12 +24,12 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class _Partition:
-    """``in_order`` is what was answered as it was written; ``replayed``, by position, what was answered again,
-    at first perhaps by another server.
+    """``in_order`` is what was answered as it was written; ``replayed`` what was answered again, at first
+    perhaps by another server, and perhaps one id of a call at a time.
     """
 
     in_order: deque[Acknowledged] = field(default_factory=deque)
-    replayed: dict[OutboxPosition, Acknowledged] = field(default_factory=dict)
+    replayed: dict[Acknowledged, None] = field(default_factory=dict)
     newest: OutboxPosition = BEFORE_ALL
     settled: OutboxPosition = BEFORE_ALL
 
@@ -54,8 +54,8 @@ class AcknowledgedTail:
         if answer.position > kept.newest:
             kept.newest = answer.position
             kept.in_order.append(answer)
-        elif answer.position > kept.settled and answer.position not in kept.replayed:
-            kept.replayed[answer.position] = answer
+        elif answer.position > kept.settled and answer not in kept.replayed:
+            kept.replayed[answer] = None
         else:
             return
         self._count += 1
@@ -71,8 +71,8 @@ class AcknowledgedTail:
         kept.settled = max(kept.settled, cursor)
         while kept.in_order and kept.in_order[0].position <= cursor:
             kept.in_order.popleft()
-        for position in [position for position in kept.replayed if position <= cursor]:
-            del kept.replayed[position]
+        for answer in [answer for answer in kept.replayed if answer.position <= cursor]:
+            del kept.replayed[answer]
         self._count -= before - len(kept)
 
     def take_lost(self, partition: int, follows: Iterable[tuple[int, OutboxPosition]]) -> list[Acknowledged]:
@@ -84,14 +84,14 @@ class AcknowledgedTail:
         if kept is None:
             return []
         epochs = list(follows)
-        answers = [*kept.in_order, *kept.replayed.values()]
-        lost = {answer.position: answer for answer in answers if _is_lost(answer.position, epochs)}
+        answers = (*kept.in_order, *kept.replayed)
+        lost = dict.fromkeys(answer for answer in answers if _is_lost(answer.position, epochs))
         if lost:
             before = len(kept)
-            kept.in_order = deque(answer for answer in kept.in_order if answer.position not in lost)
-            kept.replayed = {place: answer for place, answer in kept.replayed.items() if place not in lost}
+            kept.in_order = deque(answer for answer in kept.in_order if answer not in lost)
+            kept.replayed = {answer: None for answer in kept.replayed if answer not in lost}
             self._count -= before - len(kept)
-        return list(lost.values())
+        return list(lost)
 
     def _let_one_go(self) -> None:
         """Out of the partition that has most: its drain is behind."""

@@ -6,10 +6,9 @@ once: each waits for the others, and in the store only the witness that was look
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import UUID
 
 import structlog
@@ -28,8 +27,8 @@ from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_settings import read_settings
 from persistence.postgres.migrating import require_migrated
-from persistence.transactions import OutboxPosition
-from persistence.valkey.outbox_reader import OutboxSurvey, outbox_reader
+from persistence.postgres.repairs import RepairList
+from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
 from persistence.witness import Witness
 
 _log = structlog.get_logger(__name__)
@@ -40,22 +39,6 @@ _SETTINGS = {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout
 
 VOUCHER_S = 3.0
 """For how long a store that a server has reached is not replaced by another one."""
-
-
-class AdoptableStore(Protocol):
-    """What adoption needs of the store: persistence.valkey.outbox_reader.OutboxReader."""
-
-    async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]: ...
-
-    async def take_over(
-        self,
-        partition: int,
-        *,
-        found: OutboxSurvey,
-        whatever_came: bool,
-        witness: str,
-        void_up_to: OutboxPosition | None,
-    ) -> bool: ...
 
 
 @dataclass(slots=True)
@@ -81,10 +64,17 @@ class Adoption:
     """Takes over, one partition after the other, what has to be."""
 
     def __init__(
-        self, ledger: AdoptingLedger, store: AdoptableStore, *, ledger_id: UUID, server_id: str = ""
+        self,
+        ledger: AdoptingLedger,
+        store: OutboxReader,
+        repairs: RepairList,
+        *,
+        ledger_id: UUID,
+        server_id: str = "",
     ) -> None:
         self._ledger = ledger
         self._store = store
+        self._repairs = repairs
         self._ledger_id = ledger_id
         self._server_id = server_id
 
@@ -96,9 +86,10 @@ class Adoption:
         for partition in partitions:
             number = partition.partition
             plan = plan_adoption(partition, _found(surveys[number]), self._ledger_id)
-            if isinstance(plan, TakeOver) and not dry_run:
+            if not isinstance(plan, Keep) and not dry_run:
+                # Somebody may be in the middle of it: then ledger and store were seen at different times.
                 plan = await self._take_over(number)
-            elif isinstance(plan, Keep) and partition.state != "open":
+            elif isinstance(plan, Keep) and partition.state != "open" and not dry_run:
                 await self._ledger.open(number, partition.epoch)
             _note(adopted, number, plan, dry_run=dry_run)
         if not dry_run:
@@ -121,6 +112,8 @@ class Adoption:
             found, plan = await self._start_epoch(number, abandoned)
             if not isinstance(plan, TakeOver):
                 return plan
+            if not abandoned:
+                await self._keep_forked(number, found, plan)
             taken = await self._store.take_over(
                 number,
                 found=found,
@@ -132,6 +125,18 @@ class Adoption:
                 return Refuse("the store was changed by somebody else at the same time")
             await self._ledger.open(number, plan.witness.epoch)
         return plan
+
+    async def _keep_forked(self, number: int, found: OutboxSurvey, plan: TakeOver) -> None:
+        """Takes out of the outbox what was written there after another store had been taken over: it is kept,
+        to be booked again. Nobody writes to this store, and doing it twice changes nothing.
+        """
+        if found.last is None or found.last <= plan.follows:
+            return
+        records = await self._store.read_all(number, plan.follows)
+        await self._repairs.salvage(
+            number, records, incarnation=found.incarnation, reason="another store had been taken over before"
+        )
+        await self._store.delete(number, records)
 
     async def _start_epoch(
         self, number: int, abandoned: str
@@ -183,7 +188,13 @@ async def adoption(
         store = await stack.enter_async_context(outbox_reader(valkey_url, timeout_s=timeout_s))
         await require_migrated(connection)
         ledger_id = (await read_settings(connection)).ledger_id
-        yield Adoption(AdoptingLedger(connection), store, ledger_id=ledger_id, server_id=server_id)
+        yield Adoption(
+            AdoptingLedger(connection),
+            store,
+            RepairList(connection),
+            ledger_id=ledger_id,
+            server_id=server_id,
+        )
 
 
 async def adopt_partitions(*, postgres_url: str, valkey_url: str, timeout_s: float = _TIMEOUT_S) -> Adopted:

@@ -18,7 +18,7 @@ from persistence.postgres.database import Connection, LedgerRole, ledger_connect
 from persistence.postgres.ledger_writer import redrive
 from persistence.postgres.repairs import RepairList
 from persistence.transactions import OutboxPosition
-from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
+from persistence.valkey.outbox_reader import outbox_reader
 
 _TIMEOUT_S = 10.0
 _AT_ONCE = 1000
@@ -52,7 +52,7 @@ class Salvage:
             for partition in await ledger.partitions():
                 number = partition.partition
                 reason = "another store was taken over before it was drained"
-                missing = await _missing(ledger, await _all_records(store, number, _BEFORE_ALL))
+                missing = await _missing(ledger, await store.read_all(number, _BEFORE_ALL))
                 if missing:
                     incarnation = (await store.survey([number]))[number].incarnation
                     if not dry_run:
@@ -69,7 +69,7 @@ class Salvage:
             outbox_reader(self._valkey_url, timeout_s=_TIMEOUT_S) as store,
         ):
             [found] = await AdoptingLedger(connection).partitions([partition])
-            records = await _all_records(store, partition, found.cursor)
+            records = await store.read_all(partition, found.cursor)
             if dry_run:
                 return Salvaged(partition, len(records))
             reason = "the ledger could not follow the store"
@@ -77,7 +77,7 @@ class Salvage:
             # First without anybody being fenced, as it may be much; then what was answered meanwhile.
             await RepairList(connection).salvage(partition, records, incarnation=incarnation, reason=reason)
             plan = await self._adopting.abandon(partition, reason)
-            records = await _all_records(store, partition, found.cursor, before_epoch=plan.witness.epoch)
+            records = await store.read_all(partition, found.cursor, before_epoch=plan.witness.epoch)
             await RepairList(connection).salvage(partition, records, incarnation=incarnation, reason=reason)
             await store.trim({partition: OutboxPosition(plan.witness.epoch, -1)})
             await RepairList(connection).leave_quarantine(partition)
@@ -91,21 +91,6 @@ class Salvage:
             statement_timeout_s=_TIMEOUT_S,
             application="stakehold recover",
         )
-
-
-async def _all_records(
-    store: OutboxReader, partition: int, after: OutboxPosition, *, before_epoch: int | None = None
-) -> list[RawRecord]:
-    records: list[RawRecord] = []
-    while True:
-        found = (await store.read({partition: after}, count=_AT_ONCE, block_ms=1)).get(partition, [])
-        for record in found:
-            position = OutboxPosition.parse(record.stream_id)
-            if before_epoch is None or position.epoch < before_epoch:
-                records.append(record)
-            after = position
-        if len(found) < _AT_ONCE:
-            return records
 
 
 async def _missing(ledger: AdoptingLedger, records: Sequence[RawRecord]) -> list[RawRecord]:

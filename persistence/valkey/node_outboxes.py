@@ -99,6 +99,10 @@ class NodeOutboxes:
             found |= _records(partitions, reply)
         return found
 
+    async def delete(self, partition: int, records: Sequence[RawRecord]) -> None:
+        """Takes records out of the middle of an outbox."""
+        await self._ask([["XDEL", outbox_key(partition), record.stream_id] for record in records])
+
     async def trim(self, cursors: Mapping[int, OutboxPosition]) -> None:
         """Deletes all records up to each partition's cursor."""
         await self._ask(

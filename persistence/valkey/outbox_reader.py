@@ -1,7 +1,7 @@
 """Reads the partitions' outboxes, and cuts off what is in the ledger, on whichever nodes they lie."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ __all__ = ["OutboxReader", "OutboxSurvey", "outbox_reader"]
 
 _Held = TypeVar("_Held")
 _Said = TypeVar("_Said")
+_READ_AT_ONCE = 1000
 
 FIRST_REST_S = 0.01
 LAST_REST_S = 0.1
@@ -54,6 +55,25 @@ class OutboxReader:
                 return found
             await asyncio.sleep(min(rest_s, left_s))
             rest_s = min(rest_s * 2, LAST_REST_S)
+
+    async def read_all(
+        self, partition: int, after: OutboxPosition, *, before_epoch: int | None = None
+    ) -> list[RawRecord]:
+        """All records after a position that are there now; with ``before_epoch`` those of earlier ones."""
+        records: list[RawRecord] = []
+        while True:
+            found = (await self.read({partition: after}, count=_READ_AT_ONCE, block_ms=1)).get(partition, [])
+            for record in found:
+                after = OutboxPosition.parse(record.stream_id)
+                if before_epoch is not None and after.epoch >= before_epoch:
+                    return records
+                records.append(record)
+            if len(found) < _READ_AT_ONCE:
+                return records
+
+    async def delete(self, partition: int, records: Sequence[RawRecord]) -> None:
+        """Takes records out of the middle of an outbox; those before and behind them stay."""
+        await self._node_of(partition).delete(partition, records)
 
     async def trim(self, cursors: Mapping[int, OutboxPosition]) -> None:
         """Deletes all records up to each partition's cursor."""

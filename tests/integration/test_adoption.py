@@ -1,7 +1,7 @@
 """How a ledger and a store become one deployment, and how a store that is not the ledger's is found."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 from uuid import UUID, uuid4
@@ -18,7 +18,7 @@ from persistence.postgres.database import Connection
 from persistence.postgres.ledger_settings import read_settings
 from persistence.transactions import OutboxPosition
 from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
-from persistence.valkey.outbox_reader import OutboxReader
+from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey
 from persistence.witness import Witness
 from service.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
@@ -136,6 +136,25 @@ async def test_any_number_of_programs_may_take_over_at_once(pair: Pair) -> None:
     assert set((await pair.states()).values()) == {("open", 1)}
 
 
+async def test_who_looks_while_another_opens_does_not_take_the_store_for_a_strangers(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey, opened = OutboxReader.survey, False
+
+    async def survey_after_another_opened(
+        store: OutboxReader, partitions: Iterable[int]
+    ) -> dict[int, OutboxSurvey]:
+        nonlocal opened
+        if not opened:
+            opened = True
+            await pair.adopt()
+        return await survey(store, partitions)
+
+    monkeypatch.setattr(OutboxReader, "survey", survey_after_another_opened)
+
+    (await pair.adopt()).require_all()
+
+
 @pytest.mark.parametrize("step", ["started", "taken over", "opened"])
 async def test_a_crash_after_any_step_is_made_good_by_the_next_start(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, step: str
@@ -241,6 +260,32 @@ async def test_what_an_epoch_is_to_follow_may_not_be_lost_once_it_has_begun(pair
     await pair.store.delete(outbox_key(3))
 
     assert (await pair.adopt()).witnesses[3].generation == 3
+
+
+async def test_what_an_old_copy_went_on_to_write_is_kept_to_be_booked_again(pair: Pair) -> None:
+    await pair.adopt()
+    for sequence in range(2):
+        await pair.store.xadd(outbox_key(3), {"a": "shared"}, id=f"1-{sequence}")
+    old = (await pair.planted())[3]
+    await pair.as_if_promoted(3)
+    await pair.adopt()
+    assert await pair.follows(3, 2) == OutboxPosition(1, 1)
+    for sequence in range(2, 4):
+        await pair.store.xadd(outbox_key(3), {"a": "forked"}, id=f"1-{sequence}")
+    await pair.store.set(epoch_key(3), str(old))
+
+    adopted = await pair.adopt()
+
+    assert adopted.witnesses[3].generation == 3
+    assert await pair.follows(3, 3) == OutboxPosition(1, 1)
+    left = [stream_id for stream_id, _ in await pair.store.xrange(outbox_key(3)) or ()]
+    assert left == [b"1-0", b"1-1"]
+    kept = await pair.ledger.fetch("SELECT * FROM ledger.salvaged ORDER BY sequence")
+    assert [(row["partition"], row["sequence"], row["fields"]) for row in kept] == [
+        (3, 2, [b"a", b"forked"]),
+        (3, 3, [b"a", b"forked"]),
+    ]
+    assert (await pair.adopt()).taken_over == {}
 
 
 async def test_a_store_that_another_server_reaches_is_not_replaced(pair: Pair) -> None:

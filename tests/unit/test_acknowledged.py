@@ -1,5 +1,7 @@
 """What a server has answered and the ledger does not have yet."""
 
+from dataclasses import replace
+
 import pytest
 
 from persistence.acknowledged import Acknowledged, AcknowledgedTail
@@ -64,6 +66,16 @@ def test_a_replay_of_what_another_server_wrote_counts() -> None:
     tail = tail_of(answer(1, 5), answer(1, 2), answer(1, 2))
 
     assert lost(tail, (2, 1, 1)) == [OutboxPosition(1, 2), OutboxPosition(1, 5)]
+
+
+def test_the_ids_of_a_call_may_be_replayed_one_by_one() -> None:
+    tail = tail_of(answer(1, 5))
+    for name in ("a", "b", "a"):
+        tail.add(PARTITION, replace(answer(1, 2), transaction_ids=(TransactionId(name),)))
+
+    found = tail.take_lost(PARTITION, [(2, OutboxPosition(1, 0))])
+
+    assert [each.transaction_ids for each in found] == [("b1-5",), ("a",), ("b",)]
 
 
 def test_a_replay_of_what_the_ledger_has_does_not_count() -> None:
