@@ -77,6 +77,10 @@ accept-protos: setup ## Accept API changes that break callers
 bench: setup ## Measure against this machine's ceilings (build/bench.json)
 	@exec python -m tests.bench $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: setup ## Measure long memory and recovery (ARGS="--full" for a million wallets, build/bench-long-memory.json)
+	@exec python -m tests.bench.long_memory $(ARGS)
+
 .PHONY: faults
 faults: setup ## Break things under load and check that nothing is lost (MINUTES=1 SEED=7, build/faults.json)
 	@exec python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)

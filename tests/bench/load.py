@@ -29,7 +29,10 @@ Send = Callable[[bytes], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``seconds`` 0: until ``count`` requests are sent. ``per_s`` 0: as fast as ``concurrency`` allows."""
+    """``seconds`` 0: until ``count`` requests are sent. ``per_s`` 0: as fast as ``concurrency`` allows.
+
+    The players are those from number ``first`` on.
+    """
 
     method: str
     run: str
@@ -38,6 +41,7 @@ class Job:
     seconds: float = 0.0
     count: int = 0
     per_s: float = 0.0
+    first: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class _Log:
 
 async def run_job(channel: grpc.aio.Channel, job: Job) -> Outcome:
     count = job.count or int(job.seconds * (job.per_s or MOST_PER_S))
-    prepared = iter(requests(job.method, count=count, players=job.players, run=job.run))
+    prepared = iter(requests(job.method, count=count, players=job.players, run=job.run, first=job.first))
     send = cast(Send, channel.unary_unary(PATHS[job.method]))
     log = _Log()
     gc.collect()

@@ -11,11 +11,12 @@ from tests.bench.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """What takes its turns: a method, over so many players (0: the hot one)."""
+    """What takes its turns: a method, over so many players (0: the hot one) from number ``first`` on."""
 
     name: str
     method: str
     players: int
+    first: int = 0
 
 
 Rounds = Mapping[str, Sequence[Figures]]
@@ -34,6 +35,7 @@ async def in_turns(
                 players=contestant.players,
                 concurrency=concurrency,
                 seconds=plan.round_s if number else plan.round_s / 4,
+                first=contestant.first,
             )
             figures = await loader.run(job)
             if number:

@@ -12,6 +12,7 @@ PATHS = {
     "tip": "/stakehold.v1.WalletService/Debit",
     "deposit": "/stakehold.v1.WalletService/Credit",
     "open": "/stakehold.v1.AdminService/OpenWallet",
+    "look": "/stakehold.v1.WalletService/GetWallet",
 }
 
 
@@ -19,14 +20,17 @@ def player_name(number: int) -> str:
     return f"player-{number:05}"
 
 
-def requests(method: str, *, count: int, players: int, run: str) -> list[bytes]:
-    """``count`` requests in turn over the players (0: all for the hot one). ``run`` makes ids unique.
+def requests(method: str, *, count: int, players: int, run: str, first: int = 0) -> list[bytes]:
+    """``count`` requests in turn over the players from number ``first`` on (0 players: all for the hot one).
+    ``run`` makes ids unique.
 
     Debits, and what the echo is sent, are bets of 0.01, each in a round of its own as slots send them; tips
     are debits without a round.
     """
-    names = [player_name(number) for number in range(players)] or [HOT_PLAYER]
-    make = {"echo": _bet, "debit": _bet, "tip": _tip, "deposit": _deposit, "open": _open}[method]
+    names = [player_name(number) for number in range(first, first + players)] or [HOT_PLAYER]
+    make = {"echo": _bet, "debit": _bet, "tip": _tip, "deposit": _deposit, "open": _open, "look": _look}[
+        method
+    ]
     return [make(names[number % len(names)], f"{run}-{number:07}") for number in range(count)]
 
 
@@ -64,3 +68,7 @@ def _deposit(player: str, name: str) -> bytes:
 
 def _open(player: str, _: str) -> bytes:
     return admin_service_pb2.OpenWalletRequest(player_id=player, currency_code=CURRENCY).SerializeToString()
+
+
+def _look(player: str, _: str) -> bytes:
+    return wallet_service_pb2.GetWalletRequest(player_id=player).SerializeToString()
