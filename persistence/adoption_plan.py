@@ -160,6 +160,13 @@ def _loss(partition: LedgerPartition, found: FoundStore, witness: Witness) -> st
             f"the ledger is in epoch {partition.epoch}, but the store is an older copy, of epoch "
             f"{witness.epoch}"
         )
+    for epoch in partition.epochs:
+        if epoch.epoch > witness.epoch and found.last is not None and found.last > epoch.follows:
+            # Its wallets and ids count what is cut off now.
+            return (
+                f"epoch {epoch.epoch} follows {epoch.follows}, but the store, of epoch {witness.epoch}, went "
+                f"on to {found.last}"
+            )
     return ""
 
 

@@ -4,9 +4,17 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (partition, epoch, sequence, incarnation) DO NOTHING;
 
 -- records_to_restore --
-SELECT salvaged_id, partition, epoch, sequence, incarnation, fields, reason
+-- Only once another epoch has cut them off, and its store is the one: the store before it knows their ids.
+SELECT salvaged_id, salvaged.partition, salvaged.epoch, sequence, incarnation, fields, reason
 FROM ledger.salvaged
+JOIN ledger.partitions ON partitions.partition = salvaged.partition AND partitions.state = 'open'
 WHERE restored_time IS NULL
+    AND EXISTS (
+        SELECT FROM ledger.epochs
+        WHERE epochs.partition = salvaged.partition
+            AND epochs.epoch > salvaged.epoch
+            AND (salvaged.epoch, salvaged.sequence) > (epochs.follows_epoch, epochs.follows_sequence)
+    )
 ORDER BY salvaged_id
 LIMIT $1;
 
