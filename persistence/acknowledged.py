@@ -5,36 +5,68 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from persistence.adoption_plan import BEFORE_ALL
-from persistence.transactions import OutboxPosition, PlayerId, SourceId, TransactionId
+from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
+
+STANDS_AS = {
+    EntryType.APPLIED: (EntryType.APPLIED,),
+    EntryType.NO_MOVEMENT: (EntryType.NO_MOVEMENT,),
+    EntryType.REFUSED: (EntryType.REFUSED, EntryType.TOMBSTONE),
+}
+"""What a transaction may be in the ledger, where its caller was told this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One call that was answered: where it stands in the outbox, and the ids that it used.
-
-    ``refused`` says that the answer was a final refusal.
-    """
+    """One call that was answered: where it stands in the outbox, and what became of its ids."""
 
     position: OutboxPosition
     player_id: PlayerId
     source_id: SourceId
-    transaction_ids: tuple[TransactionId, ...]
-    refused: bool = False
+    transactions: tuple[tuple[TransactionId, EntryType], ...]
 
 
 @dataclass(slots=True)
 class _Partition:
-    """``in_order`` is what was answered as it was written; ``replayed`` what was answered again, at first
-    perhaps by another server, and perhaps one id of a call at a time.
+    """``in_order`` is what was answered as it was written; ``others`` what was answered again, at first
+    perhaps by another server, or has outlived its epoch; ``lost`` what somebody still has to say aloud.
     """
 
     in_order: deque[Acknowledged] = field(default_factory=deque)
-    replayed: dict[Acknowledged, None] = field(default_factory=dict)
+    others: dict[Acknowledged, None] = field(default_factory=dict)
+    lost: dict[Acknowledged, None] = field(default_factory=dict)
     newest: OutboxPosition = BEFORE_ALL
     settled: OutboxPosition = BEFORE_ALL
 
     def __len__(self) -> int:
-        return len(self.in_order) + len(self.replayed)
+        return len(self.in_order) + len(self.others) + len(self.lost)
+
+    def add(self, answer: Acknowledged) -> None:
+        if answer.position > self.newest:
+            self.newest = answer.position
+            self.in_order.append(answer)
+        elif not self._is_settled(answer.position) and answer not in self.lost:
+            self.others[answer] = None
+
+    def _is_settled(self, position: OutboxPosition) -> bool:
+        """Whether the ledger has it for certain: of an earlier epoch it may have been cut off."""
+        return position <= self.settled and position.epoch == self.settled.epoch
+
+    def take_passed(self, cursor: OutboxPosition, epoch: int) -> list[Acknowledged]:
+        """Takes out what the ledger has passed, or what is of an epoch before this one."""
+        passed: list[Acknowledged] = []
+        while self.in_order and _is_passed(self.in_order[0].position, cursor, epoch):
+            passed.append(self.in_order.popleft())
+        others = [answer for answer in self.others if _is_passed(answer.position, cursor, epoch)]
+        for answer in others:
+            del self.others[answer]
+        return passed + others
+
+    def let_one_go(self) -> None:
+        if self.in_order:
+            self.in_order.popleft()
+        else:
+            answers = self.others or self.lost
+            del answers[next(iter(answers))]
 
 
 class AcknowledgedTail:
@@ -51,57 +83,56 @@ class AcknowledgedTail:
         kept = self._partitions.get(partition)
         if kept is None:
             kept = self._partitions[partition] = _Partition()
-        if answer.position > kept.newest:
-            kept.newest = answer.position
-            kept.in_order.append(answer)
-        elif answer.position > kept.settled and answer not in kept.replayed:
-            kept.replayed[answer] = None
-        else:
-            return
-        self._count += 1
-        if self._count > self._most:
-            self._let_one_go()
-
-    def settle(self, partition: int, cursor: OutboxPosition) -> None:
-        """The ledger has everything up to the cursor."""
-        kept = self._partitions.get(partition)
-        if kept is None:
-            return
         before = len(kept)
-        kept.settled = max(kept.settled, cursor)
-        while kept.in_order and kept.in_order[0].position <= cursor:
-            kept.in_order.popleft()
-        for answer in [answer for answer in kept.replayed if answer.position <= cursor]:
-            del kept.replayed[answer]
-        self._count -= before - len(kept)
+        kept.add(answer)
+        self._count += len(kept) - before
+        if self._count > self._most:
+            max(self._partitions.values(), key=len).let_one_go()  # its drain is behind
+            self._count -= 1
+            self.let_go += 1
 
-    def take_lost(self, partition: int, follows: Iterable[tuple[int, OutboxPosition]]) -> list[Acknowledged]:
-        """Takes out what is not part of the partition's history any more.
+    def compare(
+        self, partition: int, cursor: OutboxPosition, follows: Iterable[tuple[int, OutboxPosition]]
+    ) -> list[Acknowledged]:
+        """What is not part of the partition's history any more; what the ledger has is let go.
 
-        ``follows`` has each epoch of the partition and the last record before it.
+        ``cursor`` is how far the ledger is, ``follows`` has each epoch of the partition and the last record
+        before it, both of one moment. What is lost stays until ``drop``: who is told may fail to pass it on.
         """
         kept = self._partitions.get(partition)
         if kept is None:
             return []
         epochs = list(follows)
-        answers = (*kept.in_order, *kept.replayed)
-        lost = dict.fromkeys(answer for answer in answers if _is_lost(answer.position, epochs))
-        if lost:
-            before = len(kept)
-            kept.in_order = deque(answer for answer in kept.in_order if answer not in lost)
-            kept.replayed = {answer: None for answer in kept.replayed if answer not in lost}
-            self._count -= before - len(kept)
-        return list(lost)
+        before = len(kept)
+        kept.settled = max(kept.settled, cursor)
+        for answer in kept.take_passed(cursor, max((epoch for epoch, _ in epochs), default=0)):
+            if _is_lost(answer.position, epochs):
+                kept.lost[answer] = None
+            elif answer.position > cursor:
+                kept.others[answer] = None
+        self._count -= before - len(kept)
+        return list(kept.lost)
 
-    def _let_one_go(self) -> None:
-        """Out of the partition that has most: its drain is behind."""
-        longest = max(self._partitions.values(), key=len)
-        if longest.in_order:
-            longest.in_order.popleft()
-        else:
-            longest.replayed.pop(next(iter(longest.replayed)))
-        self._count -= 1
-        self.let_go += 1
+    def drop(self, partition: int, lost: Iterable[Acknowledged]) -> None:
+        """These are known to be lost now."""
+        kept = self._partitions[partition]
+        before = len(kept)
+        for answer in lost:
+            kept.lost.pop(answer, None)
+        self._count -= before - len(kept)
+
+
+def stands(
+    recorded: EntryType, recorded_at: OutboxPosition, position: OutboxPosition, answered: EntryType
+) -> bool:
+    """Whether the ledger has what was answered in a record that is lost, and not another answer to the same
+    id, given since. What it had before was answered again, beside what is lost.
+    """
+    return recorded_at < position or recorded in STANDS_AS[answered]
+
+
+def _is_passed(position: OutboxPosition, cursor: OutboxPosition, epoch: int) -> bool:
+    return position <= cursor or position.epoch < epoch
 
 
 def _is_lost(position: OutboxPosition, epochs: list[tuple[int, OutboxPosition]]) -> bool:

@@ -173,13 +173,14 @@ def _loss(partition: LedgerPartition, found: FoundStore, witness: Witness) -> st
 def _least_position(partition: LedgerPartition, epoch: int) -> OutboxPosition | None:
     """How far a store of this epoch has written at least; None where it may have nothing.
 
-    A store that was empty when it was taken over has nothing of what came before the epoch.
+    A store that was empty when its generation began has nothing of what came before that.
     """
-    cursor = partition.cursor
-    started = next((known for known in partition.epochs if known.epoch == epoch), None)
+    epochs = {known.epoch: known for known in partition.epochs}
+    started = epochs.get(epoch)
     if started is None:
-        return cursor if cursor > _NOTHING_DRAINED else None
-    began_empty = started.generation == epoch and started.follows <= cursor
-    if began_empty and cursor < OutboxPosition(epoch, 0):
+        return partition.cursor if partition.cursor > _NOTHING_DRAINED else None
+    least = max(partition.cursor, started.follows)
+    began = epochs.get(started.generation, started)
+    if began.follows <= partition.cursor and least < OutboxPosition(started.generation, 0):
         return None
-    return max(cursor, started.follows)
+    return least

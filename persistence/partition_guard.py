@@ -13,16 +13,10 @@ from uuid import UUID
 
 import structlog
 
-from persistence.acknowledged import Acknowledged, AcknowledgedTail
+from persistence.acknowledged import STANDS_AS, Acknowledged, AcknowledgedTail, stands
 from persistence.adoption import Adopted, Adoption, adoption
 from persistence.adoption_plan import LedgerPartition
-from persistence.errors import (
-    DeadlineExceeded,
-    LedgerUnavailable,
-    PartitionFenced,
-    SetupRefused,
-    StoreUnavailable,
-)
+from persistence.errors import DeadlineExceeded, PartitionFenced, StakeholdError
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.transactions import EntryType, OutboxPosition
@@ -50,11 +44,14 @@ class GuardSettings:
 
 @dataclass(slots=True)
 class GuardView:
-    """What the last look found. ``outbox_records`` are those of all partitions together."""
+    """What the last look found. ``outbox_records`` are those of all partitions together; of the answers that
+    were let go nobody would know, should they be lost.
+    """
 
     fenced: int = 0
     outbox_records: int = 0
     acknowledged_lost: int = 0
+    answers_let_go: int = 0
     adoptions: int = 0
 
 
@@ -102,9 +99,12 @@ class PartitionGuard:
         while True:
             try:
                 await self._run_connected()
-            except (LedgerUnavailable, StoreUnavailable, SetupRefused) as error:
+            except StakeholdError as error:
                 _log.warning("guard_interrupted", error=str(error))
-                await asyncio.sleep(self._settings.every_s)
+            except Exception:
+                # Nobody else looks: a guard that ends would leave every loss unseen.
+                _log.exception("guard_failed")
+            await asyncio.sleep(self._settings.every_s)
 
     async def _run_connected(self) -> None:
         settings = self._settings
@@ -152,23 +152,26 @@ class PartitionGuard:
         for partition in partitions:
             number = partition.partition
             follows = [(epoch.epoch, epoch.follows) for epoch in partition.epochs]
-            lost = self._acknowledged.take_lost(number, follows)
+            lost = self._acknowledged.compare(number, partition.cursor, follows)
             if lost:
                 await self._raise_lost(ledger, number, lost)
-            self._acknowledged.settle(number, partition.cursor)
+                self._acknowledged.drop(number, lost)
+        self.view.answers_let_go = self._acknowledged.let_go
 
     async def _raise_lost(self, ledger: AdoptingLedger, partition: int, lost: list[Acknowledged]) -> None:
         """Names each transaction; what the ledger has all the same, or again, is not lost."""
-        answers: dict[TransactionName, Acknowledged] = {
-            (answer.player_id, answer.source_id, transaction_id): answer
+        answers: dict[TransactionName, tuple[OutboxPosition, EntryType]] = {
+            (answer.player_id, answer.source_id, transaction_id): (answer.position, answered)
             for answer in lost
-            for transaction_id in answer.transaction_ids
+            for transaction_id, answered in answer.transactions
         }
         known = await ledger.known(list(answers))
-        missing = {name: answer for name, answer in answers.items() if not _stands(known.get(name), answer)}
-        await ledger.raise_incidents(
-            [_lost_incident(partition, name, answer.position) for name, answer in missing.items()]
-        )
+        missing = [
+            _lost_incident(partition, name, position, answered)
+            for name, (position, answered) in answers.items()
+            if name not in known or not stands(*known[name], position, answered)
+        ]
+        await ledger.raise_incidents(missing)
         self.view.acknowledged_lost += len(missing)
         if missing:
             _log.error("acknowledged_lost", partition=partition, transactions=len(missing))
@@ -218,21 +221,17 @@ class PartitionGuard:
         return await adopting.adopt_all(dry_run=self._settings.recovery == "manual")
 
 
-def _stands(recorded: EntryType | None, answer: Acknowledged) -> bool:
-    """Whether the ledger has what was answered: a tombstone that came since is not the bet that was lost."""
-    if answer.refused:
-        return recorded is EntryType.REFUSED
-    return recorded in {EntryType.APPLIED, EntryType.NO_MOVEMENT}
-
-
-def _lost_incident(partition: int, name: TransactionName, position: OutboxPosition) -> Incident:
+def _lost_incident(
+    partition: int, name: TransactionName, position: OutboxPosition, answered: EntryType
+) -> Incident:
     player, source, transaction = name
     return Incident(
         f"acknowledged_lost {partition}-{position} {player} {source} {transaction}",
         IncidentKind.ACKNOWLEDGED_LOST,
         partition,
-        f"transaction {transaction} of player {player} and source {source} was answered as record "
-        f"{partition}-{position}, and the store lost it before it was drained",
+        f"transaction {transaction} of player {player} and source {source} was answered as {answered} in "
+        f"record {partition}-{position}, and the store lost it before it was drained",
         name,
         f"{partition}-{position}",
+        STANDS_AS[answered],
     )

@@ -93,6 +93,11 @@ class CallMetrics:
             "Transactions that this server answered and the store lost; the ledger's incidents name them.",
             lambda: view().acknowledged_lost,
         )
+        self._watch(
+            "stakehold_answers_let_go",
+            "Answers that this server forgot before the ledger had them: were they lost, it could not say.",
+            lambda: view().answers_let_go,
+        )
         self._watch("stakehold_adoptions", "Stores that this server took over.", lambda: view().adoptions)
 
     def watch_pressure(self, counts: Callable[[], Mapping[Pressure, int]]) -> None:

@@ -1,7 +1,7 @@
 """The ledger's side of taking a partition's store over."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +25,10 @@ class IncidentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Something that went wrong. ``key`` names the occurrence: it is raised once, whoever sees it."""
+    """Something that went wrong. ``key`` names the occurrence: it is raised once, whoever sees it.
+
+    ``stands_as`` says as what the ledger has to have the transaction, for the incident to be over.
+    """
 
     key: str
     kind: IncidentKind
@@ -33,6 +36,7 @@ class Incident:
     description: str
     transaction: TransactionName | None = None
     entry_id: str | None = None
+    stands_as: Collection[EntryType] = ()
 
 
 class AdoptingLedger:
@@ -113,6 +117,7 @@ class AdoptingLedger:
                 *(incident.transaction or (None, None, None)),
                 incident.entry_id,
                 incident.description,
+                list(incident.stands_as),
             )
             for incident in incidents
         ]
@@ -135,13 +140,18 @@ class AdoptingLedger:
         with translated_errors():
             await self._connection.execute(query("forget_old_vouchers"))
 
-    async def known(self, transactions: Sequence[TransactionName]) -> dict[TransactionName, EntryType]:
-        """Which of these ids are in the ledger, and as what."""
+    async def known(
+        self, transactions: Sequence[TransactionName]
+    ) -> dict[TransactionName, tuple[EntryType, OutboxPosition]]:
+        """Which of these ids are in the ledger, as what and where."""
         columns = list(zip(*transactions, strict=True)) or [(), (), ()]
         with translated_errors():
             rows = await self._connection.fetch(query("known_transactions"), *map(list, columns))
         return {
-            (row["player_id"], row["source_id"], row["transaction_id"]): EntryType(row["entry_type"])
+            (row["player_id"], row["source_id"], row["transaction_id"]): (
+                EntryType(row["entry_type"]),
+                OutboxPosition(row["epoch"], row["sequence"]),
+            )
             for row in rows
         }
 

@@ -1,7 +1,7 @@
 """The engine: every change of a wallet, and every read of one, is one script on the player's partition."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from lua import Script
@@ -19,6 +19,7 @@ from persistence.outbox import OutboxEntry
 from persistence.transactions import (
     CurrencyCode,
     EntryId,
+    EntryType,
     Operation,
     OutboxPosition,
     PlayerId,
@@ -125,24 +126,29 @@ class Engine:
             results = decode_transact_reply(reply, call, partition)
         except Refused as refusal:
             if refusal.details.entry_id:
-                self._note_answer(call, partition, refusal.details.entry_id, refused=True)
+                refused = [(step.transaction_id, EntryType.REFUSED) for step in call.steps]
+                self._note_answer(call, partition, EntryId.parse(refusal.details.entry_id).position, refused)
             raise
-        newest = results[0] if len(results) == 1 else max(results, key=_position)
-        self._note_answer(call, partition, newest.entry_id)
+        newest = max(map(_position, results))
+        self._note_answer(call, partition, newest, [(r.transaction_id, _entry_type(r)) for r in results])
         return results
 
     def _admit(self, partition: int, *, starts_play: bool) -> None:
         if self._room is not None:
             self._room.admit(partition, starts_play=starts_play)
 
-    def _note_answer(self, call: Call, partition: int, entry_id: str, *, refused: bool = False) -> None:
+    def _note_answer(
+        self,
+        call: Call,
+        partition: int,
+        position: OutboxPosition,
+        transactions: Iterable[tuple[TransactionId, EntryType]],
+    ) -> None:
         """Remembers that the answer leaves, so that it is missed should the store lose it."""
-        position = EntryId.parse(entry_id).position
         if self._room is not None:
             self._room.note(partition, position)
         if self._acknowledged is not None:
-            ids = tuple(step.transaction_id for step in call.steps)
-            answer = Acknowledged(position, call.player_id, call.source.source_id, ids, refused)
+            answer = Acknowledged(position, call.player_id, call.source.source_id, tuple(transactions))
             self._acknowledged.add(partition, answer)
 
     async def open_wallet(
@@ -243,6 +249,11 @@ class Engine:
 
 def _position(result: StepResult) -> OutboxPosition:
     return EntryId.parse(result.entry_id).position
+
+
+def _entry_type(result: StepResult) -> EntryType:
+    """What the ledger has, or will have, of a step that was not refused."""
+    return EntryType.NO_MOVEMENT if result.balance_after is None else EntryType.APPLIED
 
 
 def deadline_after(seconds: float) -> float:

@@ -162,6 +162,34 @@ async def test_what_was_answered_and_lost_before_it_was_drained_is_named_and_may
     await until(resolved, what="what was done again is lost no more")
 
 
+async def test_an_id_that_is_answered_otherwise_the_second_time_stays_named(
+    private_deployment: Deployment, seat: Seat
+) -> None:
+    await private_deployment.require_agreement()
+    private_deployment.drainer.process.send_signal(signal.SIGSTOP)
+    for step in (bet("b1", "10"), rollback("u1", "b1"), bet("b2", "20")):
+        await seat.one(step)
+    await empty(private_deployment.valkey)
+
+    assert not await in_the_end(seat, "b2", "20")
+    assert (await seat.one(rollback("u1", "b1"))).outcome == "NO_ORIGINAL"
+
+    async def what_became_of_them() -> dict[str, bool]:
+        rows = await incidents(private_deployment, "acknowledged_lost")
+        return {row["transaction_id"]: row["resolved_time"] is not None for row in rows}
+
+    async def named() -> bool:
+        return await what_became_of_them() == {"b1": False, "u1": False, "b2": False}
+
+    async def b2_is_found() -> bool:
+        return (await what_became_of_them())["b2"]
+
+    await until(named, what="all that was lost is named")
+    private_deployment.drainer.process.send_signal(signal.SIGCONT)
+    await until(b2_is_found, what="what was answered in the same way again is lost no more")
+    assert await what_became_of_them() == {"b1": False, "u1": False, "b2": True}
+
+
 async def test_a_store_that_was_killed_goes_on_from_its_file(ledger_dsn: str, tmp_path: Path) -> None:
     async with (
         mortal_valkey(tmp_path / "valkey") as store,

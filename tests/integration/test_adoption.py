@@ -221,6 +221,26 @@ async def test_a_store_that_was_started_again_goes_on_in_a_new_epoch_with_its_me
     assert await pair.incidents() == []
 
 
+@pytest.mark.parametrize("emptied", [False, True], ids=["never used", "emptied once"])
+async def test_a_store_without_records_loses_nothing_however_often_it_is_started_again(
+    pair: Pair, emptied: bool
+) -> None:
+    generation = (await pair.adopt()).witnesses[3].generation
+    if emptied:
+        await pair.store.xadd(outbox_key(3), {"a": "b"}, id="1-0")
+        await pair.as_if_drained_to(3, OutboxPosition(1, 0))
+        await pair.store.flushdb()
+        generation = (await pair.adopt()).witnesses[3].generation
+        assert generation == 2
+    before = await pair.incidents()
+
+    for _ in range(3):
+        await pair.as_if_promoted(3)
+        assert (await pair.adopt()).witnesses[3].generation == generation
+
+    assert await pair.incidents() == before
+
+
 @pytest.mark.parametrize("loss", ["everything", "the newest records", "all records", "an epoch"])
 async def test_a_store_that_lost_something_forgets_its_players_and_goes_on_behind_the_cursor(
     pair: Pair, loss: str

@@ -40,8 +40,10 @@ UPDATE ledger.partitions SET epoch = $2, state = 'opening', updated_time = now()
 UPDATE ledger.partitions SET state = 'open', updated_time = now() WHERE partition = $1 AND epoch = $2;
 
 -- raise_incident --
-INSERT INTO ledger.incidents (incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO ledger.incidents (
+    incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description, stands_as
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (incident_key) DO NOTHING;
 
 -- vouch --
@@ -57,7 +59,7 @@ DELETE FROM ledger.vouchers WHERE server_id = $1 AND NOT partition = ANY ($2::in
 DELETE FROM ledger.vouchers WHERE seen_time < now() - interval '1 hour';
 
 -- known_transactions --
-SELECT entries.player_id, entries.source_id, entries.transaction_id, entries.entry_type
+SELECT entries.player_id, entries.source_id, entries.transaction_id, entries.entry_type, epoch, sequence
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (player_id, source_id, transaction_id)
 JOIN ledger.entries USING (player_id, source_id, transaction_id);
 

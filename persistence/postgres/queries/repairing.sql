@@ -78,4 +78,4 @@ WHERE incidents.kind = 'acknowledged_lost'
     AND entries.player_id = incidents.player_id
     AND entries.source_id = incidents.source_id
     AND entries.transaction_id = incidents.transaction_id
-    AND entries.entry_type IN ('applied', 'no_movement');
+    AND entries.entry_type = ANY (incidents.stands_as);
