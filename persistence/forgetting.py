@@ -8,86 +8,25 @@ whether the player was in use since: then it is left for the next sweep.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
+from zlib import crc32
 
 import structlog
 
-from lua import Script, load_script
-from persistence.adoption_plan import LedgerPartition
 from persistence.errors import LedgerUnavailable, NotDone, OutcomeUnknown
-from persistence.older_filter import OlderFilter, blocks_for
+from persistence.old_fields import FIND_OLD, ForgetCounts, OldFields
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.reading.memory import LedgerMemory
-from persistence.transactions import SEPARATOR, PlayerId
-from persistence.valkey.keys import player_keys
-from persistence.valkey.residence import ANYTHING, FORGET, Residence
-from persistence.witness import Witness
+from persistence.residents import Players, Resident, Residents, Runner
+from persistence.transactions import PlayerId
+from persistence.valkey.residence import FORGET
 
 _log = structlog.get_logger(__name__)
 
-FIND_OLD = load_script("find_old")
 FORGETTING_SCRIPTS = (FORGET, FIND_OLD)
 
-_FIELDS_PER_LOOK = 500
-_FIELDS_AT_ONCE = 100
-_FIRST_FILTER_FIELDS = 64
-_MOST_FILTERED = 1_000_000
-_TIMEOUT_S = 5.0
-_NEVER_MS = 4_000_000_000_000
-
-
-class Runner(Protocol):
-    """Runs a script where its keys are."""
-
-    async def run(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        arguments: Sequence[str | bytes],
-        *,
-        deadline: float,
-        incarnation: str | None,
-    ) -> Sequence[bytes]: ...
-
-
-class Players(Protocol):
-    """The players whom the store has something of: persistence.valkey.hot_wallets.HotWallets."""
-
-    def players(self, batch_size: int) -> AsyncIterator[list[tuple[int, PlayerId]]]: ...
-
-    async def residences(self, players: Sequence[PlayerId]) -> dict[PlayerId, str]: ...
-
-
-@dataclass(slots=True)
-class ForgetCounts:
-    """What sweeps have done since the start."""
-
-    sweeps: int = 0
-    seen_players: int = 0
-    forgotten_players: int = 0
-    forgotten_fields: int = 0
-    filters: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Resident:
-    """A player as the store has it now. ``marker`` is None where there is none, or it is out of date."""
-
-    player_id: PlayerId
-    partition: LedgerPartition
-    witness: Witness
-    text: str
-    marker: Residence | None
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(player_keys(self.partition.partition, self.player_id))
-
-    @property
-    def is_drained(self) -> bool:
-        position = self.marker.position if self.marker else None
-        return position is None or position <= self.partition.cursor
+_TURNS_IN_A_WINDOW = 24
+_WITNESSES_AGE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +46,26 @@ class Pace:
     pause_s: float = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Whose ids and rounds are looked through, of those who go on. All that the store has of a player is read
+    for it: so it is each one's turn every so often, not in every sweep.
+
+    It is that of whom a multiple of ``every_ms``, and a little more for each, lies between the two times.
+    """
+
+    after_ms: int
+    until_ms: int
+    every_ms: int
+
+    def include(self, player_id: PlayerId) -> bool:
+        offset_ms = crc32(player_id.encode()) % self.every_ms
+        return (self.after_ms - offset_ms) // self.every_ms < (self.until_ms - offset_ms) // self.every_ms
+
+
+EVERYBODY = Turns(after_ms=-1, until_ms=0, every_ms=1)
+
+
 class Forgetter:
     """Sweeps through the store's players.
 
@@ -121,140 +80,72 @@ class Forgetter:
         memory: LedgerMemory,
         *,
         ledger_id: UUID,
-        counts: ForgetCounts | None = None,
     ) -> None:
-        self._runner = runner
         self._players = players
-        self._ledger = ledger
-        self._memory = memory
-        self._ledger_id = ledger_id
-        self.counts = counts or ForgetCounts()
+        self._residents = Residents(runner, players, ledger, memory, ledger_id=ledger_id)
+        self.counts = ForgetCounts()
+        self._old_fields = OldFields(self._residents, memory, self.counts)
+        self._swept_up_to_ms = 0
 
     async def sweep(self, now_ms: Callable[[], int], pace: Pace) -> None:
         """Looks at every player once."""
-        async for found in self._players.players(pace.batch_players):
-            if found:
-                limit_ms = now_ms() - round(pace.window_s * 1000)
-                await self.forget(found, Limits(idle_since_ms=limit_ms, older_than_ms=limit_ms))
+        window_ms = round(pace.window_s * 1000)
+        turns = Turns(self._swept_up_to_ms, now_ms(), max(1, window_ms // _TURNS_IN_A_WINDOW))
+        async for found in self._batches(pace.batch_players):
+            limit_ms = now_ms() - window_ms
+            limits = Limits(idle_since_ms=limit_ms, older_than_ms=limit_ms)
+            residents = await self._residents.read(dict.fromkeys(found), witnesses_age_s=_WITNESSES_AGE_S)
+            await self._look_at_all(residents, limits, turns)
             await asyncio.sleep(pace.pause_s)
+        self._swept_up_to_ms = turns.until_ms
         self.counts.sweeps += 1
 
     async def forget(
         self, found: Iterable[tuple[int, PlayerId]], limits: Limits
     ) -> set[tuple[int, PlayerId]]:
         """Looks at some players, each with its partition; those of them who were forgotten whole."""
-        residents = await self._residents(found)
-        forgotten = await asyncio.gather(*(self._look_at(resident, limits) for resident in residents))
+        residents = await self._residents.read(dict.fromkeys(found))
+        return await self._look_at_all(residents, limits, EVERYBODY)
+
+    async def _batches(self, batch_players: int) -> AsyncIterator[list[tuple[int, PlayerId]]]:
+        """All players, about so many at a time: most of the keys that the store lists are not of wallets."""
+        found: list[tuple[int, PlayerId]] = []
+        async for more in self._players.players(batch_players):
+            found += more
+            if len(found) >= batch_players:
+                yield found
+                found = []
+        if found:
+            yield found
+
+    async def _look_at_all(
+        self, residents: Sequence[Resident], limits: Limits, turns: Turns
+    ) -> set[tuple[int, PlayerId]]:
+        """Those who are gone."""
+        gone = await asyncio.gather(*(self._look_at(resident, limits, turns) for resident in residents))
         return {
-            (resident.partition.partition, resident.player_id)
-            for resident, gone in zip(residents, forgotten, strict=True)
-            if gone
+            (resident.partition, resident.player_id)
+            for resident, is_gone in zip(residents, gone, strict=True)
+            if is_gone
         }
 
-    async def _residents(self, found: Iterable[tuple[int, PlayerId]]) -> list[_Resident]:
-        """The markers are read first: what they name as drained is so at the cursors that are read then."""
-        placed = dict.fromkeys(found)
-        texts = await self._players.residences([player for _, player in placed])
-        partitions = {p.partition: p for p in await self._ledger.partitions()}
-        residents = []
-        for number, player in placed:
-            partition = partitions[number]
-            witness = partition.witness(self._ledger_id)
-            if partition.state == "open" and witness is not None:
-                text = texts[player]
-                residents.append(_Resident(player, partition, witness, text, _marker(text, witness)))
-        return residents
-
-    async def _look_at(self, resident: _Resident, limits: Limits) -> bool:
+    async def _look_at(self, resident: Resident, limits: Limits, turns: Turns) -> bool:
         """Whether the player is gone."""
         self.counts.seen_players += 1
         marker = resident.marker
         try:
             if marker is None or (marker.used_ms < limits.idle_since_ms and resident.is_drained):
-                done = await self._run(FORGET, resident, [str(resident.partition.cursor), resident.text])
-                self.counts.forgotten_players += done[0] == b"OK"
-                return done[0] == b"OK"
-            if resident.is_drained:
-                await self._forget_old_fields(resident, marker, limits.older_than_ms)
+                return await self._forget_whole(resident)
+            is_due = turns.include(resident.player_id) or self._old_fields.needs_filter(resident)
+            if is_due and resident.is_drained:
+                await self._old_fields.forget(resident, before_ms=limits.older_than_ms)
         except (NotDone, OutcomeUnknown) as error:
             if isinstance(error, LedgerUnavailable):
                 raise
             _log.warning("not_forgotten", player=resident.player_id, error=str(error))
         return False
 
-    async def _forget_old_fields(self, resident: _Resident, marker: Residence, old_before_ms: int) -> None:
-        ids = await self._old_fields(resident, "ids", old_before_ms)
-        rounds = await self._old_fields(resident, "rounds", old_before_ms)
-        fields = [*ids[:_FIELDS_AT_ONCE], *rounds[: _FIELDS_AT_ONCE - len(ids[:_FIELDS_AT_ONCE])]]
-        if not fields and marker.older != ANYTHING:
-            return
-        older, count, filter_ = await self._filter_for(resident, marker, len(fields))
-        if not fields and older == ANYTHING:
-            return
-        done = await self._run(
-            FORGET,
-            resident,
-            [
-                str(resident.partition.cursor),
-                resident.text,
-                older,
-                str(count),
-                filter_,
-                str(sum(field.count(SEPARATOR) == 1 for field in fields)),
-                *fields,
-            ],
-        )
-        if done[0] == b"OK":
-            self.counts.forgotten_fields += len(fields)
-            self.counts.filters += bool(filter_)
-
-    async def _filter_for(self, resident: _Resident, marker: Residence, more: int) -> tuple[str, int, bytes]:
-        """What ``older`` says once so many fields more are forgotten, how many it stands for, and the filter,
-        where it has to be made anew because the fields do not fit any more.
-        """
-        count = marker.older_count + more
-        if marker.older == "":
-            return str(blocks_for(max(count, _FIRST_FILTER_FIELDS))), count, b""
-        if marker.older != ANYTHING and blocks_for(count) <= int(marker.older):
-            return marker.older, count, b""
-        [memory] = await self._memory.players(
-            [resident.player_id], since_ms=_NEVER_MS, most_ids=0, most_older=_MOST_FILTERED
-        )
-        if memory.older is None or memory.cursor < resident.partition.cursor:
-            return ANYTHING, 0, b""
-        blocks = 2 * blocks_for(len(memory.older))
-        filter_ = await asyncio.to_thread(lambda: OlderFilter.of(memory.older or (), blocks).bytes)
-        return str(blocks), len(memory.older), filter_
-
-    async def _old_fields(self, resident: _Resident, which: str, old_before_ms: int) -> list[str]:
-        fields: dict[str, None] = {}
-        at = "0"
-        while len(fields) < _FIELDS_AT_ONCE:
-            look = [which, at, str(old_before_ms), str(_FIELDS_PER_LOOK)]
-            word, *rest = await self._run(FIND_OLD, resident, look)
-            if word != b"OK":
-                return []
-            at = rest[0].decode()
-            fields.update(dict.fromkeys(field.decode() for field in rest[1:]))
-            if at == "0":
-                break
-        return list(fields)
-
-    async def _run(
-        self, script: Script, resident: _Resident, arguments: Sequence[str | bytes]
-    ) -> Sequence[bytes]:
-        return await self._runner.run(
-            script,
-            resident.keys,
-            [str(resident.witness), *arguments],
-            deadline=asyncio.get_running_loop().time() + _TIMEOUT_S,
-            incarnation=resident.witness.incarnation,
-        )
-
-
-def _marker(text: str, witness: Witness) -> Residence | None:
-    try:
-        marker = Residence.parse(text)
-    except ValueError:
-        return None
-    return marker if marker.generation == witness.generation else None
+    async def _forget_whole(self, resident: Resident) -> bool:
+        word, *_ = await self._residents.run(FORGET, resident, [str(resident.cursor), resident.text])
+        self.counts.forgotten_players += word == b"OK"
+        return word == b"OK"

@@ -29,6 +29,7 @@ class Oblivion:
     forgetter: Forgetter
     hot: HotWallets
     ledger: AdoptingLedger
+    memory: LedgerMemory
     partition_count: int
 
     async def forget_players(self, players: Sequence[str]) -> None:
@@ -66,9 +67,9 @@ async def oblivion(valkey_url: str, ledger_dsn: str) -> AsyncIterator[Oblivion]:
         settings = await read_settings(connection)
         count = settings.partition_count
         async with hot_wallets(valkey_url, partition_count=count, timeout_s=_TIMEOUT_S) as hot:
-            ledger = AdoptingLedger(connection)
-            forgetter = Forgetter(runner, hot, ledger, LedgerMemory(pool), ledger_id=settings.ledger_id)
-            yield Oblivion(forgetter, hot, ledger, count)
+            ledger, memory = AdoptingLedger(connection), LedgerMemory(pool)
+            forgetter = Forgetter(runner, hot, ledger, memory, ledger_id=settings.ledger_id)
+            yield Oblivion(forgetter, hot, ledger, memory, count)
 
 
 class BlockingOblivion:

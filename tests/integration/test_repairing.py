@@ -15,7 +15,6 @@ from persistence.calls import Source, UnknownBetPolicy
 from persistence.errors import LedgerUnavailable, RefusalReason, Refused
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection
-from persistence.postgres.reading.memory import LedgerMemory
 from persistence.postgres.repairs import RepairList
 from persistence.repairing import Repairing
 from persistence.salvage import Salvage
@@ -75,14 +74,14 @@ class Evening:
         """In the store, and in the ledger, which has everything by now."""
         view = await self.wallets.engine.read_player(PLAYER, deadline=deadline_after(TIMEOUT_S))
         await self.wallets.drain()
-        [memory] = await self._memory().players([PLAYER], since_ms=0, most_ids=1000, most_older=1000)
+        [memory] = await self.oblivion.memory.players([PLAYER], since_ms=0, most_ids=1000, most_older=1000)
         [wallet] = view.balances
         assert memory.wallets["EUR"].split("\x1f")[2] == str(wallet.buckets.cash)
         return wallet.buckets.cash
 
     async def require_memory_of_the_ledger(self) -> None:
         """The store remembers of ids and rounds what the ledger would tell it, to the letter."""
-        [memory] = await self._memory().players([PLAYER], since_ms=0, most_ids=1000, most_older=1000)
+        [memory] = await self.oblivion.memory.players([PLAYER], since_ms=0, most_ids=1000, most_older=1000)
         keys = player_keys(PARTITION, PLAYER)
         assert await self._texts(keys.ids) == memory.ids
         assert await self._texts(keys.rounds) == memory.rounds
@@ -97,9 +96,6 @@ class Evening:
             "SELECT description FROM ledger.incidents WHERE kind = $1 ORDER BY incident_id", kind
         )
         return [row["description"] for row in rows]
-
-    def _memory(self) -> LedgerMemory:
-        return self.oblivion.forgetter._memory
 
     async def _texts(self, key: str) -> dict[str, str]:
         texts = cast("dict[bytes, bytes]", await self.store.hgetall(key))

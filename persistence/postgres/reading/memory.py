@@ -36,12 +36,13 @@ _ROWS_IN_A_TURN = 250
 class LedgerMemory:
     """Reads memories. The pool's connections need no more than LedgerRole.READER.
 
-    Each call sees one moment of the ledger: a memory's cursor is that of its texts. Both methods raise
+    Each call sees one moment of the ledger: a memory's cursor is that of its texts. All methods raise
     LedgerUnavailable; they take as long as the pool's statements may, or until whoever waits gives up.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._partition_count: int | None = None
 
     async def players(
         self, players: Sequence[PlayerId], *, since_ms: int, most_ids: int, most_older: int
@@ -56,7 +57,7 @@ class LedgerMemory:
         if not asked:
             return []
         async with self._snapshot() as connection:
-            cursors = await _cursors(connection, asked)
+            cursors = await self._cursors_of(connection, asked)
             wallets = await _wallets(connection, asked)
             since = _EPOCH + timedelta(milliseconds=since_ms)
             newest = await connection.fetch(query("newest_ids_of_players"), asked, since, most_ids)
@@ -82,7 +83,7 @@ class LedgerMemory:
             return []
         asked = list(dict.fromkeys(question.player_id for question in questions))
         async with self._snapshot() as connection:
-            cursors = await _cursors(connection, asked)
+            cursors = await self._cursors_of(connection, asked)
             wanted = [(question.player_id, Fields(question.ids, question.rounds)) for question in questions]
             circles = await _explore(connection, asked, wanted)
         texts = {player_id: await circle.texts() for player_id, circle in circles.items()}
@@ -91,6 +92,22 @@ class LedgerMemory:
             Recollection(cursors[player_id], of_player.ids, of_player.rounds)
             for (player_id, _), of_player in zip(wanted, found, strict=True)
         ]
+
+    async def cursors(self, partitions: Iterable[int]) -> dict[int, OutboxPosition]:
+        """How far these partitions are drained now."""
+        with translated_errors():
+            async with self._pool.acquire() as connection:
+                return await _cursors(connection, partitions)
+
+    async def _cursors_of(
+        self, connection: Connection, players: Sequence[PlayerId]
+    ) -> dict[PlayerId, OutboxPosition]:
+        """The cursor of each player's partition. How many there are is asked once: it never changes."""
+        if self._partition_count is None:
+            self._partition_count = (await read_settings(connection)).partition_count
+        partitions = {player_id: partition_of(player_id, self._partition_count) for player_id in players}
+        cursors = await _cursors(connection, set(partitions.values()))
+        return {player_id: cursors[partition] for player_id, partition in partitions.items()}
 
     @asynccontextmanager
     async def _snapshot(self) -> AsyncIterator[Connection]:
@@ -138,12 +155,9 @@ class _Circle:
         return fold(self.entries[position] for position in sorted(self.entries))
 
 
-async def _cursors(connection: Connection, players: Sequence[PlayerId]) -> dict[PlayerId, OutboxPosition]:
-    count = (await read_settings(connection)).partition_count
-    partitions = {player_id: partition_of(player_id, count) for player_id in players}
-    rows = await connection.fetch(query("cursors_now"), list(set(partitions.values())))
-    cursors = {row["partition"]: OutboxPosition(row["cursor_epoch"], row["cursor_sequence"]) for row in rows}
-    return {player_id: cursors[partition] for player_id, partition in partitions.items()}
+async def _cursors(connection: Connection, partitions: Iterable[int]) -> dict[int, OutboxPosition]:
+    rows = await connection.fetch(query("cursors_now"), list(partitions))
+    return {row["partition"]: OutboxPosition(row["cursor_epoch"], row["cursor_sequence"]) for row in rows}
 
 
 async def _wallets(connection: Connection, players: Sequence[PlayerId]) -> dict[PlayerId, dict[str, str]]:
