@@ -28,6 +28,10 @@ _LOSSES = """
     SELECT player_id, source_id, transaction_id, entry_id FROM ledger.incidents
     WHERE kind = 'acknowledged_lost'
 """
+_BOOKED_AGAIN = """
+    SELECT player_id, source_id, transaction_id FROM ledger.incidents
+    WHERE kind = 'history_forked' AND transaction_id IS NOT NULL
+"""
 
 
 class Wallet(NamedTuple):
@@ -120,11 +124,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Books:
-    """What is left of a run."""
+    """What is left of a run. ``booked_again`` are the ids that the service itself reports as cut off with the
+    store that had them, and booked again one by one.
+    """
 
     entries: Sequence[Entry]
     hot: dict[Wallet, tuple[int, Amounts]] = field(default_factory=dict)
     named_lost: frozenset[NamedLoss] = frozenset()
+    booked_again: frozenset[Id] = frozenset()
 
     def by_id(self) -> dict[Id, list[Entry]]:
         found: defaultdict[Id, list[Entry]] = defaultdict(list)
@@ -153,9 +160,12 @@ async def read_books(dsn: str, hot: dict[Wallet, tuple[int, Amounts]]) -> Books:
     try:
         entries = [_entry(row) for row in await connection.fetch(_ENTRIES)]
         losses = await connection.fetch(_LOSSES)
+        again = await connection.fetch(_BOOKED_AGAIN)
     finally:
         await connection.close()
-    return Books(entries, hot, frozenset(_named_loss(row) for row in losses))
+    return Books(
+        entries, hot, frozenset(_named_loss(row) for row in losses), frozenset(Id(*row) for row in again)
+    )
 
 
 def amounts_of(balance: Balance) -> Amounts:

@@ -1,9 +1,10 @@
 """All checks of a run."""
 
+import traceback
 from collections.abc import Iterator
 
 from tests.faults.checks.by_the_rules import check_by_the_rules
-from tests.faults.checks.case import Case, Violation
+from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.checks.once import check_once
 from tests.faults.checks.order import check_order
 from tests.faults.checks.refusals import check_refusals
@@ -14,6 +15,14 @@ CHECKS = (check_once, check_wallets, check_order, check_refusals, check_rollback
 
 
 def violations(case: Case) -> Iterator[Violation]:
-    """Everything that breaks a promise, promise by promise. Pure: the same case, the same answer."""
+    """Everything that breaks a promise, promise by promise. Pure: the same case, the same answer.
+
+    A check that fails has shown nothing: that is a violation too.
+    """
+    if not case.history.attempts or not case.books.entries:
+        yield Violation(Breach.UNCHECKED, "there is nothing to check")
     for check in CHECKS:
-        yield from check(case)
+        try:
+            yield from check(case)
+        except Exception:
+            yield Violation(Breach.UNCHECKED, f"{check.__name__}: {traceback.format_exc()}")

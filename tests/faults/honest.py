@@ -115,6 +115,7 @@ class Honest:
     losses: tuple[Loss, ...] = ()
     deaths: tuple[Death, ...] = ()
     named_lost: dict[str, int] = field(default_factory=dict)
+    booked_again: set[str] = field(default_factory=set)
 
     def case(self) -> Case:
         lives = Books(self.entries).lives()
@@ -122,7 +123,8 @@ class Honest:
         named = frozenset(
             NamedLoss(Id("ada", "slots", name), f"0-1-{place}") for name, place in self.named_lost.items()
         )
-        return Case(History(self.attempts), Books(self.entries, hot, named), self.losses, self.deaths)
+        again = frozenset(Id("ada", "slots", name) for name in self.booked_again)
+        return Case(History(self.attempts), Books(self.entries, hot, named, again), self.losses, self.deaths)
 
     def change_entry(self, name: str, **fields: object) -> None:
         self.entries = [

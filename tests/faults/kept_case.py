@@ -19,6 +19,7 @@ def keep_books(folder: Path, case: Case) -> None:
         "entries": [asdict(entry) for entry in books.entries],
         "hot": list(books.hot.items()),
         "named_lost": list(books.named_lost),
+        "booked_again": list(books.booked_again),
         "losses": list(case.losses),
         "deaths": list(case.deaths),
     }
@@ -31,6 +32,7 @@ def read_case(folder: Path) -> Case:
         [_entry(entry) for entry in kept["entries"]],
         {Wallet(*wallet): (version, Amounts(*amounts)) for wallet, (version, amounts) in kept["hot"]},
         frozenset(NamedLoss(Id(*identity), record) for identity, record in kept["named_lost"]),
+        frozenset(Id(*identity) for identity in kept["booked_again"]),
     )
     losses, deaths = [Loss(*loss) for loss in kept["losses"]], [Death(*death) for death in kept["deaths"]]
     return Case(read_history(folder / HISTORY), books, losses, deaths)

@@ -12,6 +12,8 @@ from tests.faults.history import Answered
 from tests.faults.honest import (
     BET,
     BIG_BET,
+    EARLY_UNDO,
+    ENTRIES,
     LATE_BET,
     NOT_DONE,
     UNDO,
@@ -22,6 +24,7 @@ from tests.faults.honest import (
     refused,
     shown,
 )
+from tests.reference import House
 from tests.steps import bet
 
 FIRST_BET, REPLAY, SECOND_REPLAY, UNDONE, LATE, BIG = 1, 2, 3, 4, 6, 7
@@ -285,3 +288,53 @@ def test_what_is_acknowledged_after_a_loss_may_not_be_lost(play: Honest) -> None
     play.losses = (Loss(0.9, 0.95),)
     play.named_lost = {"b1": 2, "x1": 3, "x2": 4}
     assert Breach.LOST in found(play)
+
+
+def cut_off_and_book_again_what_came_after_the_deposit(play: Honest) -> None:
+    """Two bets and a rollback of something unknown were one call: now each is a record of its own."""
+    lose_what_came_after_the_deposit(play)
+    steps = (BET, bet("b4", "95"), EARLY_UNDO)
+    call = replace(play.attempts[FIRST_BET].call, steps=steps)
+    play.attempts = [play.attempts[0], replace(play.attempts[FIRST_BET], call=call)]
+    play.entries += [
+        entry(0, "b1", kind="bet", amount=1000, version=3, change=Amounts(-1000), after=Amounts(9000)),
+        entry(1, "b4", kind="bet", amount=9500, version=4, change=Amounts(-9500), after=Amounts(-500)),
+        entry(2, "x2", type="no_movement", operation="rollback", kind="rollback", reference="b2"),
+        entry(3, "b2", type="tombstone"),
+    ]
+    play.change_entry("x2", currency="", outcome="no_original")
+    for name, sequence in (("b1", 0), ("b4", 1), ("x2", 2), ("b2", 3)):
+        play.change_entry(name, place=Place(0, 2, sequence, 0))
+    play.booked_again = {"b1", "b4", "x2", "b2"}
+
+
+def test_what_was_cut_off_may_be_booked_again_step_by_step_and_below_the_floor(play: Honest) -> None:
+    cut_off_and_book_again_what_came_after_the_deposit(play)
+    assert found(play) == set()
+
+
+def test_steps_that_nobody_says_were_booked_again_are_against_the_rules(play: Honest) -> None:
+    cut_off_and_book_again_what_came_after_the_deposit(play)
+    play.booked_again = set()
+    assert found(play) == {Breach.RULES}
+
+
+def test_what_is_booked_again_with_another_amount_is_against_the_rules(play: Honest) -> None:
+    cut_off_and_book_again_what_came_after_the_deposit(play)
+    play.change_entry("b4", amount=100)
+    assert Breach.RULES in found(play)
+
+
+def test_a_check_that_fails_does_not_pass(play: Honest, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise KeyError("no such wallet")
+
+    monkeypatch.setattr(House, "transact", failing)
+    assert found(play) == {Breach.UNCHECKED}
+
+
+def test_an_empty_play_has_shown_nothing() -> None:
+    assert found(Honest([], list(ENTRIES))) == {Breach.UNCHECKED, Breach.NEVER_SENT, Breach.RULES}
+    play = honest()
+    play.entries = []
+    assert Breach.UNCHECKED in found(play)

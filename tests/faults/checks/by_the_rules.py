@@ -1,7 +1,8 @@
 """The ledger's records, in their order, are what the reference wallet answers to the same calls.
 
 The ledger says in which order a player's calls were decided. The reference is asked the same calls in that
-order: each must have exactly the effects that its record has, all of them or none.
+order: each must have exactly the effects that its record has, all of them or none. What was cut off with a
+store that had answered it is booked again step by step, as it was answered.
 """
 
 from collections import defaultdict
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from tests.faults.books import OPERATOR, SCALES, Amounts, Entry
+from tests.faults.checks.booked_again import book_again
 from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.history import Call, Id
-from tests.reference import CallRefused, Currency, House, Policies
+from tests.reference import CallRefused, Currency, House, Policies, Step
 from tests.reference.player import Player
 from tests.reference.records import AnsweredRollback, Applied, Record, Refused, Tombstone
 
@@ -30,7 +32,7 @@ def check_by_the_rules(case: Case) -> Iterator[Violation]:
     for entry in case.books.entries:
         by_player[entry.player].append(entry)
     for player, entries in by_player.items():
-        problem = _Play(player, calls).problem(entries)
+        problem = _Play(player, calls, case.books.booked_again).problem(entries)
         if problem:
             yield Violation(Breach.RULES, problem)
 
@@ -41,6 +43,7 @@ class _Play:
 
     player: str
     calls: dict[Id, list[Call]]
+    booked_again: frozenset[Id]
     house: House = field(
         default_factory=lambda: House(currencies={code: Currency(scale) for code, scale in SCALES.items()})
     )
@@ -60,7 +63,21 @@ class _Play:
     def _explain(self, record: Sequence[Entry]) -> bool:
         wanted = {_effect_of_entry(entry) for entry in record}
         candidates = {call.number: call for entry in record for call in self.calls.get(entry.id, [])}
-        return any(self._comes_to(call, wanted) for call in candidates.values())
+        return any(self._comes_to(call, wanted) for call in candidates.values()) or (
+            all(entry.id in self.booked_again for entry in record) and self._book_again(record)
+        )
+
+    def _book_again(self, record: Sequence[Entry]) -> bool:
+        player = self.house.players.setdefault(self.player, Player(self.player))
+        return all(book_again(player, entry, self._steps(entry.id)) for entry in record)
+
+    def _steps(self, identity: Id) -> list[Step]:
+        return [
+            step
+            for call in self.calls.get(identity, [])
+            for step in call.steps
+            if step.transaction_id == identity.transaction_id
+        ]
 
     def _comes_to(self, call: Call, wanted: set[Effect]) -> bool:
         """Whether the call, made now, has just these effects; if not, it was not made."""

@@ -37,6 +37,7 @@ class Breach(StrEnum):
     NAMED_IN_VAIN = "reported as lost, and it is there"
     AUDIT = "the service's own audit finds something"
     STUCK = "something did not come to an end"
+    UNCHECKED = "the check itself failed"
 
 
 @dataclass(frozen=True, slots=True)
