@@ -44,6 +44,7 @@ class Interrupted:
 
     store: StoreRunner
     meanwhile: Callable[[], Awaitable[None]] | None = None
+    forgettings: int = 0
 
     async def run(
         self,
@@ -55,6 +56,7 @@ class Interrupted:
         incarnation: str | None,
     ) -> Sequence[bytes]:
         meanwhile = self.meanwhile
+        self.forgettings += script == FORGET
         if script == FORGET and meanwhile is not None:
             self.meanwhile = None
             await meanwhile()
@@ -151,3 +153,8 @@ def keys_of(player: str) -> PlayerKeys:
 def later_ms() -> int:
     """When all that was done by now is older than the window."""
     return wall_clock_ms() + WINDOW_MS + 60_000
+
+
+def stopped_at(ms: int) -> Callable[[], int]:
+    """A clock that stands."""
+    return lambda: ms

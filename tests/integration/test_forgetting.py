@@ -14,7 +14,7 @@ from persistence.transactions import SEPARATOR, PlayerId, TransactionKind
 from persistence.valkey.residence import ANYTHING, RESIDENCE
 from service.embedded import EmbeddedValkey
 from tests.drained_ledger import movement
-from tests.sweeping import AT_ONCE, WINDOW_MS, WINDOW_S, House, keys_of, later_ms, sweeping_house
+from tests.sweeping import AT_ONCE, WINDOW_MS, WINDOW_S, House, keys_of, later_ms, stopped_at, sweeping_house
 
 OLD_FIELDS = 130
 
@@ -45,6 +45,7 @@ async def test_who_has_records_that_are_not_drained_stays(house: House) -> None:
     await house.forgetter.sweep(later_ms, AT_ONCE)
 
     assert await house.residence("ada") is not None
+    assert house.interrupted.forgettings == 0
 
 
 async def test_who_was_only_refused_something_since_the_drain_stays(house: House) -> None:
@@ -84,7 +85,7 @@ async def test_one_sweep_forgets_all_old_ids_of_who_goes_on(
     await house.bet("ada", "new")
     await house.money.drain()
 
-    await house.forgetter.sweep(lambda: cut_ms + WINDOW_MS, AT_ONCE)
+    await house.forgetter.sweep(stopped_at(cut_ms + WINDOW_MS), AT_ONCE)
 
     assert house.forgetter.counts.forgotten_fields == OLD_FIELDS
     residence = await house.residence("ada")
@@ -94,6 +95,25 @@ async def test_one_sweep_forgets_all_old_ids_of_who_goes_on(
     assert await house.is_replay("ada", "new")
     assert [await house.is_replay("ada", name) for name in names] == [True] * OLD_FIELDS
     assert not await house.is_replay("ada", "newer")
+
+
+async def test_what_is_forgotten_later_joins_what_was_forgotten_before(house: House) -> None:
+    await house.money.open("ada", credit_line=100)
+    earlier, later = [[f"{which}{number}" for number in range(5)] for which in ("a", "b")]
+    cuts = []
+    for names in (earlier, later):
+        await house.bet("ada", *names)
+        cuts.append(await house.next_ms("ada"))
+    await house.bet("ada", "new")
+    await house.money.drain()
+
+    for cut_ms, forgetter in zip(cuts, (house.forgetter, house.other_forgetter), strict=True):
+        await forgetter.sweep(stopped_at(cut_ms + WINDOW_MS), AT_ONCE)
+
+    residence = await house.residence("ada")
+    assert residence is not None
+    assert (residence.older, residence.older_count) == ("4", 10)
+    assert all([await house.is_replay("ada", name) for name in (*earlier, *later)])
 
 
 async def test_two_who_sweep_at_once_leave_one_filter(house: House) -> None:
@@ -108,10 +128,10 @@ async def test_two_who_sweep_at_once_leave_one_filter(house: House) -> None:
     await house.bet("ada", "new")
     await house.money.drain()
     house.interrupted.meanwhile = lambda: house.other_forgetter.sweep(
-        lambda: later_cut_ms + WINDOW_MS, AT_ONCE
+        stopped_at(later_cut_ms + WINDOW_MS), AT_ONCE
     )
 
-    await house.forgetter.sweep(lambda: cut_ms + WINDOW_MS, AT_ONCE)
+    await house.forgetter.sweep(stopped_at(cut_ms + WINDOW_MS), AT_ONCE)
 
     assert house.other_forgetter.counts.forgotten_fields == OLD_FIELDS
     assert house.forgetter.counts.forgotten_fields == 0
