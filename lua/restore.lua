@@ -6,8 +6,8 @@
 --         persistence/outbox.py names them; its version and balances are not used
 -- Reply   OK, "1" where it was booked, "0" where the id was known | NO_WALLET | ROLLED_BACK: what it undoes is
 --         undone already | OVERFLOW | FENCED | MISS | COLD and the id: as transact
--- Writes  the outbox record, the wallet and the ids, or nothing. Rounds and the counts of wins are left as they
---         are: the player is loaded from the ledger afterwards.
+-- Writes  the outbox record, the wallet, the ids and the rounds, or nothing: what rollbacks look for is counted as
+--         transact counts it.
 
 -- include: text
 -- include: minor_units
@@ -15,6 +15,8 @@
 -- include: outbox
 -- include: older
 -- include: transactions
+-- include: rounds
+-- include: settlements
 local FIRST_FIELD = 4
 local PLAYER = ARGV[2]
 local TYPE, OPERATION, SOURCE, ID = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -23,20 +25,31 @@ local function field(number)
   return ARGV[FIRST_FIELD + number - 1]
 end
 
--- What is remembered under the id, and recorded: as it was, but for the wallet's balances.
+-- What is remembered under the id, and recorded: as it was, but for the wallet's version and balances.
 local record = {
   id = ID, operation = OPERATION, kind = field(5), fingerprint = field(6), currency = field(7), amount = field(8),
-  cash_change = field(10), bonus_change = field(11), held_change = field(12), receivable_change = field(13),
   game = field(21), round = field(22), reference = field(23), outcome = field(24), reason = field(25),
   related = field(26), late = field(27),
 }
-local context = { closes_round = field(28), occurred_ms = field(29), metadata = field(30) }
+local context = {
+  game = record.game, round = record.round, closes_round = field(28), occurred_ms = field(29), metadata = field(30),
+}
+call.source = SOURCE
+
+-- The record says what the wallet has.
+local function show(wallet)
+  record.version, record.status = wallet.version, wallet.status
+  record.cash, record.bonus, record.held, record.receivable =
+    wallet.cash, wallet.bonus, wallet.held, wallet.receivable
+end
 
 local function change_wallet()
   local wallet = wallet_of(record.currency)
   if not wallet then
     return 'NO_WALLET'
   end
+  record.cash_change, record.bonus_change = field(10), field(11)
+  record.held_change, record.receivable_change = field(12), field(13)
   local cash, bonus = add(wallet.cash, record.cash_change), add(wallet.bonus, record.bonus_change)
   local held, receivable = add(wallet.held, record.held_change), add(wallet.receivable, record.receivable_change)
   if not (fits(cash) and fits(bonus) and fits(held) and fits(receivable)) then
@@ -44,8 +57,7 @@ local function change_wallet()
   end
   wallet.cash, wallet.bonus, wallet.held, wallet.receivable = cash, bonus, held, receivable
   advance(wallet)
-  record.version, record.status = wallet.version, wallet.status
-  record.cash, record.bonus, record.held, record.receivable = cash, bonus, held, receivable
+  show(wallet)
   return nil, wallet
 end
 
@@ -57,7 +69,17 @@ local function undo_original()
   if original then
     original.state, original.related = 'rolled_back', ID
     put_transaction(original)
+    uncount(original)
   end
+end
+
+local function count()
+  if OPERATION == 'debit' and record.kind == 'bet' and record.round ~= '' then
+    count_bet(round_named(record.game, record.round))
+  elseif settles_bets(record) then
+    count_settlement(record, 1)
+  end
+  close_round_if_asked(context)
 end
 
 local function restore()
@@ -73,16 +95,26 @@ local function restore()
     if problem then
       return { problem }
     end
+  elseif TYPE == 'refused' and record.currency ~= '' then
+    wallet = wallet_of(record.currency)
+    if wallet then
+      show(wallet)
+    end
   end
   local awaited = record_of(SOURCE, ID)
-  record.state, record.wins = TYPE, awaited and awaited.wins or ''
+  local may_be_awaited = OPERATION == 'debit' or TYPE == 'refused' or TYPE == 'tombstone'
+  record.state, record.wins = TYPE, may_be_awaited and awaited and awaited.wins or ''
   put_transaction(record)
-  local entry = encode_entry(TYPE, SOURCE, record, wallet and wallet.credit_line, wallet ~= nil, context)
+  if TYPE == 'applied' then
+    count()
+  end
+  local entry = encode_entry(TYPE, SOURCE, record, wallet and wallet.credit_line, TYPE == 'applied', context)
   local booked_ms = booked_time_ms()
   local position = append_record(PLAYER, booked_ms, { entry })
   record.position, record.booked_ms = position .. '-0', booked_ms
   store_wallets(booked_ms, position)
   store_transactions(SOURCE, booked_ms)
+  store_rounds(booked_ms)
   return { 'OK', '1' }
 end
 

@@ -29,8 +29,7 @@ local function debits()
     end
     result.record.wins = awaited and awaited.wins or ''
     if round then
-      round.bets, round.live_bets = round.bets + 1, round.live_bets + 1
-      put_round(round)
+      count_bet(round)
     end
     close_round_if_asked(step)
     return result

@@ -82,6 +82,11 @@ local function round_named(game, round)
   return round ~= '' and round_of(call.source, game, round) or nil
 end
 
+local function count_bet(round)
+  round.bets, round.live_bets = round.bets + 1, round.live_bets + 1
+  put_round(round)
+end
+
 local function close_round_if_asked(step)
   if step.closes_round == '1' then
     local round = round_of(call.source, step.game, step.round)

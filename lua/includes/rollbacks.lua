@@ -70,16 +70,6 @@ local function rollbacks()
     return change
   end
 
-  local function uncount(original)
-    if original.kind == 'bet' and original.round ~= '' then
-      local round = round_of(call.source, original.game, original.round)
-      round.live_bets = round.live_bets - 1
-      put_round(round)
-    elseif settles_bets(original) then
-      count_settlement(original, -1)
-    end
-  end
-
   local function is_other_amount(step, original)
     return step.amount ~= '' and (step.amount ~= original.amount or step.currency ~= original.currency)
   end

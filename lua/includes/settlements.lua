@@ -21,3 +21,13 @@ local function count_settlement(record, by)
   end
 end
 
+-- What a rollback takes out of the counts.
+local function uncount(original)
+  if original.kind == 'bet' and original.round ~= '' then
+    local round = round_of(call.source, original.game, original.round)
+    round.live_bets = round.live_bets - 1
+    put_round(round)
+  elseif settles_bets(original) then
+    count_settlement(original, -1)
+  end
+end

@@ -135,7 +135,10 @@ def restore_request(player_id: PlayerId, entry: OutboxEntry) -> Request:
     """Books an entry once more."""
     named = [entry.transaction_id, *([TransactionId(entry.reference)] if entry.reference else [])]
     ids = tuple(id_field(entry.source, transaction_id) for transaction_id in named)
-    return Request(RESTORE, [player_id, "", *entry_texts(entry)], lambda: Recallable(ids), absent_at=1)
+    rounds = (round_field(entry.source, entry.game, entry.round),) if entry.round else ()
+    return Request(
+        RESTORE, [player_id, "", *entry_texts(entry)], lambda: Recallable(ids, rounds), absent_at=1
+    )
 
 
 def _set_wallet(

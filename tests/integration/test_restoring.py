@@ -109,6 +109,18 @@ async def test_a_restored_rollback_undoes_its_original_for_good(table: House) ->
     assert (await table.refused(bet("b1", 10))).reason is RefusalReason.TRANSACTION_ROLLED_BACK
 
 
+async def test_a_lost_refusal_of_a_rollback_that_names_no_currency_is_given_again(table: House) -> None:
+    await table.refused(rollback("u1", "b1"), bet("b2", 1000))
+    undone, _ = (await table.records())[-1].entries
+    await table.store.delete(TABLE_KEYS[1])
+
+    assert await restored(table, undone) is RestoreOutcome.BOOKED
+
+    assert await newest(table) == undone
+    again = await table.refused(rollback("u1", "b1"))
+    assert (again.reason, again.replayed) == (RefusalReason.INSUFFICIENT_FUNDS, True)
+
+
 async def test_a_lost_tombstone_is_remembered_again(table: House) -> None:
     await table.play(rollback("u1", "b1"))
     [undone, tombstone] = (await table.records())[-1].entries
