@@ -10,7 +10,7 @@
 -- Writes  the forgotten position together with what is forgotten: an older reading of the ledger is of no use now.
 
 -- include: residence_marker
--- include: positions
+-- include: staleness
 -- As in_filter of includes/older.lua reads them; Valkey counts the bits of a byte from its highest.
 local function add_to_filter(field)
   local digest = redis.sha1hex(field)
@@ -60,13 +60,11 @@ if (redis.call('HGET', KEYS[3], RESIDENCE) or '') ~= ARGV[3] then
   return { 'CHANGED' }
 end
 if residence then
-  if residence.position ~= '' and precedes(ARGV[2], residence.position) then
+  -- A ledger that lost its last commits may be behind what was forgotten already.
+  if is_stale(ARGV[2]) or residence.position ~= '' and precedes(ARGV[2], residence.position) then
     return { 'UNDRAINED' }
   end
-  local forgotten = redis.call('GET', KEYS[7])
-  if not forgotten or precedes(forgotten, ARGV[2]) then
-    redis.call('SET', KEYS[7], ARGV[2])
-  end
+  redis.call('SET', KEYS[7], ARGV[2])
   if #ARGV > 3 then
     forget_fields()
     return { 'OK' }

@@ -102,7 +102,7 @@ class Residents:
         """Players, each with its partition, where that is open. Witnesses may be so old: a script that is
         given an old one does nothing.
 
-        The markers are read first: what they name as drained is so at the cursors that are read then.
+        The cursors are read after the markers: what was drained meanwhile counts.
         """
         if not placed:
             return []

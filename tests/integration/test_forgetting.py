@@ -10,6 +10,7 @@ from persistence import old_fields
 from persistence.drainer import wall_clock_ms
 from persistence.errors import Refused
 from persistence.forgetting import Pace
+from persistence.older_filter import OlderFilter, blocks_for
 from persistence.transactions import SEPARATOR, PlayerId, TransactionKind
 from persistence.valkey.residence import ANYTHING, RESIDENCE
 from service.embedded import EmbeddedValkey
@@ -92,12 +93,15 @@ async def test_one_sweep_forgets_all_old_ids_of_who_goes_on(
     assert residence is not None
     assert residence.older.isdigit()
     assert residence.older_count >= OLD_FIELDS
+    assert int(residence.older) >= blocks_for(residence.older_count)
     assert await house.is_replay("ada", "new")
     assert [await house.is_replay("ada", name) for name in names] == [True] * OLD_FIELDS
     assert not await house.is_replay("ada", "newer")
 
 
-async def test_what_is_forgotten_later_joins_what_was_forgotten_before(house: House) -> None:
+async def test_what_is_forgotten_later_joins_what_was_forgotten_before(
+    house: House, private_valkey: EmbeddedValkey
+) -> None:
     await house.money.open("ada", credit_line=100)
     earlier, later = [[f"{which}{number}" for number in range(5)] for which in ("a", "b")]
     cuts = []
@@ -113,6 +117,9 @@ async def test_what_is_forgotten_later_joins_what_was_forgotten_before(house: Ho
     residence = await house.residence("ada")
     assert residence is not None
     assert (residence.older, residence.older_count) == ("4", 10)
+    fields = [SEPARATOR.join(("games", name)) for name in (*earlier, *later)]
+    async with Redis.from_url(private_valkey.url) as store:
+        assert await store.get(keys_of("ada").older) == OlderFilter.of(fields, 4).bytes
     assert all([await house.is_replay("ada", name) for name in (*earlier, *later)])
 
 
