@@ -1,11 +1,13 @@
 """Calls to a real Valkey Cluster, and what is done to it meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from persistence.errors import IncarnationChanged, OutcomeUnknown, StoreUnavailable
 from persistence.valkey.addresses import StoreAddress
@@ -117,6 +119,15 @@ async def until_promoted(node: EmbeddedValkey) -> None:
     await until(lambda: is_primary(node), what="the replica is promoted")
 
 
+async def offers_slot_migration(node: EmbeddedValkey) -> bool:
+    """Whether it can migrate a slot as a whole."""
+    try:
+        await asked(node, "CLUSTER GETSLOTMIGRATIONS")
+    except ResponseError:
+        return False
+    return True
+
+
 class Migration:
     """The way of a key's slot to another primary, step by step."""
 
@@ -134,6 +145,39 @@ class Migration:
 
     async def move_key(self) -> None:
         await asked(self._source, f"MIGRATE 127.0.0.1 {self._target.port} {self._key} 0 5000")
+
+    async def move_some_keys(self, random: Random) -> None:
+        keys = await self._keys()
+        await self._move(random.sample(keys, random.randint(0, len(keys))))
+
+    async def move_all_keys(self) -> None:
+        while keys := await self._keys():
+            await self._move(keys)
+
+    async def all_at_once(self) -> None:
+        """Valkey's own migration, from 9.0 on: the source hands the slot over once the target has it all."""
+        slots = f"SLOTSRANGE {self._slot} {self._slot}"
+        await asked(self._source, f"CLUSTER MIGRATESLOTS {slots} NODE {await _id(self._target)}")
+        await until(self._is_over, what="the slot has migrated", poll_s=0.02)
+
+    async def _is_over(self) -> bool:
+        """One that was given up leaves the slot where it is."""
+        told = await asked(self._source, "CLUSTER GETSLOTMIGRATIONS")
+        assert isinstance(told, list)
+        newest = told[0]
+        if isinstance(newest, list):  # as RESP2 has it
+            newest = dict(zip(newest[0::2], newest[1::2], strict=True))
+        return newest[b"state"] in {b"success", b"failed", b"cancelled"}
+
+    async def _keys(self) -> list[bytes]:
+        told = await asked(self._source, f"CLUSTER GETKEYSINSLOT {self._slot} 1000")
+        assert isinstance(told, list)
+        return told
+
+    async def _move(self, keys: Sequence[bytes]) -> None:
+        async with Redis.from_url(self._source.url) as client:
+            for key in keys:
+                await client.execute_command("MIGRATE", "127.0.0.1", self._target.port, key, 0, 5000)  # type: ignore[no-untyped-call]
 
     async def end(self) -> None:
         """From now on the source answers MOVED."""

@@ -17,11 +17,14 @@ POLL_S = 0.05
 
 
 class EmbeddedCluster:
-    """Six servers; the first three are primaries at first. Tests may freeze or kill ``nodes``."""
+    """Six servers; the first three are primaries at first. Tests may freeze or kill ``nodes``.
 
-    def __init__(self, folder: Path) -> None:
+    ``port_of`` gives ports: what is started again under load needs some that nobody takes meanwhile.
+    """
+
+    def __init__(self, folder: Path, *, port_of: Callable[[], int] = free_port) -> None:
         self._folder = folder
-        self._ports = [(free_port(), free_port()) for _ in range(2 * PRIMARY_COUNT)]
+        self._ports = [(port_of(), port_of()) for _ in range(2 * PRIMARY_COUNT)]
         self._running: list[AsyncExitStack] = [AsyncExitStack() for _ in self._ports]
         self.nodes: list[EmbeddedValkey] = []
 

@@ -17,6 +17,7 @@ from tests.faults.kept_case import read_case
 from tests.faults.report import Totals, summary, write_report
 from tests.faults.run import Run, play_and_check
 from tests.faults.schedule import ALL, kinds_named, schedule
+from tests.faults.varieties import VARIETIES, Variety, variety_of
 
 REPORT = Path("build/faults.json")
 LONGEST_RUN_S = 60.0
@@ -30,7 +31,14 @@ def main() -> int:
         return _check_again(arguments.check)
     kinds = _possible(kinds_named(arguments.only.split(",")) if arguments.only else list(ALL))
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    totals = asyncio.run(_break_things(arguments.minutes * 60, arguments.seed, kinds, keep=arguments.keep))
+    varieties = [VARIETIES[arguments.store]] if arguments.store else list(VARIETIES.values())
+    possible = [variety for variety in varieties if set(kinds) & set(variety.kinds)]
+    if not possible:
+        print(f"none of these faults can be done to the store: {', '.join(kinds)}")
+        return 2
+    totals = asyncio.run(
+        _break_things(arguments.minutes * 60, arguments.seed, possible, kinds, keep=arguments.keep)
+    )
     write_report(totals, REPORT)
     print(f"\n{summary(totals)}\n\nwritten to {REPORT}")
     for violation in totals.violations[:SHOWN_VIOLATIONS]:
@@ -43,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1.0, help="how long to play in all (default 1)")
     parser.add_argument("--seed", type=int, default=None, help="of the first run; the next ones count on")
     parser.add_argument("--only", default="", help="beginnings of the faults' names, separated by commas")
+    parser.add_argument("--store", choices=VARIETIES, help="only this one (default: the seed decides)")
     parser.add_argument("--keep", action="store_true", help="keep the folders of runs without violations")
     parser.add_argument("--check", type=Path, help="check the run in this folder again, and break nothing")
     arguments = parser.parse_args()
@@ -68,19 +77,24 @@ def _can_mount() -> bool:
         return mounted
 
 
-async def _break_things(seconds: float, first_seed: int, kinds: Sequence[str], *, keep: bool) -> Totals:
+async def _break_things(
+    seconds: float, first_seed: int, possible: Sequence[Variety], kinds: Sequence[str], *, keep: bool
+) -> Totals:
     totals, end_s = Totals(), time.monotonic() + seconds
     seed = first_seed
     while not totals.runs or time.monotonic() < end_s:
+        variety = variety_of(seed, possible)
+        own_kinds = [kind for kind in kinds if kind in variety.kinds]
         play_s = min(LONGEST_RUN_S, max(5.0, end_s - time.monotonic()))
         folder = Path(tempfile.mkdtemp(prefix=f"faults-{seed}-"))
         run = await play_and_check(
             folder,
-            schedule(str(seed), kinds),
+            schedule(str(seed), own_kinds),
             seed=str(seed),
+            variety=variety,
             play_s=play_s,
-            steppable_clocks="clock-step" in kinds,
-            small_store_disk="disk-full" in kinds,
+            steppable_clocks="clock-step" in own_kinds,
+            small_store_disk="disk-full" in own_kinds,
         )
         totals.add(run)
         _tell(run, folder, play_s, kept=keep or bool(run.violations))
@@ -91,11 +105,13 @@ async def _break_things(seconds: float, first_seed: int, kinds: Sequence[str], *
 def _tell(run: Run, folder: Path, play_s: float, *, kept: bool) -> None:
     attempts, broken = len(run.history.attempts), len(run.violations)
     verdict = f"{broken} VIOLATIONS" if broken else "nothing is wrong"
-    print(f"seed {run.seed}, {play_s:.0f} s: {len(run.strikes)} faults, {attempts:,} attempts, {verdict}")
+    what = f"{len(run.strikes)} faults, {attempts:,} attempts, {verdict}"
+    print(f"seed {run.seed}, {run.variety.name}, {play_s:.0f} s: {what}", flush=True)
     for violation in run.violations[:SHOWN_VIOLATIONS]:
         print(f"  {violation}")
     if kept:
-        print(f"  kept in {folder}; the same faults again: make faults MINUTES=1 SEED={run.seed}", flush=True)
+        again = f'make faults MINUTES=1 SEED={run.seed} ARGS="--store {run.variety.name}"'
+        print(f"  kept in {folder}; the same faults again: {again}", flush=True)
     else:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -17,12 +17,13 @@ from tests.faults.ledger_server import LedgerServer
 from tests.faults.line import Line, line_to
 from tests.faults.ports import lasting_port
 from tests.faults.programs import Program, supervised
-from tests.faults.stores import SingleStore, Store
+from tests.faults.schedule import PAIRS
+from tests.faults.stores import Store
+from tests.faults.varieties import SINGLE, Variety
 from tests.waiting import until
 
 IMPATIENT = MappingProxyType({"STAKEHOLD_STORE_TIMEOUT_S": "0.5", "STAKEHOLD_CALL_TIMEOUT_S": "2"})
 """Timeouts short enough that frozen things are noticed within a test."""
-PAIRS = ("client-server", "server-store", "drainer-store", "server-ledger", "drainer-ledger")
 CLOCKED = ("store", "drain-0", "serve-0")
 _HEALTH_TIMEOUT_S = 1.0
 _START_TIMEOUT_S = 60.0
@@ -30,10 +31,12 @@ _START_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A server or a drainer with its own lines. Clients reach a server at ``door``."""
+    """A server or a drainer with its own lines. Clients reach a server at ``door``; no line leads to a store
+    whose nodes are found one by one.
+    """
 
     program: Program
-    to_store: Line
+    to_store: Line | None
     to_ledger: Line
     door: Line | None = None
 
@@ -53,8 +56,8 @@ class Cast:
     def lines(self, pair: str) -> list[Line]:
         return {
             "client-server": [part.door for part in self.servers if part.door],
-            "server-store": [part.to_store for part in self.servers],
-            "drainer-store": [part.to_store for part in self.drainers],
+            "server-store": [part.to_store for part in self.servers if part.to_store],
+            "drainer-store": [part.to_store for part in self.drainers if part.to_store],
             "server-ledger": [part.to_ledger for part in self.servers],
             "drainer-ledger": [part.to_ledger for part in self.drainers],
         }[pair]
@@ -94,6 +97,7 @@ class Cast:
 @asynccontextmanager
 async def cast(
     folder: Path,
+    variety: Variety = SINGLE,
     *,
     server_count: int = 2,
     drainer_count: int = 1,
@@ -102,7 +106,8 @@ async def cast(
 ) -> AsyncIterator[Cast]:
     """All of them running, on an empty store and a new ledger."""
     clocks = {name: clock(folder / f"{name}.clock") for name in CLOCKED} if steppable_clocks else {}
-    store = SingleStore(folder / "store", clock=clocks.get("store"))
+    store = variety.make(folder / "store", clocks.get("store"))
+    settings = {**settings, **variety.settings}
     ledger = LedgerServer(folder / "ledger")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(ledger.stop)
@@ -116,7 +121,7 @@ async def cast(
             ledger,
             [await stage.server(f"serve-{number}") for number in range(server_count)],
             [await stage.part(f"drain-{number}", {}) for number in range(drainer_count)],
-            service_environment(_url(store.port), ledger.dsn, settings=settings),
+            service_environment(store.url(None), ledger.dsn, settings=settings),
             [(name, steppable) for name, steppable in clocks.items() if steppable is not None],
         )
         programs = [part.program for part in (*made.servers, *made.drainers)]
@@ -146,11 +151,12 @@ class _Stage:
 
     async def part(self, name: str, settings: Mapping[str, str]) -> Part:
         """``name`` is the command and a number."""
-        to_store = await self._line(self.store.port, f"{name} store")
+        store_port = self.store.port
+        to_store = await self._line(store_port, f"{name} store") if store_port else None
         to_ledger = await self._line(self.ledger.port, f"{name} ledger")
         steppable = self.clocks.get(name)
         environment = service_environment(
-            _url(to_store.port),
+            self.store.url(to_store.port if to_store else None),
             self.ledger.dsn_by(to_ledger.port),
             settings={**self.settings, **settings, **(steppable.environment if steppable else {})},
         )
@@ -160,10 +166,6 @@ class _Stage:
 
     async def _line(self, port: int, name: str) -> Line:
         return await self.stack.enter_async_context(line_to(port, name=name))
-
-
-def _url(port: int) -> str:
-    return f"redis://{LOOPBACK}:{port}/0"
 
 
 async def _serves(address: str) -> bool:

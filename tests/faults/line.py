@@ -4,6 +4,7 @@
     swallow     bytes are taken and never delivered, in one direction or both: nobody is told (half-open)
     delay       everything comes later
     refuse      nobody can connect; what is connected goes on
+    lead        who connects from now on comes out elsewhere; what is connected goes on
     cut         all connections end at once, with a reset in both directions; new ones are possible
 
 A connection that lost bytes can never be sound again: when a swallowing line heals, it is cut first.
@@ -85,6 +86,10 @@ class Line:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+
+    def lead(self, target_port: int) -> None:
+        """Who connects from now on comes out there, as when an address of a failover moves."""
+        self.target_port = target_port
 
     async def heal(self) -> None:
         """Passes everything on again."""

@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -21,30 +21,36 @@ _DOUBLED = frozenset({Breach.DOUBLED})
 class Recovery:
     """Seconds until a new call was answered OK: anybody's, and then one for every player.
 
-    Counted from the beginning of the fault, and from its end.
+    Counted from the beginning of the fault, and from its end: what was killed runs again then, what was
+    replaced is a replica again.
     """
 
     count: int
     median_first_s: float
     longest_first_s: float
+    longest_first_after_mending_s: float
     longest_everybody_s: float
     longest_everybody_after_mending_s: float
 
 
 class Silence(NamedTuple):
-    """After one fault: as in Recovery."""
+    """After one fault: as in Recovery. Where it struck one player's primary, the first success is theirs."""
 
     first_s: float
+    first_after_mending_s: float
     everybody_s: float
     everybody_after_mending_s: float
 
 
 @dataclass(slots=True)
 class Totals:
-    """Of all runs so far. ``reported_lost`` are losses made on purpose that the service reported."""
+    """Of all runs so far. ``faults`` and ``silences`` are by store and kind; ``reported_lost`` are losses
+    that were made on purpose and that the service reported.
+    """
 
     runs: int = 0
     seeds: list[str] = field(default_factory=list)
+    stores: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     calls: int = 0
     attempts: int = 0
@@ -64,7 +70,8 @@ class Totals:
     def add(self, run: Run) -> None:
         self.runs += 1
         self.seeds.append(run.seed)
-        self.faults.update(done.fault.kind for done in run.strikes)
+        self.stores[run.variety.name] += 1
+        self.faults.update(_name(run, done) for done in run.strikes)
         self.entries += run.entry_count
         self.reported_lost += run.reported_lost_count
         self.restarts.update(run.restarts)
@@ -72,7 +79,7 @@ class Totals:
         self._add_violations(run)
         for done in run.strikes:
             if silence := silence_after(done, run.history.attempts):
-                self.silences[done.fault.kind].append(silence)
+                self.silences[_name(run, done)].append(silence)
 
     def _add_history(self, run: Run) -> None:
         self.calls += sum(1 for _ in run.history.calls())
@@ -93,12 +100,13 @@ class Totals:
         self.violations += [f"seed {run.seed}: {violation}" for violation in run.violations]
 
     def recoveries(self) -> Mapping[str, Recovery]:
-        """By kind of fault."""
+        """By store and kind of fault."""
         return {
             kind: Recovery(
                 len(silences),
                 round(median(silence.first_s for silence in silences), 3),
                 round(max(silence.first_s for silence in silences), 3),
+                round(max(silence.first_after_mending_s for silence in silences), 3),
                 round(max(silence.everybody_s for silence in silences), 3),
                 round(max(silence.everybody_after_mending_s for silence in silences), 3),
             )
@@ -109,7 +117,8 @@ class Totals:
 def silence_after(done: Strike, attempts: Sequence[Attempt]) -> Silence | None:
     """How long calls that were made after the fault had begun went without an OK.
 
-    With a server or its lines broken only that server counts. None where nobody was answered.
+    With a server or its lines broken only that server counts, and where a player's primary was, only that
+    player for the first of them. None where nobody was answered.
     """
     name = done.target.removeprefix("client ").partition(" ")[0]
     server = int(name.rpartition("-")[2]) if name.startswith("serve-") else None
@@ -121,9 +130,17 @@ def silence_after(done: Strike, attempts: Sequence[Attempt]) -> Silence | None:
     if not first_s:
         return None
     last_s = max(first_s.values())
+    soonest_s = first_s.get(name, last_s) if name.startswith("player-") else min(first_s.values())
     return Silence(
-        min(first_s.values()) - done.struck_s, last_s - done.struck_s, max(0.0, last_s - done.mended_s)
+        soonest_s - done.struck_s,
+        max(0.0, soonest_s - done.mended_s),
+        last_s - done.struck_s,
+        max(0.0, last_s - done.mended_s),
     )
+
+
+def _name(run: Run, done: Strike) -> str:
+    return f"{run.variety.name} {done.fault.kind}"
 
 
 def _count(violations: Sequence[Violation], breaches: frozenset[Breach]) -> int:
@@ -139,8 +156,9 @@ def write_report(totals: Totals, path: Path) -> None:
 
 def summary(totals: Totals) -> str:
     """For people."""
+    stores = ", ".join(f"{count} {name}" for name, count in totals.stores.items())
     done = (
-        f"{totals.runs} runs, {sum(totals.faults.values())} faults, {totals.calls:,} calls in "
+        f"{totals.runs} runs ({stores}), {sum(totals.faults.values())} faults, {totals.calls:,} calls in "
         f"{totals.attempts:,} attempts: {totals.acknowledged:,} acknowledged ({totals.replayed:,} of them "
         f"replays), {totals.refused:,} refused, {totals.unknown_attempts:,} unknown and asked again"
     )
@@ -148,22 +166,19 @@ def summary(totals: Totals) -> str:
         f"{totals.entries:,} entries in the ledger; lost {totals.lost}, doubled {totals.doubled}, unknown in "
         f"the end {totals.unknown_at_end}, lost on purpose and reported {totals.reported_lost}"
     )
-    lines = [
-        done,
-        kept,
-        "",
-        f"{'':35}{'first success after':>24}{'success for every player after':>34}",
-        f"{'fault':28}{'count':>7}{'median':>12}{'longest':>12}{'longest':>17}{'from its end':>17}",
-    ]
+    titles = f"{'':42}{'first success after':>39}{'every player, after':>26}"
+    columns = ("median", "longest", "from its end", "longest", "from its end")
+    lines = [done, kept, "", titles, f"{'store and fault':35}{'count':>7}" + _row(columns)]
     recoveries = totals.recoveries()
-    for kind, count in sorted(totals.faults.items()):
-        line = f"{kind:28}{count:>7}"
-        if kind in recoveries:
-            found = recoveries[kind]
-            line += f"{found.median_first_s:>10.2f} s{found.longest_first_s:>10.2f} s"
-            line += f"{found.longest_everybody_s:>15.2f} s{found.longest_everybody_after_mending_s:>15.2f} s"
-        lines.append(line)
+    for name, count in sorted(totals.faults.items()):
+        found = recoveries.get(name)
+        seconds = astuple(found)[1:] if found else ()
+        lines.append(f"{name:35}{count:>7}" + _row([f"{taken_s:.2f} s" for taken_s in seconds]))
     if totals.restarts:
         restarts = ", ".join(f"{name} {count}×" for name, count in sorted(totals.restarts.items()))
         lines += ["", f"ended by themselves and were started again: {restarts}"]
     return "\n".join(lines)
+
+
+def _row(columns: Sequence[str]) -> str:
+    return "".join(f"{column:>13}" for column in columns)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tests.faults.cast import PAIRS
+PAIRS = ("client-server", "server-store", "drainer-store", "server-ledger", "drainer-ledger")
+"""Those that talk."""
 
 KILLS = ("kill-server", "kill-drainer", "kill-valkey", "kill-postgres", "kill-backend")
 FREEZES = ("freeze-server", "freeze-drainer", "freeze-valkey", "freeze-postgres")
@@ -14,8 +15,28 @@ MACHINE = ("clock-step", "disk-full")
 LOSSES = ("flushall", "truncate-aof", "wipe-valkey")
 """Durability is broken on purpose: what was acknowledged may be lost, if it is reported."""
 
-LOSSLESS = (*KILLS, *FREEZES, *LINES, *MACHINE)
-ALL = (*LOSSLESS, *LOSSES)
+SINGLE_KINDS = (*KILLS, *FREEZES, *LINES, *MACHINE, *LOSSES)
+
+PROMOTIONS = ("promote-after-kill", "promote-while-frozen", "promote-planned")
+REPLICAS = ("kill-replica", "freeze-replica")
+REPLICA_KINDS = (*PROMOTIONS, *REPLICAS, *KILLS, *FREEZES)
+
+REPLICA_FSYNC_LOSSES = ("promote-behind", "promote-after-kill", "promote-while-frozen")
+"""Without replicas that confirm, answers may be lost with the primary, if they are reported."""
+
+REPLICA_FSYNC_KINDS = (*REPLICA_FSYNC_LOSSES, "promote-planned", "kill-replica", "kill-valkey", "kill-server")
+
+FAILOVERS = ("failover-kill", "failover-freeze", "failover-planned")
+CLUSTER_FSYNC_LOSSES = ("failover-kill", "failover-freeze")
+"""As with REPLICA_FSYNC_LOSSES."""
+
+CLUSTER_FSYNC_KINDS = (*FAILOVERS, "migrate-slot", "kill-drainer")
+CLUSTER_KINDS = (*FAILOVERS, "migrate-slot", "flush-scripts", "kill-server", "kill-drainer", "kill-postgres")
+
+ALL = tuple(
+    dict.fromkeys((*SINGLE_KINDS, *REPLICA_KINDS, *REPLICA_FSYNC_KINDS, *CLUSTER_KINDS, *CLUSTER_FSYNC_KINDS))
+)
+"""What some store or other can suffer; each can only some (varieties.py)."""
 
 _SHORTEST_HOLD_S, _LONGEST_HOLD_S = 0.1, 2.5
 _SHORTEST_GAP_S, _LONGEST_GAP_S = 0.3, 2.5

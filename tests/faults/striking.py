@@ -3,22 +3,22 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from tests.faults.cast import PAIRS, Cast, Part
+from tests.faults.cast import Cast, Part
+from tests.faults.deeds import Deed, undrained
 from tests.faults.disks import fill_disk, free_disk
+from tests.faults.failovers import FAILOVER_DEEDS
 from tests.faults.line import Line
 from tests.faults.programs import Program
-from tests.faults.schedule import BREAKS, Fault
+from tests.faults.promotions import PROMOTION_DEEDS
+from tests.faults.replicated_store import ReplicatedStore
+from tests.faults.schedule import BREAKS, PAIRS, Fault
+from tests.faults.stores import PrimaryStore, SingleStore
 
 _DELAY_S = 0.15
-_UNDRAINED_S = 0.5
-"""How long drainers are held before a loss, so that there is something to lose."""
 _CLOCK_STEPS_S = (-86_400, -3_600, -30, -1, 1, 30, 3_600, 86_400)
-
-Deed = Callable[[Cast, Fault], AbstractAsyncContextManager[str]]
-"""Breaks something when entered, mends it when left, and says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +71,16 @@ def _program_frozen(parts_of: Callable[[Cast], Sequence[Part]]) -> Deed:
 
 @asynccontextmanager
 async def _valkey_killed(cast: Cast, _: Fault) -> AsyncIterator[str]:
-    await cast.store.kill()
+    await _primary(cast).kill()
     yield "store"
     await cast.store.start()
 
 
 @asynccontextmanager
 async def _valkey_frozen(cast: Cast, _: Fault) -> AsyncIterator[str]:
-    cast.store.freeze()
+    _primary(cast).freeze()
     yield "store"
-    cast.store.thaw()
+    _primary(cast).thaw()
 
 
 @asynccontextmanager
@@ -145,43 +145,44 @@ async def _disk_full(cast: Cast, _: Fault) -> AsyncIterator[str]:
     fill_disk(cast.store.folder)
     yield "store"
     free_disk(cast.store.folder)
-    await cast.store.start_again_if_ended()
+    await _single(cast).start_again_if_ended()
 
 
 @asynccontextmanager
 async def _emptied(cast: Cast, _: Fault) -> AsyncIterator[str]:
-    async with _undrained(cast):
-        await cast.store.empty()
+    async with undrained(cast):
+        await _single(cast).empty()
     yield "store"
 
 
 @asynccontextmanager
 async def _tail_lost(cast: Cast, fault: Fault) -> AsyncIterator[str]:
-    async with _undrained(cast):
-        await cast.store.kill()
-    gone = cast.store.lose_tail(fault.share)
+    store = _single(cast)
+    async with undrained(cast):
+        await store.kill()
+    gone = store.lose_tail(fault.share)
     yield f"store ({gone} bytes)"
     await cast.store.start()
 
 
 @asynccontextmanager
 async def _disk_lost(cast: Cast, _: Fault) -> AsyncIterator[str]:
-    async with _undrained(cast):
-        await cast.store.kill()
-    cast.store.lose_disk()
+    store = _single(cast)
+    async with undrained(cast):
+        await store.kill()
+    store.lose_disk()
     yield "store"
     await cast.store.start()
 
 
-@asynccontextmanager
-async def _undrained(cast: Cast) -> AsyncIterator[None]:
-    """Holds the drainers for a while, so that there is a tail that is not in the ledger."""
-    for part in cast.drainers:
-        part.program.freeze()
-    await asyncio.sleep(_UNDRAINED_S)
-    yield
-    for part in cast.drainers:
-        part.program.thaw()
+def _primary(cast: Cast) -> PrimaryStore:
+    assert isinstance(cast.store, SingleStore | ReplicatedStore)
+    return cast.store
+
+
+def _single(cast: Cast) -> SingleStore:
+    assert isinstance(cast.store, SingleStore)
+    return cast.store
 
 
 def _servers(cast: Cast) -> Sequence[Part]:
@@ -208,4 +209,6 @@ DEEDS: dict[str, Deed] = {
     "flushall": _emptied,
     "truncate-aof": _tail_lost,
     "wipe-valkey": _disk_lost,
+    **PROMOTION_DEEDS,
+    **FAILOVER_DEEDS,
 }
