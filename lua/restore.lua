@@ -4,8 +4,9 @@
 -- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's (persistence/valkey/keys.py)
 -- ARGV    witness, player, what the ledger does not know (includes/older.lua), then the fields of an entry as
 --         persistence/outbox.py names them; its version and balances are not used
--- Reply   OK, "1" where it was booked, "0" where the id was known | NO_WALLET | ROLLED_BACK: what it undoes is
---         undone already | OVERFLOW | FENCED | MISS | COLD and the id: as transact
+-- Reply   OK, "1" where it was booked, "0" where the id was known | NO_WALLET | NO_ORIGINAL: what it undoes was
+--         never booked | ROLLED_BACK: what it undoes is undone already, or moved nothing | OVERFLOW | FENCED
+--         | MISS | COLD and the id: as transact
 -- Writes  the outbox record, the wallet, the ids and the rounds, or nothing: what rollbacks look for is counted as
 --         transact counts it.
 
@@ -63,14 +64,15 @@ end
 
 local function undo_original()
   local original = seen(SOURCE, record.reference)
-  if original and original.state ~= 'applied' then
+  if not original then
+    return 'NO_ORIGINAL'
+  end
+  if original.state ~= 'applied' then
     return 'ROLLED_BACK'
   end
-  if original then
-    original.state, original.related = 'rolled_back', ID
-    put_transaction(original)
-    uncount(original)
-  end
+  original.state, original.related = 'rolled_back', ID
+  put_transaction(original)
+  uncount(original)
 end
 
 local function count()

@@ -152,8 +152,10 @@ class RestoreOutcome(StrEnum):
     KNOWN = "known"
     """Its id has been used: it was never lost, or a caller has asked again since."""
     NO_WALLET = "no_wallet"
+    NO_ORIGINAL = "no_original"
+    """It undoes what was never booked."""
     ROLLED_BACK = "rolled_back"
-    """It undoes what was undone already."""
+    """It undoes what was undone already, or moved nothing."""
     OVERFLOW = "overflow"
 
 

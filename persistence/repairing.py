@@ -1,23 +1,27 @@
 """Carries out what the ledger says is owed, through the engine like everything else, each once.
 
 A record that was salvaged is booked entry by entry under its own ids; a caller who has asked again since has
-been served, and nothing is booked twice. A late duplicate is reversed. A player to whom either happened is
-forgotten by the store when it is drained, and comes back as the ledger knows them: rounds and counts of wins
-follow from entries there.
+been served, and nothing is booked twice. Late duplicates are undone (persistence.reversing). What cannot be
+done now is left for the next pass, and holds up nothing that does not follow from it; what a person has to
+look at is an incident.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
 import structlog
 
 from persistence.calls import RestoreOutcome
-from persistence.errors import OutboxRecordMalformed
-from persistence.forgetting import Limits
+from persistence.errors import (
+    DeadlineExceeded,
+    NotDone,
+    OutboxRecordMalformed,
+    OutcomeUnknown,
+    WalletNotFound,
+)
 from persistence.outbox import OutboxEntry, OutboxRecord, decode_record
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
-from persistence.postgres.repairs import Repair, RepairList, SalvagedRecord
+from persistence.postgres.repairs import RepairList, SalvagedRecord
+from persistence.reversing import ForgetsPlayers, RepairCounts, Reversing
 from persistence.transactions import EntryType, PlayerId
 from persistence.valkey.engine import Engine, deadline_after
 
@@ -25,25 +29,17 @@ _log = structlog.get_logger(__name__)
 
 _TIMEOUT_S = 10.0
 _AT_ONCE = 500
-_EVERYBODY = Limits(idle_since_ms=2**62, older_than_ms=0)
-
-
-class ForgetsPlayers(Protocol):
-    """persistence.forgetting.Forgetter."""
-
-    async def forget(
-        self, found: Iterable[tuple[int, PlayerId]], limits: Limits
-    ) -> set[tuple[int, PlayerId]]: ...
 
 
 @dataclass(slots=True)
-class RepairCounts:
-    """What was done since the start."""
+class _Held:
+    """Whose records wait for the next pass, as an earlier one of theirs does: they go in their order."""
 
-    restored: int = 0
-    known: int = 0
-    failed: int = 0
-    reversed: int = 0
+    partitions: set[int] = field(default_factory=set)
+    players: set[PlayerId] = field(default_factory=set)
+
+    def has(self, partition: int, player: PlayerId) -> bool:
+        return partition in self.partitions or player in self.players
 
 
 class Repairing:
@@ -55,51 +51,80 @@ class Repairing:
         self._engine = engine
         self._ledger = ledger
         self._repairs = repairs
-        self._forgetter = forgetter
-        self._to_forget: set[tuple[int, PlayerId]] = set()
         self.counts = RepairCounts()
+        self._failed: set[int] = set()
+        self._reversing = Reversing(engine, ledger, repairs, forgetter, self.counts)
 
     async def run_once(self) -> None:
-        """Raises LedgerUnavailable, StoreUnavailable and the like: then the next pass goes on."""
-        while records := await self._repairs.to_restore(_AT_ONCE):
-            for salvaged in records:
-                await self._restore(salvaged)
-        for repair in await self._repairs.pending(_AT_ONCE):
-            await self._reverse(repair)
+        """Raises LedgerUnavailable."""
+        await self._repairs.settle_history()
+        await self._restore_all()
+        await self._reversing.run_once()
         await self._repairs.resolve_found()
-        if self._to_forget:
-            self._to_forget -= await self._forgetter.forget(self._to_forget, _EVERYBODY)
 
-    async def _restore(self, salvaged: SalvagedRecord) -> None:
+    async def _restore_all(self) -> None:
+        held, after = _Held(), 0
+        while records := await self._repairs.to_restore(_AT_ONCE, after=after):
+            for salvaged in records:
+                await self._restore(salvaged, held)
+            after = records[-1].salvaged_id
+
+    async def _restore(self, salvaged: SalvagedRecord, held: _Held) -> None:
         """Every entry of a record, and an incident for each."""
         try:
             record = decode_record(salvaged.record.stream_id, salvaged.record.fields)
         except OutboxRecordMalformed as error:
-            await self._give_up(salvaged, error)
+            await self._tell_not_booked(salvaged, error)
+            await self._repairs.is_restored(salvaged)
             return
-        incidents: list[Incident] = []
-        for index, entry in enumerate(record.entries):
-            outcome = await self._restore_entry(record, entry)
+        if held.has(salvaged.partition, record.player):
+            return
+        try:
+            outcomes = [await self._restore_entry(record, entry) for entry in record.entries]
+        except (NotDone, OutcomeUnknown) as error:
+            self._postpone(salvaged, record.player, error, held)
+        except Exception as error:
+            # A mistake of ours: it stays until it is corrected, and nobody else waits for that.
+            if salvaged.salvaged_id not in self._failed:
+                _log.exception("salvaged_record_not_booked", record=_name(salvaged))
+            self._failed.add(salvaged.salvaged_id)
+            held.players.add(record.player)
+            await self._tell_not_booked(salvaged, error)
+        else:
+            await self._finish(salvaged, record, outcomes)
+
+    def _postpone(
+        self, salvaged: SalvagedRecord, player: PlayerId, error: NotDone | OutcomeUnknown, held: _Held
+    ) -> None:
+        _log.warning("salvaged_record_waits", record=_name(salvaged), error=str(error))
+        self.counts.failed += 1
+        if isinstance(error, DeadlineExceeded):
+            held.players.add(player)
+        else:
+            held.partitions.add(salvaged.partition)
+
+    async def _finish(
+        self, salvaged: SalvagedRecord, record: OutboxRecord, outcomes: list[RestoreOutcome]
+    ) -> None:
+        for outcome in outcomes:
             self.counts.restored += outcome is RestoreOutcome.BOOKED
             self.counts.known += outcome is RestoreOutcome.KNOWN
             self.counts.failed += outcome not in {RestoreOutcome.BOOKED, RestoreOutcome.KNOWN}
-            incidents.append(_forked(salvaged, record, index, outcome))
+        incidents = [_forked(salvaged, record, index, outcome) for index, outcome in enumerate(outcomes)]
         await self._ledger.raise_incidents(incidents)
         await self._repairs.is_restored(salvaged)
-        self._to_forget.add((salvaged.partition, record.player))
+        await self._repairs.resolve(_key(salvaged), "it was booked again in the end")
 
-    async def _give_up(self, salvaged: SalvagedRecord, error: OutboxRecordMalformed) -> None:
+    async def _tell_not_booked(self, salvaged: SalvagedRecord, error: Exception) -> None:
         """The record stays where it is kept, and a person is told."""
         self.counts.failed += 1
-        name = f"{salvaged.partition}-{salvaged.record.stream_id}"
         incident = Incident(
-            f"history_forked {name} {salvaged.incarnation}",
+            _key(salvaged),
             IncidentKind.HISTORY_FORKED,
             salvaged.partition,
-            f"record {name} of primary {salvaged.incarnation} could not be booked again: {error}",
+            f"record {_name(salvaged)} of primary {salvaged.incarnation} could not be booked again: {error}",
         )
         await self._ledger.raise_incidents([incident])
-        await self._repairs.is_restored(salvaged)
 
     async def _restore_entry(self, record: OutboxRecord, entry: OutboxEntry) -> RestoreOutcome:
         player, currency = record.player, entry.currency
@@ -108,37 +133,33 @@ class Repairing:
             line = entry.credit_line or 0
             _, new = await self._engine.open_wallet(player, currency, credit_line=line, deadline=deadline)
             return RestoreOutcome.BOOKED if new else RestoreOutcome.KNOWN
-        if (
-            entry.type is EntryType.STATUS_CHANGED
-            and currency is not None
-            and entry.wallet_status is not None
-        ):
+        if entry.type is EntryType.STATUS_CHANGED:
+            return await self._restore_status(player, entry, deadline)
+        return await self._engine.restore(player, entry, deadline=deadline)
+
+    async def _restore_status(self, player: PlayerId, entry: OutboxEntry, deadline: float) -> RestoreOutcome:
+        assert entry.currency is not None
+        assert entry.wallet_status is not None
+        try:
             _, changed = await self._engine.set_wallet_status(
                 player,
-                currency,
+                entry.currency,
                 entry.wallet_status,
                 reason="restored after the history forked",
                 expected_version=None,
                 deadline=deadline,
             )
-            return RestoreOutcome.BOOKED if changed else RestoreOutcome.KNOWN
-        return await self._engine.restore(player, entry, deadline=deadline)
+        except WalletNotFound:
+            return RestoreOutcome.NO_WALLET
+        return RestoreOutcome.BOOKED if changed else RestoreOutcome.KNOWN
 
-    async def _reverse(self, repair: Repair) -> None:
-        player = repair.player_id
-        if repair.is_booked:
-            await self._repairs.resolve(
-                repair.incident_id, f"reversed by transaction {repair.entry.transaction_id}"
-            )
-            self._to_forget.add((repair.partition, player))
-            return
-        outcome = await self._engine.restore(player, repair.entry, deadline=deadline_after(_TIMEOUT_S))
-        if outcome is RestoreOutcome.BOOKED:
-            self.counts.reversed += 1
-            _log.warning("late_duplicate_reversed", player=player, transaction=repair.entry.transaction_id)
-        elif outcome is not RestoreOutcome.KNOWN:
-            self.counts.failed += 1
-            _log.error("repair_failed", player=player, outcome=outcome.value)
+
+def _name(salvaged: SalvagedRecord) -> str:
+    return f"{salvaged.partition}-{salvaged.record.stream_id}"
+
+
+def _key(salvaged: SalvagedRecord) -> str:
+    return f"history_forked {_name(salvaged)} {salvaged.incarnation}"
 
 
 def _forked(salvaged: SalvagedRecord, record: OutboxRecord, index: int, outcome: RestoreOutcome) -> Incident:
@@ -148,6 +169,7 @@ def _forked(salvaged: SalvagedRecord, record: OutboxRecord, index: int, outcome:
         RestoreOutcome.BOOKED: "it was booked again under its id",
         RestoreOutcome.KNOWN: "its id stands in the history that is kept",
         RestoreOutcome.NO_WALLET: "there is no such wallet, and it could not be booked again",
+        RestoreOutcome.NO_ORIGINAL: "what it undoes is not booked, and so it was not booked either",
         RestoreOutcome.ROLLED_BACK: "what it undoes had been undone since",
         RestoreOutcome.OVERFLOW: "the wallet cannot hold it, and it could not be booked again",
     }[outcome]

@@ -34,14 +34,21 @@ class SalvagedRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
-    """A movement that the service owes a wallet. ``is_booked`` once an entry of the ledger has its id."""
+class ToldDuplicate:
+    """A late duplicate whose incident is open, and the ``reversal`` that the service owes the wallet for it:
+    None where nothing moved.
 
-    player_id: PlayerId
-    partition: int
+    ``is_reversed`` once an entry of the ledger has the reversal's id. ``undone_by`` is the rollback by which
+    the caller undid the duplicate, so that nothing is owed any more; "" for none.
+    """
+
     incident_id: int
-    entry: OutboxEntry
-    is_booked: bool
+    entry_id: str
+    partition: int
+    player_id: PlayerId
+    reversal: OutboxEntry | None
+    is_reversed: bool
+    undone_by: str
 
 
 class RepairList:
@@ -67,10 +74,15 @@ class RepairList:
         with translated_errors():
             await self._connection.execute(query("resolve_quarantine"), partition)
 
-    async def to_restore(self, most: int) -> list[SalvagedRecord]:
-        """In the order in which they were salvaged."""
+    async def settle_history(self) -> None:
+        """What was kept to be sure, and is in the ledger by now, is not to be booked again."""
         with translated_errors():
-            rows = await self._connection.fetch(query("records_to_restore"), most)
+            await self._connection.execute(query("settle_what_is_history"))
+
+    async def to_restore(self, most: int, *, after: int = 0) -> list[SalvagedRecord]:
+        """In the order in which they were salvaged, those after one of them."""
+        with translated_errors():
+            rows = await self._connection.fetch(query("records_to_restore"), after, most)
         return [
             SalvagedRecord(
                 row["salvaged_id"],
@@ -86,11 +98,11 @@ class RepairList:
         with translated_errors():
             await self._connection.execute(query("record_is_restored"), salvaged.salvaged_id)
 
-    async def pending(self, most: int) -> list[Repair]:
-        """Those whose incidents are open, oldest first."""
+    async def late_duplicates(self, most: int, *, after: int = 0) -> list[ToldDuplicate]:
+        """Those whose incidents are open, oldest first, after one of these."""
         with translated_errors():
-            rows = await self._connection.fetch(query("pending_repairs"), most)
-        return [_repair(row) for row in rows]
+            rows = await self._connection.fetch(query("late_duplicates_to_undo"), after, most)
+        return [_told_duplicate(row) for row in rows]
 
     async def resolve_found(self) -> None:
         """Closes the incidents of lost answers whose ids stand in the ledger by now: a caller has asked
@@ -99,14 +111,27 @@ class RepairList:
         with translated_errors():
             await self._connection.execute(query("resolve_what_was_found_again"))
 
-    async def resolve(self, incident_id: int, resolution: str) -> None:
+    async def resolve(self, incident_key: str, resolution: str) -> None:
+        """Closes an incident, if there is one under the key that is open."""
         with translated_errors():
-            await self._connection.execute(query("resolve_incident"), incident_id, resolution)
+            await self._connection.execute(query("resolve_incident"), incident_key, resolution)
 
 
-def _repair(row: Row) -> Repair:
+def _told_duplicate(row: Row) -> ToldDuplicate:
+    return ToldDuplicate(
+        row["incident_id"],
+        row["entry_id"],
+        row["partition"],
+        PlayerId(row["player_id"]),
+        _reversal(row) if row["transaction_id"] else None,
+        row["is_booked"],
+        row["undone_by"] or "",
+    )
+
+
+def _reversal(row: Row) -> OutboxEntry:
     changes = (row[f"{bucket}_change"] for bucket in ("cash", "bonus", "held", "receivable"))
-    entry = OutboxEntry(
+    return OutboxEntry(
         type=EntryType.APPLIED,
         operation=Operation(row["operation"]),
         source=SourceId(row["source_id"]),
@@ -132,4 +157,3 @@ def _repair(row: Row) -> Repair:
         occurred_ms=None,
         metadata=json.loads(row["metadata"]),
     )
-    return Repair(PlayerId(row["player_id"]), row["partition"], row["incident_id"], entry, row["is_booked"])

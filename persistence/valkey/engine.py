@@ -194,7 +194,7 @@ class Engine:
     async def restore(self, player_id: PlayerId, entry: OutboxEntry, *, deadline: float) -> RestoreOutcome:
         """Books an entry that stands once more, with the wallet's next version, if its id is new.
 
-        Nothing is checked but the id: the wallet may end below its floor.
+        Nothing is checked but the id, and what it undoes: the wallet may end below its floor.
         """
         partition = partition_of(player_id, self._partition_count)
         reply = await self._ask(player_id, partition, restore_request(player_id, entry), deadline)

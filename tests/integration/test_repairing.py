@@ -1,5 +1,6 @@
 """What was answered and cut off is booked again, what slipped in is undone: each once."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator
@@ -16,19 +17,20 @@ from persistence.adoption import Adoption, adopt_partitions, adoption
 from persistence.adoption_plan import TakeOver
 from persistence.calls import Step
 from persistence.errors import LedgerUnavailable, RefusalReason, Refused
+from persistence.outbox import OutboxEntry
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection
 from persistence.postgres.repairs import RepairList
 from persistence.repairing import Repairing
 from persistence.salvage import Salvage
 from persistence.transactions import PlayerId, TransactionKind, WalletStatus, partition_of
-from persistence.valkey.engine import deadline_after
+from persistence.valkey.engine import Engine, deadline_after
 from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import player_keys
 from persistence.valkey.outbox_reader import OutboxReader
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
-from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, Wallets, movement, wallets
+from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, Wallets, movement, rollback, wallets
 from tests.forgetful import Oblivion, oblivion
 from tests.integration.test_ledger_memory import SOURCES, some_step
 
@@ -111,6 +113,18 @@ class Evening:
         with pytest.raises(Refused) as caught:
             await self.wallets.move(PLAYER, step, **where)  # type: ignore[arg-type]
         return caught.value.details.reason
+
+    async def open_incidents(self) -> list[str]:
+        """Of what went wrong with transactions."""
+        rows = await self.ledger.fetch(
+            "SELECT description FROM ledger.incidents WHERE resolved_time IS NULL AND kind <> 'memory_lost' "
+            "ORDER BY incident_id"
+        )
+        return [row["description"] for row in rows]
+
+    async def waiting_records(self) -> int:
+        count = await self.ledger.fetchval("SELECT count(*) FROM ledger.salvaged WHERE restored_time IS NULL")
+        return int(count)
 
     async def stories(self, kind: str) -> list[str]:
         rows = await self.ledger.fetch(
@@ -220,3 +234,244 @@ async def test_what_is_booked_again_is_remembered_as_if_it_had_never_been_lost(
     assert await evening.balances() == before
     await evening.wallets.drain()
     await evening.require_memory_of_the_ledger(complete=not is_old)
+
+
+async def test_a_late_duplicate_is_reversed_once(evening: Evening, ledger_away: pytest.MonkeyPatch) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    ledger_away.undo()
+    assert await evening.cash() == 80
+
+    await evening.repair()
+    await evening.repair()
+
+    assert await evening.cash() == 90
+    await evening.require_memory_of_the_ledger()
+    assert await evening.open_incidents() == []
+
+
+async def test_money_that_is_spent_is_taken_back_all_the_same(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, win("w1", 50))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, win("w1", 50))
+    await evening.wallets.move(PLAYER, bet("b1", 180))
+    ledger_away.undo()
+
+    await evening.wallets.drain()
+    await evening.repair()
+
+    assert await evening.cash() == -30
+    assert await evening.refusal(bet("b2", 1)) is RefusalReason.INSUFFICIENT_FUNDS
+    await evening.wallets.move(PLAYER, deposit("d1", 31), source="cashier")
+    await evening.wallets.move(PLAYER, bet("b3", 1))
+
+
+@pytest.mark.parametrize("before", ["rolled back", "refused", "forestalled"])
+async def test_a_late_duplicate_that_its_caller_rolled_back_is_not_undone_twice(
+    evening: Evening, ledger_away: pytest.MonkeyPatch, before: str
+) -> None:
+    if before == "refused":
+        assert await evening.refusal(bet("b1", 1000)) is RefusalReason.INSUFFICIENT_FUNDS
+        await evening.wallets.move(PLAYER, deposit("more", 1000), source="cashier")
+    else:
+        steps = [bet("b1", 1000), rollback("u1", "b1")] if before == "rolled back" else [rollback("u1", "b1")]
+        await evening.wallets.move(PLAYER, deposit("more", 1000), source="cashier")
+        for step in steps:
+            await evening.wallets.move(PLAYER, step)
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 1000))
+    await evening.wallets.move(PLAYER, rollback("u2", "b1"))
+    ledger_away.undo()
+
+    await evening.wallets.drain()
+    await evening.repair()
+
+    assert await evening.cash() == 1100
+    assert await evening.open_incidents() == []
+
+
+async def test_a_late_duplicate_of_a_bet_that_is_rolled_back_in_the_end_is_reversed(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
+    ledger_away.undo()
+
+    await evening.wallets.drain()
+    await evening.repair()
+
+    assert await evening.cash() == 100
+
+
+async def test_a_rollback_after_the_reversal_finds_what_the_ledger_has(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    ledger_away.undo()
+    await evening.wallets.drain()
+
+    await evening.repairing.run_once()
+    await evening.wallets.move(PLAYER, rollback("u2", "b1"))
+    await evening.repair()
+
+    assert await evening.cash() == 100
+
+
+async def test_a_late_duplicate_that_was_refused_does_not_hide_the_bet_that_stands(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 60))
+    await evening.forget()
+    assert await evening.refusal(bet("b1", 60)) is RefusalReason.INSUFFICIENT_FUNDS
+    ledger_away.undo()
+    await evening.wallets.drain()
+
+    await evening.repair()
+
+    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
+    assert await evening.cash() == 100
+    assert await evening.open_incidents() == []
+
+
+async def test_a_reversal_that_cannot_be_booked_is_told_and_goes_on(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    most = 10**36 - 1
+    await evening.wallets.move(PLAYER, bet("b1", 100))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, deposit("d1", 100), source="cashier")
+    await evening.wallets.move(PLAYER, bet("b1", 100))
+    await evening.wallets.move(PLAYER, deposit("d2", most), source="cashier")
+    ledger_away.undo()
+    await evening.wallets.drain()
+
+    await evening.repair()
+
+    [_, story] = await evening.open_incidents()
+    assert "could not be booked" in story
+    assert evening.repairing.counts.reversed == 0
+    await evening.wallets.move(PLAYER, bet("b2", most), source="cashier")
+    await evening.repair()
+    assert await evening.cash() == 100
+    assert await evening.open_incidents() == []
+
+
+async def test_a_record_that_cannot_be_booked_holds_nobody_up(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = next(
+        p for n in range(100) if partition_of(p := PlayerId(f"other-{n}"), PARTITION_COUNT) == PARTITION
+    )
+    await evening.wallets.open(other)
+    await evening.wallets.move(other, deposit("o1", 7), source="cashier")
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
+    await evening.wallets.move(other, deposit("o2", 7), source="cashier")
+    await evening.cut_off()
+    restore = Engine.restore
+
+    async def stumble(self: Engine, player_id: PlayerId, entry: OutboxEntry, *, deadline: float) -> object:
+        if entry.transaction_id == "b1":
+            raise RuntimeError("a mistake in the script")
+        return await restore(self, player_id, entry, deadline=deadline)
+
+    monkeypatch.setattr(Engine, "restore", stumble)
+    await evening.repair()
+    await evening.repair()
+
+    view = await evening.wallets.engine.read_player(other, deadline=deadline_after(TIMEOUT_S))
+    assert view.balances[0].buckets.cash == 14
+    assert any("a mistake in the script" in story for story in await evening.open_incidents())
+    monkeypatch.undo()
+    await evening.repair()
+    assert await evening.cash() == 100
+    assert not any("a mistake" in story for story in await evening.open_incidents())
+
+
+async def test_a_status_of_a_wallet_that_is_not_there_is_told(evening: Evening) -> None:
+    await evening.wallets.open(PLAYER, USD)
+    await evening.wallets.set_status(PLAYER, WalletStatus.DEBITS_FROZEN, USD)
+    await evening.cut_off()
+    await evening.ledger.execute(
+        "UPDATE ledger.salvaged SET restored_time = now() "
+        "WHERE salvaged_id = (SELECT min(salvaged_id) FROM ledger.salvaged)"
+    )
+
+    await evening.repair()
+
+    [story] = await evening.open_incidents()
+    assert story.endswith("there is no such wallet, and it could not be booked again")
+
+
+async def test_what_was_kept_and_drained_after_all_is_settled(evening: Evening) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    async with adoption(
+        postgres_url=evening.wallets.ledger_dsn, valkey_url=evening.wallets.valkey_url
+    ) as adopting:
+        await Salvage(evening.wallets.ledger_dsn, evening.wallets.valkey_url, adopting).save_all(
+            dry_run=False
+        )
+    await evening.repairing.run_once()
+    assert await evening.waiting_records() == 1
+
+    await evening.repair()
+
+    assert await evening.waiting_records() == 0
+    assert await evening.open_incidents() == []
+    assert await evening.cash() == 90
+
+
+@pytest.mark.parametrize("survived", [0, 1, 2])
+async def test_a_crash_between_entries_books_each_once(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch, survived: int
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10), bet("b2", 20), rollback("u1", "b1"))
+    await evening.cut_off()
+    restore, left = Engine.restore, survived
+
+    async def crash(self: Engine, player_id: PlayerId, entry: OutboxEntry, *, deadline: float) -> object:
+        nonlocal left
+        outcome = await restore(self, player_id, entry, deadline=deadline)
+        if left == 0:
+            raise asyncio.CancelledError
+        left -= 1
+        return outcome
+
+    monkeypatch.setattr(Engine, "restore", crash)
+    with pytest.raises(asyncio.CancelledError):
+        await evening.repairing.run_once()
+    monkeypatch.undo()
+    await evening.repair()
+
+    assert await evening.cash() == 80
+    assert await evening.waiting_records() == 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "method"), [(AdoptingLedger, "raise_incidents"), (RepairList, "is_restored")]
+)
+async def test_a_crash_behind_the_entries_books_each_once(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10), bet("b2", 20), rollback("u1", "b1"))
+    await evening.cut_off()
+
+    async def crash(*_: object, **__: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(owner, method, crash)
+    with pytest.raises(Crash):
+        await evening.repairing.run_once()
+    monkeypatch.undo()
+    await evening.repair()
+
+    assert await evening.cash() == 80
+    assert await evening.waiting_records() == 0

@@ -109,6 +109,22 @@ async def test_a_restored_rollback_undoes_its_original_for_good(table: House) ->
     assert (await table.refused(bet("b1", 10))).reason is RefusalReason.TRANSACTION_ROLLED_BACK
 
 
+async def test_a_rollback_is_not_booked_where_its_original_never_was(table: House) -> None:
+    entry = await lost_bet(table)
+    undoing = replace(
+        entry,
+        operation=Operation.ROLLBACK,
+        transaction_id=TransactionId("u1"),
+        reference="lost",
+        change=Buckets(60),
+    )
+    before = await table.contents()
+
+    assert await restored(table, undoing) is RestoreOutcome.NO_ORIGINAL
+
+    assert await table.contents() == before
+
+
 async def test_a_lost_refusal_of_a_rollback_that_names_no_currency_is_given_again(table: House) -> None:
     await table.refused(rollback("u1", "b1"), bet("b2", 1000))
     undone, _ = (await table.records())[-1].entries

@@ -3,12 +3,24 @@ INSERT INTO ledger.salvaged (partition, epoch, sequence, incarnation, fields, re
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (partition, epoch, sequence, incarnation) DO NOTHING;
 
+-- settle_what_is_history --
+-- What was kept to be sure, and was drained after all. A position is of one record only.
+UPDATE ledger.salvaged SET restored_time = now()
+WHERE restored_time IS NULL
+    AND EXISTS (
+        SELECT FROM ledger.entries
+        WHERE entries.partition = salvaged.partition
+            AND entries.epoch = salvaged.epoch
+            AND entries.sequence = salvaged.sequence
+    );
+
 -- records_to_restore --
 -- Only once another epoch has cut them off, and its store is the one: the store before it knows their ids.
 SELECT salvaged_id, salvaged.partition, salvaged.epoch, sequence, incarnation, fields, reason
 FROM ledger.salvaged
 JOIN ledger.partitions ON partitions.partition = salvaged.partition AND partitions.state = 'open'
 WHERE restored_time IS NULL
+    AND salvaged_id > $1
     AND EXISTS (
         SELECT FROM ledger.epochs
         WHERE epochs.partition = salvaged.partition
@@ -16,29 +28,80 @@ WHERE restored_time IS NULL
             AND (salvaged.epoch, salvaged.sequence) > (epochs.follows_epoch, epochs.follows_sequence)
     )
 ORDER BY salvaged_id
-LIMIT $1;
+LIMIT $2;
 
 -- record_is_restored --
 UPDATE ledger.salvaged SET restored_time = now() WHERE salvaged_id = $1;
 
--- pending_repairs --
+-- late_duplicates_to_undo --
+-- With what is owed for each, where it moved something. A caller's rollback undid the duplicate, and not the
+-- first booking, where there was nothing left to undo of that: it was refused, or rolled back before.
 SELECT
-    repairs.player_id, repairs.source_id, repairs.transaction_id, repairs.partition, repairs.incident_id,
-    repairs.operation, repairs.kind, repairs.fingerprint, repairs.currency, repairs.amount::text,
-    repairs.cash_change::text, repairs.bonus_change::text, repairs.held_change::text,
-    repairs.receivable_change::text, repairs.game_id, repairs.round_id, repairs.reference_transaction_id,
-    repairs.metadata::text, entries.epoch IS NOT NULL AS is_booked
-FROM ledger.repairs
-JOIN ledger.incidents USING (incident_id)
-LEFT JOIN ledger.entries ON entries.player_id = repairs.player_id
-    AND entries.source_id = repairs.source_id AND entries.transaction_id = repairs.transaction_id
-WHERE incidents.resolved_time IS NULL
-ORDER BY repairs.incident_id
-LIMIT $1;
+    incidents.incident_id, incidents.entry_id, incidents.partition, incidents.player_id,
+    repairs.source_id, repairs.transaction_id, repairs.operation, repairs.kind, repairs.fingerprint,
+    repairs.currency, repairs.amount::text, repairs.cash_change::text, repairs.bonus_change::text,
+    repairs.held_change::text, repairs.receivable_change::text, repairs.game_id, repairs.round_id,
+    repairs.reference_transaction_id, repairs.metadata::text,
+    EXISTS (
+        SELECT FROM ledger.entries
+        WHERE entries.player_id = repairs.player_id
+            AND entries.source_id = repairs.source_id
+            AND entries.transaction_id = repairs.transaction_id
+    ) AS is_booked,
+    (
+        SELECT undoing.transaction_id
+        FROM ledger.entries AS duplicate
+        JOIN ledger.entries AS first ON first.player_id = incidents.player_id
+            AND first.source_id = incidents.source_id
+            AND first.transaction_id = incidents.transaction_id
+        JOIN ledger.entries AS undoing ON undoing.player_id = incidents.player_id
+            AND undoing.source_id = incidents.source_id
+            AND undoing.reference_transaction_id = incidents.transaction_id
+            AND undoing.operation = 'rollback'
+            AND undoing.entry_type = 'applied'
+            AND undoing.chain_position > duplicate.chain_position
+        WHERE duplicate.player_id = repairs.player_id
+            AND duplicate.source_id = repairs.source_id
+            AND duplicate.transaction_id = repairs.reference_transaction_id
+            AND (
+                first.entry_type <> 'applied'
+                OR EXISTS (
+                    SELECT FROM ledger.entries AS earlier
+                    WHERE earlier.player_id = incidents.player_id
+                        AND earlier.source_id = incidents.source_id
+                        AND earlier.reference_transaction_id = incidents.transaction_id
+                        AND earlier.operation = 'rollback'
+                        AND earlier.entry_type = 'applied'
+                        AND earlier.chain_position < duplicate.chain_position
+                )
+            )
+            AND NOT EXISTS (
+                SELECT FROM ledger.incidents AS told
+                JOIN ledger.repairs AS owed USING (incident_id)
+                JOIN ledger.entries AS later ON later.player_id = owed.player_id
+                    AND later.source_id = owed.source_id
+                    AND later.transaction_id = owed.reference_transaction_id
+                WHERE told.player_id = incidents.player_id
+                    AND told.source_id = incidents.source_id
+                    AND told.transaction_id = incidents.transaction_id
+                    AND later.chain_position > duplicate.chain_position
+                    AND later.chain_position < undoing.chain_position
+            )
+        ORDER BY undoing.chain_position
+        LIMIT 1
+    ) AS undone_by
+FROM ledger.incidents
+LEFT JOIN ledger.repairs USING (incident_id)
+WHERE incidents.kind = 'late_duplicate'
+    AND incidents.entry_id IS NOT NULL
+    AND incidents.resolved_time IS NULL
+    AND incidents.incident_id > $1
+ORDER BY incidents.incident_id
+LIMIT $2;
 
 -- resolve_incident --
 UPDATE ledger.incidents SET resolved_time = now(), resolution = $2
-WHERE incident_id = $1 AND resolved_time IS NULL;
+WHERE incident_key = $1 AND resolved_time IS NULL;
 
 -- open_incidents --
 SELECT incident_id, kind, partition, player_id, source_id, transaction_id, entry_id, description, raised_time
