@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -17,6 +17,7 @@ from persistence.adoption import Adoption, adopt_partitions, adoption
 from persistence.adoption_plan import TakeOver
 from persistence.calls import Step
 from persistence.errors import LedgerUnavailable, RefusalReason, Refused
+from persistence.forgetting import Forgetter
 from persistence.outbox import OutboxEntry
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection
@@ -325,6 +326,51 @@ async def test_a_rollback_after_the_reversal_finds_what_the_ledger_has(
     assert await evening.cash() == 100
 
 
+async def test_a_rollback_that_comes_before_the_player_is_forgotten_takes_the_reversals_place(
+    evening: Evening, ledger_away: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    ledger_away.undo()
+    await evening.wallets.drain()
+    forget = Forgetter.forget
+
+    async def forget_a_little_later(self: Forgetter, *what: Any) -> object:
+        await evening.wallets.move(PLAYER, rollback("u2", "b1"))
+        await evening.wallets.drain()
+        return await forget(self, *what)
+
+    monkeypatch.setattr(Forgetter, "forget", forget_a_little_later)
+    await evening.repair()
+
+    assert await evening.cash() == 100
+    assert await evening.open_incidents() == []
+
+
+async def test_nothing_is_reversed_before_the_player_is_forgotten(
+    evening: Evening, ledger_away: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.forget()
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    ledger_away.undo()
+    await evening.wallets.drain()
+
+    async def nobody_is_drained(*_: object) -> set[object]:
+        return set()
+
+    monkeypatch.setattr(Forgetter, "forget", nobody_is_drained)
+    await evening.repair()
+    assert await evening.cash() == 80
+    assert len(await evening.open_incidents()) == 1
+    monkeypatch.undo()
+    await evening.repair()
+
+    assert await evening.cash() == 90
+
+
 async def test_a_late_duplicate_that_was_refused_does_not_hide_the_bet_that_stands(
     evening: Evening, ledger_away: pytest.MonkeyPatch
 ) -> None:
@@ -453,6 +499,7 @@ async def test_a_crash_between_entries_books_each_once(
 
     assert await evening.cash() == 80
     assert await evening.waiting_records() == 0
+    assert await evening.stories("late_duplicate") == []
 
 
 @pytest.mark.parametrize(
@@ -475,3 +522,4 @@ async def test_a_crash_behind_the_entries_books_each_once(
 
     assert await evening.cash() == 80
     assert await evening.waiting_records() == 0
+    assert await evening.stories("late_duplicate") == []
