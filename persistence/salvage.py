@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from persistence.adoption import Adoption
 from persistence.drain_batch import RawRecord
-from persistence.errors import OutboxRecordMalformed
+from persistence.errors import OutboxRecordMalformed, SetupRefused
 from persistence.outbox import decode_record
 from persistence.postgres.adopting import AdoptingLedger, TransactionName
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection
@@ -63,17 +63,21 @@ class Salvage:
             return salvaged
 
     async def cut_off(self, partition: int, *, dry_run: bool) -> Salvaged:
-        """Keeps what waits in a partition's outbox, and lets its history go on after the cursor."""
+        """Keeps what waits in a partition's outbox, and lets its history go on after the cursor.
+
+        Raises SetupRefused where this is not the store that goes on: what waits there would be lost.
+        """
         async with (
             self._ledger() as connection,
             outbox_reader(self._valkey_url, timeout_s=_TIMEOUT_S) as store,
         ):
+            incarnation = (await store.survey([partition]))[partition].incarnation
+            await self._require_going_on(partition, incarnation)
             [found] = await AdoptingLedger(connection).partitions([partition])
             records = await store.read_all(partition, found.cursor)
             if dry_run:
                 return Salvaged(partition, len(records))
             reason = "the ledger could not follow the store"
-            incarnation = (await store.survey([partition]))[partition].incarnation
             # First without anybody being fenced, as it may be much; then what was answered meanwhile.
             await RepairList(connection).salvage(partition, records, incarnation=incarnation, reason=reason)
             plan = await self._adopting.abandon(partition, reason)
@@ -83,6 +87,17 @@ class Salvage:
             await RepairList(connection).leave_quarantine(partition)
             await redrive(connection, partition)
             return Salvaged(partition, len(records))
+
+    async def _require_going_on(self, partition: int, incarnation: str) -> None:
+        adopted = await self._adopting.adopt_all(dry_run=True)
+        plan = adopted.taken_over.get(partition)
+        witness = plan.witness if plan else adopted.witnesses.get(partition)
+        if witness is None:
+            raise SetupRefused(f"partition {partition} is fenced: {adopted.fenced.get(partition)}")
+        if witness.incarnation != incarnation:
+            raise SetupRefused(
+                f"partition {partition} goes on in another store than the one that is to be cut off"
+            )
 
     def _ledger(self) -> AbstractAsyncContextManager[Connection]:
         return ledger_connection(

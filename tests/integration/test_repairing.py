@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from persistence.adoption import Adoption, adopt_partitions, adoption
 from persistence.adoption_plan import TakeOver
 from persistence.calls import Step
-from persistence.errors import LedgerUnavailable, RefusalReason, Refused
+from persistence.errors import LedgerUnavailable, RefusalReason, Refused, SetupRefused
 from persistence.forgetting import Forgetter
 from persistence.outbox import OutboxEntry
 from persistence.postgres.adopting import AdoptingLedger
@@ -184,6 +184,19 @@ async def test_what_is_kept_is_not_taken_for_known_by_the_store_that_is_about_to
     assert await evening.cash() == 90
     [story] = await evening.stories("history_forked")
     assert story.endswith("it was booked again under its id")
+
+
+async def test_only_the_store_that_goes_on_is_cut_off(
+    evening: Evening, private_valkey: EmbeddedValkey
+) -> None:
+    await evening.wallets.move(PLAYER, bet("b1", 10))
+    postgres_url, valkey_url = evening.wallets.ledger_dsn, evening.wallets.valkey_url
+
+    async with adoption(postgres_url=postgres_url, valkey_url=valkey_url) as adopting:
+        with pytest.raises(SetupRefused, match="another store"):
+            await Salvage(postgres_url, private_valkey.url, adopting).cut_off(PARTITION, dry_run=False)
+
+    assert await evening.cash() == 90
 
 
 @pytest.mark.parametrize("step", ["take_over", "trim"])
