@@ -22,7 +22,7 @@ from persistence.adoption_plan import (
     plan_abandoning,
     plan_adoption,
 )
-from persistence.errors import SetupRefused
+from persistence.errors import SetupRefused, StoreUnavailable
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_settings import read_settings
@@ -43,11 +43,15 @@ VOUCHER_S = 3.0
 
 @dataclass(slots=True)
 class Adopted:
-    """What became of the partitions: those that can be served, and why the others cannot."""
+    """What became of the partitions: those that can be served, and why the others cannot.
+
+    Of the ``unreached`` among these nothing is known.
+    """
 
     witnesses: dict[int, Witness] = field(default_factory=dict)
     fenced: dict[int, str] = field(default_factory=dict)
     taken_over: dict[int, TakeOver] = field(default_factory=dict)
+    unreached: set[int] = field(default_factory=set)
 
     def require_all(self) -> None:
         """Raises SetupRefused where a partition is fenced."""
@@ -82,13 +86,22 @@ class Adoption:
         """Looks at all partitions. With ``dry_run`` those that need it are fenced instead of taken over."""
         partitions = await self._ledger.partitions()
         surveys = await self._store.survey(partition.partition for partition in partitions)
-        adopted = Adopted()
+        adopted = Adopted(fenced=dict(self._store.unreached), unreached=set(self._store.unreached))
         for partition in partitions:
             number = partition.partition
+            if number in adopted.unreached:
+                continue
             plan = plan_adoption(partition, _found(surveys[number]), self._ledger_id)
             if not isinstance(plan, Keep) and not dry_run:
                 # Somebody may be in the middle of it: then ledger and store were seen at different times.
-                plan = await self._take_over(number)
+                try:
+                    plan = await self._take_over(number)
+                except StoreUnavailable as error:
+                    if not self._store.is_cluster:
+                        raise
+                    adopted.fenced[number] = str(error)
+                    adopted.unreached.add(number)
+                    continue
             elif isinstance(plan, Keep) and partition.state != "open" and not dry_run:
                 await self._ledger.open(number, partition.epoch)
             _note(adopted, number, plan, dry_run=dry_run)

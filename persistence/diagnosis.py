@@ -74,6 +74,7 @@ class Doctor:
     async def diagnose(self) -> Diagnosis:
         partitions = await AdoptingLedger(self._connection).partitions()
         surveys = await self._store.survey(partition.partition for partition in partitions)
+        unreached = dict(self._store.unreached)
         with translated_errors():
             facts = await self._connection.fetch(query("stopped_and_quarantined"))
             incidents = await self._connection.fetch(query("count_open_incidents"))
@@ -82,6 +83,8 @@ class Doctor:
             self._ledger_id,
             [
                 self._diagnose(partition, surveys[partition.partition], row)
+                if partition.partition in surveys
+                else _not_reached(partition, unreached[partition.partition], row)
                 for partition, row in zip(partitions, facts, strict=True)
             ],
             {row["kind"]: row["count"] for row in incidents},
@@ -115,6 +118,26 @@ class Doctor:
             _right_copy(plan, survey, row),
             problems,
         )
+
+
+def _not_reached(partition: LedgerPartition, why: str, row: Row) -> PartitionDiagnosis:
+    return PartitionDiagnosis(
+        partition.partition,
+        partition.epoch,
+        generation=None,
+        cursor=partition.cursor,
+        last=None,
+        waiting=0,
+        drainer=row["leased_by"] if row["is_leased"] else None,
+        fenced=True,
+        quarantined=row["quarantined"],
+        salvaged=row["salvaged"],
+        right_copy="the ledger up to its cursor, the store for what waits",
+        problems=[
+            f"its store cannot be reached ({why}): start it, or let a replica take its place",
+            *_drain_problems(row, waiting=0),
+        ],
+    )
 
 
 def _adoption_problems(plan: Keep | TakeOver | Refuse) -> list[str]:

@@ -178,7 +178,10 @@ class DrainWorker:
         cursors = {partition: state.cursor for partition, state in self._owned.items()}
         received = await reader.read(cursors, count=self._batch_records, block_ms=self._settings.block_ms)
         self._found_nothing = not received
-        self._progress.found_nothing(cursors.keys() - received.keys())
+        self._progress.found_nothing(cursors.keys() - received.keys() - reader.unreached.keys())
+        if reader.unreached:
+            _log.warning("partitions_unreached", partitions=sorted(reader.unreached))
+            self._let_go(reader.unreached)
         if not received:
             return False
         await self._between_steps("records_read")

@@ -110,7 +110,8 @@ def _require_all_drained(holder: LeaseHolder, *, until_empty: bool) -> None:
         problems.append(f"{len(stopped)} partitions are stopped and need a decision. {_reasons(stopped)}")
     if until_empty and (waiting := holder.waiting):
         problems.append(
-            f"{len(waiting)} partitions wait for their store to be taken over. {_reasons(waiting)}"
+            f"{len(waiting)} partitions wait for their store to be taken over, or to be there. "
+            f"{_reasons(waiting)}"
         )
     if problems:
         raise LedgerBroken(". ".join(problems))

@@ -33,16 +33,17 @@ _Surveys = Mapping[int, OutboxSurvey]
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """One look. ``all_have_owners``: of what can be drained, nothing was left to be taken."""
+    """One look. ``all_have_owners``: of what can be drained and reached, nothing was left to be taken."""
 
     table: _Table
     surveys: _Surveys
+    unreached: Mapping[int, str]
     all_have_owners: bool
 
 
 class LeaseHolder:
     """``stopped`` says, for each partition that is not drained and waits for a person, why; ``waiting``, for
-    each that is not drained because its store is not the one that the ledger took over last.
+    each that is not drained because its store is not the one that the ledger took over last, or is away.
     """
 
     def __init__(
@@ -126,10 +127,11 @@ class LeaseHolder:
             for partition, found in table.items()
             if found.may_be_drained and (look_at_all or found.is_free or found.leased_by == self._drainer_id)
         )
+        unreached = dict(reader.unreached)
         # Only now: who does not reach the store, or has no worker that does, is no drainer.
         drainer_count = await leases.count_drainers() if held else 1
         await leases.renew(all_held)
-        waiting = self._waiting(table, surveys)
+        waiting = self._waiting(table, surveys) | unreached
         self._note(table, waiting)
         self._tell_waiting(
             {p: survey for p, survey in surveys.items() if table[p].leased_by in {None, self._drainer_id}}
@@ -146,7 +148,7 @@ class LeaseHolder:
             await self._cut_off_silent(leases, plan.takeable)
         if rest := plan.give_back - {found.state.partition for found in taken}:
             await leases.give_back(rest)
-        return _Seen(table, surveys, bool(held) and not plan.takeable)
+        return _Seen(table, surveys, unreached, bool(held) and not plan.takeable)
 
     async def _cut_off_silent(self, leases: Leases, partitions: Collection[int]) -> None:
         try:
@@ -186,7 +188,7 @@ class LeaseHolder:
         for partition in stopped.keys() - self.stopped.keys():
             _log.error("partition_stopped", partition=partition, reason=stopped[partition])
         for partition in waiting.keys() - self.waiting.keys():
-            _log.warning("partition_waits_for_adoption", partition=partition, reason=waiting[partition])
+            _log.warning("partition_waits_for_its_store", partition=partition, reason=waiting[partition])
         self.stopped, self.waiting = stopped, waiting
 
     async def _measure(self) -> None:
@@ -209,7 +211,8 @@ class LeaseHolder:
         for partition, survey in seen.surveys.items():
             self._ends.setdefault(partition, survey.last)
         return (
-            seen.all_have_owners
+            not seen.unreached
+            and seen.all_have_owners
             and all(worker.is_idle for worker in self._workers)
             and all(
                 self._reached(seen.table[partition].state.cursor, partition, survey)

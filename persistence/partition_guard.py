@@ -131,6 +131,8 @@ class PartitionGuard:
         unfit = False
         for partition in partitions:
             number = partition.partition
+            if number not in surveys:
+                continue  # and on its own: the others go on
             survey, witness = surveys[number], partition.witness(self._settings.ledger_id)
             if partition.state == "open" and witness is not None and survey.witness == str(witness):
                 reached[number] = survey.incarnation
@@ -212,7 +214,8 @@ class PartitionGuard:
         for partition, why in adopted.fenced.items():
             if self._fenced.get(partition) != why:
                 _log.error("partition_fenced", partition=partition, reason=why)
-        self._witnesses, self._fenced = adopted.witnesses, adopted.fenced
+        kept = {number: self._witnesses[number] for number in adopted.unreached & self._witnesses.keys()}
+        self._witnesses, self._fenced = kept | adopted.witnesses, adopted.fenced
         self.view.adoptions += len(adopted.taken_over)
         self.view.fenced = len(adopted.fenced)
         return adopted

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import structlog
+
 from lua import Script
 from persistence.errors import (
     DeadlineExceeded,
@@ -15,6 +17,8 @@ from persistence.errors import (
 from persistence.valkey.addresses import NodeAddress, StoreAddress
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.topology import Topology, read_topology
+
+_log = structlog.get_logger(__name__)
 
 _Said = TypeVar("_Said")
 
@@ -69,9 +73,17 @@ class ClusterRunner:
         return sum(batcher.waiting_count for batcher in self._batchers.values())
 
     async def connect(self) -> None:
-        """Connects and checks all primaries. Raises StoreUnavailable, or StoreUnsafe with what to change."""
-        topology = await self._look()
-        await asyncio.gather(*(self._batcher_at(node).connect() for node in topology.primaries))
+        """Connects and checks all primaries that can be reached; the others are when they are needed.
+
+        Raises StoreUnavailable where none can be, or StoreUnsafe with what to change.
+        """
+        primaries = (await self._look()).primaries
+        connecting = (self._batcher_at(node).connect() for node in primaries)
+        problems = [said for said in await asyncio.gather(*connecting, return_exceptions=True) if said]
+        for problem in problems:
+            if not isinstance(problem, StoreUnavailable) or len(problems) == len(primaries):
+                raise problem
+            _log.warning("store_node_unreachable", error=str(problem))
 
     async def incarnation(self, key: str) -> str:
         """The incarnation of the primary that has the key's slot. Raises as ``connect`` does."""

@@ -177,14 +177,13 @@ async def node_outboxes(url: str, *, timeout_s: float) -> AsyncIterator[NodeOutb
     """Connected. Nothing that it sends is ever sent twice. Raises StoreUnavailable."""
     connection = node_connections(url, timeout_s)()
     try:
-        async with asyncio.timeout(timeout_s):
-            await connection.connect()  # type: ignore[no-untyped-call]
-    except (TimeoutError, OSError, RedisError) as error:
-        await connection.disconnect(nowait=True)
-        raise StoreUnavailable(
-            f"the store cannot be reached: {str(error) or type(error).__name__}"
-        ) from error
-    try:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection.connect()  # type: ignore[no-untyped-call]
+        except (TimeoutError, OSError, RedisError) as error:
+            raise StoreUnavailable(
+                f"the store cannot be reached: {str(error) or type(error).__name__}"
+            ) from error
         yield NodeOutboxes(connection, timeout_s)
     finally:
         await connection.disconnect(nowait=True)

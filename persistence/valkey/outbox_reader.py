@@ -1,20 +1,19 @@
 """Reads the partitions' outboxes, and cuts off what is in the ledger, on whichever nodes they lie."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from persistence.drain_batch import RawRecord
+from persistence.errors import StoreUnavailable
 from persistence.transactions import OutboxPosition
 from persistence.valkey.addresses import StoreAddress
-from persistence.valkey.keys import outbox_key
 from persistence.valkey.node_outboxes import NodeOutboxes, OutboxSurvey, node_outboxes
-from persistence.valkey.topology import read_topology
+from persistence.valkey.outbox_nodes import ClusterNodes, OnlyNode, OutboxNodes
 
 __all__ = ["OutboxReader", "OutboxSurvey", "outbox_reader"]
 
-_Held = TypeVar("_Held")
 _Said = TypeVar("_Said")
 _READ_AT_ONCE = 1000
 
@@ -24,15 +23,22 @@ LAST_REST_S = 0.1
 
 
 class OutboxReader:
-    """The outboxes of all partitions; ``node_of`` says on which node one is.
+    """The outboxes of all partitions, on the nodes that have them.
 
-    Every method raises StoreUnavailable where a node fails, or has not got a partition any more; the reader
-    is then of no more use.
+    In a Cluster a part may be out of reach: what is asked of several partitions is answered for the others,
+    and ``unreached`` says why not for these, until something else is asked. Every method raises
+    StoreUnavailable where it reached none of its partitions; a store that is no Cluster is then of no more
+    use to the reader.
     """
 
-    def __init__(self, node_of: Callable[[int], NodeOutboxes], *, is_cluster: bool) -> None:
-        self._node_of = node_of
-        self._is_cluster = is_cluster
+    def __init__(self, nodes: OutboxNodes) -> None:
+        self._nodes = nodes
+        self.unreached: Mapping[int, str] = {}
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether a part may fail alone."""
+        return self._nodes.is_cluster
 
     async def read(
         self, cursors: Mapping[int, OutboxPosition], *, count: int, block_ms: int
@@ -42,16 +48,19 @@ class OutboxReader:
         Waits until there is one, but no longer than ``block_ms`` (at least 1). A Cluster is asked again and
         again meanwhile: no command can wait for streams of several slots.
         """
-        by_node = self._by_node(cursors)
-        if not self._is_cluster:
-            return await next(iter(by_node)).read(cursors, count=count, block_ms=block_ms)
+        if not self.is_cluster:
+            [found] = await self._each(
+                cursors, lambda node, own: node.read(_of(own, cursors), count=count, block_ms=block_ms)
+            )
+            return found
         latest = asyncio.get_running_loop().time() + block_ms / 1000
         rest_s = FIRST_REST_S
         while True:
-            answers = await _all(node.peek(own, count=count) for node, own in by_node.items())
-            found = {partition: records for answer in answers for partition, records in answer.items()}
+            found = _together(
+                await self._each(cursors, lambda node, own: node.peek(_of(own, cursors), count=count))
+            )
             left_s = latest - asyncio.get_running_loop().time()
-            if found or left_s <= 0:
+            if found or self.unreached or left_s <= 0:
                 return found
             await asyncio.sleep(min(rest_s, left_s))
             rest_s = min(rest_s * 2, LAST_REST_S)
@@ -73,18 +82,21 @@ class OutboxReader:
 
     async def delete(self, partition: int, records: Sequence[RawRecord]) -> None:
         """Takes records out of the middle of an outbox; those before and behind them stay."""
-        await self._node_of(partition).delete(partition, records)
+        await self._each([partition], lambda node, _: node.delete(partition, records))
 
     async def trim(self, cursors: Mapping[int, OutboxPosition]) -> None:
-        """Deletes all records up to each partition's cursor."""
-        await _all(node.trim(own) for node, own in self._by_node(cursors).items())
+        """Deletes all records up to each partition's cursor, in a Cluster as far as that can be reached."""
+        try:
+            await self._each(cursors, lambda node, own: node.trim(_of(own, cursors)))
+        except StoreUnavailable:
+            if not self.is_cluster:
+                raise
 
     async def survey(self, partitions: Iterable[int]) -> dict[int, OutboxSurvey]:
-        """What the store has of each partition now."""
-        asked = dict.fromkeys(partitions)
-        answers = await _all(node.survey(own) for node, own in self._by_node(asked).items())
-        surveys = {partition: survey for answer in answers for partition, survey in answer.items()}
-        return {partition: surveys[partition] for partition in asked}
+        """What the store has of each partition now that can be reached."""
+        asked = list(partitions)
+        surveys = _together(await self._each(asked, lambda node, own: node.survey(own)))
+        return {partition: surveys[partition] for partition in asked if partition in surveys}
 
     async def take_over(
         self,
@@ -101,42 +113,59 @@ class OutboxReader:
         players is void, and the position up to which the ledger must have everything before it is read
         instead.
         """
-        return await self._node_of(partition).take_over(
-            partition,
-            found=found,
-            whatever_came=whatever_came,
-            witness=witness,
-            void_up_to=void_up_to,
+        [taken] = await self._each(
+            [partition],
+            lambda node, _: node.take_over(
+                partition,
+                found=found,
+                whatever_came=whatever_came,
+                witness=witness,
+                void_up_to=void_up_to,
+            ),
         )
+        return taken
 
-    def _by_node(self, partitions: Mapping[int, _Held]) -> dict[NodeOutboxes, dict[int, _Held]]:
-        by_node: dict[NodeOutboxes, dict[int, _Held]] = {}
-        for partition, held in partitions.items():
-            by_node.setdefault(self._node_of(partition), {})[partition] = held
-        return by_node
+    async def _each(
+        self, partitions: Iterable[int], ask: Callable[[NodeOutboxes, list[int]], Awaitable[_Said]]
+    ) -> list[_Said]:
+        """Asks all nodes that have one of the partitions, and lets go of those that fail."""
+        spread = await self._nodes.spread(partitions)
+        answers = await asyncio.gather(
+            *(ask(node, own) for node, own in spread.by_node.items()), return_exceptions=True
+        )
+        said, unreached = list[_Said](), spread.unreached
+        for (node, own), answer in zip(spread.by_node.items(), answers, strict=True):
+            if isinstance(answer, StoreUnavailable):
+                await self._nodes.drop(node)
+                unreached |= dict.fromkeys(own, str(answer))
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                said.append(answer)
+        self.unreached = unreached
+        if unreached and not said:
+            raise StoreUnavailable("; ".join(sorted(set(unreached.values()))))
+        return said
 
 
-async def _all(asking: Iterable[Coroutine[None, None, _Said]]) -> list[_Said]:
-    return await asyncio.gather(*asking)
+def _of(own: Iterable[int], cursors: Mapping[int, OutboxPosition]) -> dict[int, OutboxPosition]:
+    return {partition: cursors[partition] for partition in own}
+
+
+def _together(answers: Iterable[Mapping[int, _Said]]) -> dict[int, _Said]:
+    return {partition: said for answer in answers for partition, said in answer.items()}
 
 
 @asynccontextmanager
 async def outbox_reader(url: str, *, timeout_s: float) -> AsyncIterator[OutboxReader]:
     """A reader connected to the store's primaries. Nothing that it sends is ever sent twice.
 
-    Raises StoreUnavailable, and SetupRefused for an address that is none.
+    Raises StoreUnavailable where none can be reached, and SetupRefused for an address that is none.
     """
     address = StoreAddress.parse(url)
-    async with AsyncExitStack() as stack:
-        if not address.is_cluster:
-            only = await stack.enter_async_context(node_outboxes(url, timeout_s=timeout_s))
-            yield OutboxReader(lambda _: only, is_cluster=False)
-            return
-        topology = await read_topology(address, timeout_s=timeout_s)
-        nodes = {
-            node: await stack.enter_async_context(node_outboxes(address.url_of(node), timeout_s=timeout_s))
-            for node in topology.primaries
-        }
-        yield OutboxReader(
-            lambda partition: nodes[topology.primary_of(outbox_key(partition))], is_cluster=True
-        )
+    if address.is_cluster:
+        async with ClusterNodes(address, timeout_s=timeout_s) as nodes:
+            yield OutboxReader(nodes)
+    else:
+        async with node_outboxes(url, timeout_s=timeout_s) as only:
+            yield OutboxReader(OnlyNode(only))

@@ -425,7 +425,7 @@ async def test_a_partition_is_taken_over_where_it_lies(whole: EmbeddedCluster) -
             assert survey.witness == str(Witness(1, ledger_id, 1, survey.incarnation))
 
 
-async def test_a_reader_whose_node_lost_a_slot_says_so(whole: EmbeddedCluster) -> None:
+async def test_a_reader_whose_node_lost_a_slot_finds_it_again(whole: EmbeddedCluster) -> None:
     key = outbox_key(3)
     source = await primary_of(whole, key)
     target = next(node for node in await primaries_of(whole) if node != source)
@@ -434,8 +434,42 @@ async def test_a_reader_whose_node_lost_a_slot_says_so(whole: EmbeddedCluster) -
         for step in (migration.begin, migration.end):
             await step()
 
-        with pytest.raises(StoreUnavailable, match="MOVED"):
-            await reader.survey(PARTITIONS)
+        assert 3 not in await reader.survey(PARTITIONS)
+        assert "MOVED" in reader.unreached[3]
+        assert set(await reader.survey(PARTITIONS)) == set(PARTITIONS)
+        assert not reader.unreached
+
+
+async def test_of_partitions_whose_node_is_away_is_said_why_and_the_others_are_read(
+    whole: EmbeddedCluster,
+) -> None:
+    key = outbox_key(3)
+    dead = await primary_of(whole, key)
+    replica = await replica_of(dead, whole)
+    start = {partition: OutboxPosition(1, -1) for partition in PARTITIONS}
+    async with outbox_reader(whole.url, timeout_s=TIMEOUT_S) as reader:
+        away = {p for p in PARTITIONS if (await primary_of(whole, outbox_key(p))) == dead}
+        await write_records(whole, 1)
+        for node in (replica, dead):
+            node.process.kill()
+            await node.child.exited()
+
+        found = await reader.read(start, count=10, block_ms=1000)
+        assert set(found) == set(PARTITIONS) - away
+        assert reader.unreached.keys() == away
+        await reader.trim(dict.fromkeys(PARTITIONS, OutboxPosition(1, 0)))
+        with pytest.raises(StoreUnavailable):
+            await reader.survey([3])
+
+    async with outbox_reader(whole.url, timeout_s=TIMEOUT_S) as reader:
+        assert set(await reader.survey(PARTITIONS)) == set(PARTITIONS) - away
+        await whole.heal()
+
+        async def is_back() -> bool:
+            return len(await reader.survey(PARTITIONS)) == len(PARTITIONS)
+
+        await until(is_back, what="the reader finds what was away")
+        assert {p for p, survey in (await reader.survey(PARTITIONS)).items() if survey.length} == away
 
 
 async def test_hot_wallets_of_all_nodes_are_read(whole: EmbeddedCluster) -> None:
