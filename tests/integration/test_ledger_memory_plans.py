@@ -49,6 +49,7 @@ async def grown(ledgers: Ledgers) -> AsyncIterator[asyncpg.Connection]:
     [
         ("newest_changes_of_players", (PLAYERS,), {"a_wallet_has_each_version_once"}),
         ("newest_ids_of_players", (PLAYERS, START + timedelta(hours=9), 100), {"entries_by_player"}),
+        ("newest_ids_of_players", (PLAYERS, START + timedelta(days=9), 100), {"entries_by_player"}),
         ("entries_about", (*IDS, *ROUNDS), BY_ENTRY),
         (
             "known_fields_of_players",

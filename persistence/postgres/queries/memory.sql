@@ -38,6 +38,8 @@ SELECT
 FROM newest;
 
 -- newest_ids_of_players --
+-- The time is compared together with the player: else, where statistics are of yesterday and so know nothing of
+-- today, all that was booked today by anybody is gone through for each player.
 SELECT asked.player_id, newest.*
 FROM unnest($1::text[]) AS asked (player_id)
 CROSS JOIN LATERAL (
@@ -49,7 +51,7 @@ CROSS JOIN LATERAL (
         coalesce(round_id, '') AS round
     FROM ledger.entries
     WHERE entries.player_id = asked.player_id
-        AND booked_time >= $2
+        AND (entries.player_id, booked_time) >= (asked.player_id, $2)
         AND entry_type NOT IN ('wallet_opened', 'status_changed')
     ORDER BY booked_time DESC, partition DESC, chain_position DESC
     LIMIT $3
