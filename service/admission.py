@@ -20,12 +20,16 @@ class Admission:
     """
 
     def __init__(self, most: int) -> None:
-        self._free = most
+        self._most = self._free = most
         self._held: dict[str, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._stopping = False
         self._turned_away = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._most - self._free
 
     @property
     def sources(self) -> int:

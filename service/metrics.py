@@ -81,6 +81,10 @@ class CallMetrics:
         """Reports the queue's length whenever it is asked for."""
         self._waiting.set_function(count)
 
+    def watch_in_flight(self, count: Callable[[], float]) -> None:
+        """Reports how many calls are under way whenever it is asked for."""
+        self._watch("stakehold_calls_in_flight", "Calls that came in and are not over.", count)
+
     def watch_guard(self, view: Callable[[], GuardView]) -> None:
         """Reports what the guard saw last whenever it is asked for."""
         self._watch(

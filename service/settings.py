@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         default=4096, ge=1, description="Calls that may wait for the store before others are shed."
     )
     max_calls_in_flight: int = Field(
-        default=4096,
+        default=1024,
         ge=1,
         description="Calls that may be under way before others are shed; shared among the sources that call.",
     )

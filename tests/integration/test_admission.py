@@ -22,7 +22,7 @@ from tests.steps import bet, deposit
 from tests.waiting import until
 from tests.wallet_api import TIMEOUT_S, new_name, wallet_api
 
-BURST = 3000
+BURST = 500
 DEBITS = 'stakehold_calls_total{{code="{code}",method="/stakehold.v1.WalletService/Debit"}}'
 
 

@@ -22,7 +22,7 @@ from tests.steps import bet
 from tests.waiting import until
 from tests.wallet_api import TIMEOUT_S, wallet_api
 
-CALLERS = 100
+CALLERS = 300
 GRACE_S = 60
 
 
