@@ -81,6 +81,10 @@ bench: setup ## Measure against this machine's ceilings (build/bench.json)
 bench-memory: setup ## Measure long memory and recovery (ARGS="--full" for a million wallets, build/bench-long-memory.json)
 	@exec python -m tests.bench.long_memory $(ARGS)
 
+.PHONY: bench-storm
+bench-storm: setup ## Measure goodput, memory and doubles in a storm of retries (build/bench-storm.json)
+	@exec python -m tests.bench.storm $(ARGS)
+
 .PHONY: faults
 faults: setup ## Break things under load and check that nothing is lost (MINUTES=1 SEED=7, build/faults.json)
 	@exec python -m tests.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(ARGS)

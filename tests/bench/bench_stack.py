@@ -81,6 +81,12 @@ def _python(name: str, folder: Path, environment: Mapping[str, str], *words: str
     return spawn(name, [sys.executable, "-m", *words], log=log, env=environment, cwd=ROOT)
 
 
+async def verify(stack: BenchStack) -> bool:
+    """Whether `stakehold verify` finds nothing wrong."""
+    audit = _python("verify", stack.folder, stack.environment, "service.cli", "verify")
+    return await audit.exited() == 0
+
+
 async def _stop(child: Child) -> None:
     await child.stop(ask_with=signal.SIGTERM, grace_s=STOP_GRACE_S)
 
@@ -97,12 +103,14 @@ async def _is_serving(address: str) -> bool:
 
 
 @asynccontextmanager
-async def load_process(address: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def load_process(
+    address: str, *, module: str = "tests.bench.load"
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """The process that sends the load, ended with the context."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.bench.load",
+        module,
         address,
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
