@@ -11,6 +11,8 @@
 --         FENCED   alone: the store is not the one that was meant, and nothing was looked at
 --         MISS     alone: the player is not resident and has to be loaded first; nothing was done
 --         COLD     then the id or round that the ledger has to be asked about first; nothing was done
+--         UNCHECKED  alone: it would be refused, but one of its ids may have been applied long ago; nothing was
+--                  done
 -- Writes  nothing before everything is decided; then the outbox record, wallets, ids and rounds.
 -- Holds   an id's record, its wallet's change and its outbox entry exist together or not at all; versions and
 --         the outbox have no gaps; what a refusal changes is only the memory of it.
@@ -188,9 +190,19 @@ local function refusal_fields(refusal)
   }
 end
 
+-- Whether nobody can tell if a step was applied before: a refusal would say that it was not.
+local function may_be_applied(step)
+  return not seen(call.source, step.id) and is_unchecked(id_field(call.source, step.id))
+end
+
 local function transact()
   local results, refusal = decide_all()
   if not results then
+    for _, step in ipairs(call.steps) do
+      if may_be_applied(step) then
+        return { 'UNCHECKED' }
+      end
+    end
     if refusal.final then
       commit_refusal(refusal)
     end

@@ -4,7 +4,7 @@
 -- there before anything is decided: the script stops, and is run again with what became of the search.
 local RS = '\30'
 local COLD = { 'COLD' }
-local absent = {}
+local absent, unchecked = {}, false
 
 -- `text`: '' | the cursor of the ledger that was asked, then RS and each field that it did not have. The word
 -- `unchecked` in the cursor's place: the ledger is away, and the fields are taken as absent all the same.
@@ -16,7 +16,7 @@ local function read_absent(text)
     elseif part ~= 'unchecked' and is_stale(part) then
       return
     else
-      cursor = part
+      cursor, unchecked = part, part == 'unchecked'
     end
   end
 end
@@ -39,15 +39,23 @@ local function in_filter(field)
   return true
 end
 
+local function may_be_older(field)
+  local older = residence.older
+  return older ~= '' and (older == '*' or in_filter(field))
+end
+
 -- To be called before a field counts as unknown. Stops the script where the ledger has to be asked first;
 -- nothing has been written by then.
 local function require_unknown(field)
-  local older = residence.older
-  if older == '' or absent[field] or older ~= '*' and not in_filter(field) then
-    return
+  if not absent[field] and may_be_older(field) then
+    COLD[2] = field
+    error(COLD)
   end
-  COLD[2] = field
-  error(COLD)
+end
+
+-- Whether a field is taken as unknown although the ledger may have it.
+local function is_unchecked(field)
+  return unchecked and absent[field] and may_be_older(field)
 end
 
 -- Runs `decide`. Where it stopped to ask the ledger, the reply says what for.

@@ -9,6 +9,7 @@ from persistence.acknowledged import Acknowledged, AcknowledgedTail
 from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult
 from persistence.errors import (
     IncarnationChanged,
+    LedgerUnavailable,
     RefusalDetails,
     RefusalReason,
     Refused,
@@ -237,6 +238,8 @@ class Engine:
                         await self._hydration.recall(
                             player_id, keys, witness, request, reply[1].decode(), deadline=deadline
                         )
+                    case b"UNCHECKED":
+                        raise LedgerUnavailable("an id may be an old one, and the ledger cannot be asked")
                     case b"FENCED":
                         refused = witness
                     case _:

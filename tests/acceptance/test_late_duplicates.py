@@ -135,6 +135,31 @@ async def test_what_nobody_plays_on_with_waits_for_the_ledger(evening: Evening) 
     assert not await open_incidents(evening)
 
 
+async def test_no_refusal_is_told_of_an_id_that_may_have_been_applied_long_ago(evening: Evening) -> None:
+    seat = evening.seat
+    first = await seat.one(bet("b1", "10"))
+    await seat.one(bet("b2", "90"))
+    await evening.forget()
+    await evening.kill_postgres()
+
+    refusal = await seat.refused(bet("b1", "10"))
+    assert (refusal.code, refusal.reason) == ("UNAVAILABLE", "LEDGER_UNAVAILABLE")
+    assert (await seat.refused(bet("b3", "10"))).reason == "INSUFFICIENT_FUNDS"
+    await evening.start_postgres()
+
+    async def as_at_first() -> bool:
+        try:
+            return (await seat.one(bet("b1", "10"))).entry_id == first.entry_id
+        except Refused as refusal:
+            if refusal.reason != "LEDGER_UNAVAILABLE":
+                raise
+            return False
+
+    await until(as_at_first, what="the first answer is given again", deadline_s=40.0)
+    await evening.deployment.require_agreement()
+    assert not await open_incidents(evening)
+
+
 async def test_credits_without_a_bet_are_remembered_by_policy(evening: Evening) -> None:
     """A win that was accepted before its bet, days ago: nobody can be asked what else is known of the bet."""
     seat = await seated(evening.seat.api, policies=Policies(unknown_bet="ACCEPT"))
