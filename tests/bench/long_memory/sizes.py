@@ -46,7 +46,7 @@ FULL = Size(
     plan=replace(plan.FULL, rounds=9, round_s=0.5),
     wallets=1_000_000,
     active=10_000,
-    resident=100_000,
+    resident=50_000,
     swept_under_load=20_000,
     fewer_older=1_000,
     more_older=100_000,
