@@ -59,10 +59,14 @@ SERVICE_NAMES = (
 _PENDING_CALLS = 512
 """That are not read yet. A longer queue would be no kindness: what comes out of it is out of time."""
 
+_STREAMS_PER_CONNECTION = 128
+"""Calls beyond that wait with the caller, until its own deadline, and cost nothing here."""
+
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
     # Beyond them gRPC drops calls as CANCELLED, without a word, for a tenth of what a refusal costs here.
     ("grpc.server.max_pending_requests", _PENDING_CALLS),
     ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),

@@ -19,6 +19,8 @@ from tests.bench.flood_client import Ending, FloodClient
 from tests.bench.workload import PATHS, requests
 
 TICK_S = 0.002
+CALLS_OF_AN_ID = 6
+"""The first, and five retries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class StormJob:
     """``per_s`` new ids a second; 0: a closed loop of so many ``callers``.
 
     In a storm every answer is lost: each caller waits for ``patience_ms``, which is its call's deadline,
-    gives up, and asks again with the same id, ``retries`` times.
+    gives up, and asks again with the same id, until it has called CALLS_OF_AN_ID times.
     """
 
     run: str
@@ -35,7 +37,6 @@ class StormJob:
     per_s: float = 0.0
     callers: int = 0
     patience_ms: int = 1000
-    retries: int = 5
     connections: int = 4
 
 
@@ -56,7 +57,7 @@ class StormOutcome:
 @dataclass(slots=True)
 class _Asking:
     message: bytes
-    attempt: int = 0
+    calls: int = 1
     answered: bool = False
 
 
@@ -134,8 +135,8 @@ class Storm:
             if self._under_way[number].pop(stream, None) is not None:
                 self._endings["given_up"] += 1
                 self._clients[number].give_up(stream)
-            if asking.attempt < self._job.retries and now < self._stop_at:
-                asking.attempt += 1
+            if asking.calls < CALLS_OF_AN_ID and now < self._stop_at:
+                asking.calls += 1
                 self._ask(asking)
 
     def _on_end_of(self, number: int) -> Any:

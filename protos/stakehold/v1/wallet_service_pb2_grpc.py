@@ -32,6 +32,8 @@ class WalletServiceStub:
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     def __init__(self, channel):
@@ -79,6 +81,8 @@ class WalletServiceServicer:
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     def GetWallet(self, request, context):
@@ -181,6 +185,8 @@ class WalletService:
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     @staticmethod

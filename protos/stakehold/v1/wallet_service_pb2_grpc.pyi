@@ -33,6 +33,8 @@ class WalletServiceStub:
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     @_typing.overload
@@ -75,6 +77,8 @@ class WalletServiceAsyncStub(WalletServiceStub):
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -113,6 +117,8 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     A retry carries the same id and the same payload and gets the first answer again. UNAVAILABLE and
     DEADLINE_EXCEEDED mean that the outcome is unknown: retry with the same id, or ask GetTransaction.
     RESOURCE_EXHAUSTED means that nothing was done: retry with the same id after the given delay.
+    CANCELLED that the caller did not ask for comes from a server that has more calls than it can read: nothing was
+    done, retry with the same id later.
     """
 
     @_abc_1.abstractmethod
