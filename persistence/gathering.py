@@ -1,19 +1,25 @@
 """Questions that cost about as much one by one as many together."""
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from persistence.errors import Overloaded
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
+
+MOST_WAITING = 4096
+_RETRY_DELAY_MS = 100
 
 
 class Gathering(Generic[Question, Answer]):
     """Answers questions, all together that came while earlier ones were being answered.
 
     ``answer`` returns one answer for each question, in order; what it raises is raised to all who asked. At
-    most ``most`` questions go together, in at most ``at_once`` tasks. Use as an async context manager.
+    most ``most`` questions go together, in at most ``at_once`` tasks; MOST_WAITING wait for their turn. Use as
+    an async context manager.
     """
 
     def __init__(
@@ -26,7 +32,7 @@ class Gathering(Generic[Question, Answer]):
         self._answer = answer
         self._most = most
         self._at_once = at_once
-        self._waiting: deque[tuple[Question, asyncio.Future[Answer]]] = deque()
+        self._waiting: OrderedDict[asyncio.Future[Answer], Question] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Gathering[Question, Answer]":
@@ -38,29 +44,36 @@ class Gathering(Generic[Question, Answer]):
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def ask(self, question: Question) -> Answer:
-        """The answer. Whoever stops waiting for it does not hold up the others."""
+        """The answer. Whoever stops waiting for it does not hold up the others, nor takes their room.
+
+        Raises Overloaded where too many wait; the question is not asked then.
+        """
+        if len(self._waiting) >= MOST_WAITING:
+            raise Overloaded("too many questions are waiting for the ledger", retry_delay_ms=_RETRY_DELAY_MS)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
+        self._waiting[future] = question
         if len(self._tasks) < self._at_once:
             task = asyncio.create_task(self._work(), name="gathering")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await future
+        try:
+            return await future
+        finally:
+            self._waiting.pop(future, None)
 
     async def _work(self) -> None:
         while self._waiting:
             count = min(self._most, len(self._waiting))
-            batch = [self._waiting.popleft() for _ in range(count)]
-            wanted = [(question, future) for question, future in batch if not future.done()]
+            wanted = [self._waiting.popitem(last=False) for _ in range(count)]
             try:
-                answers = await self._answer([question for question, _ in wanted])
+                answers = await self._answer([question for _, question in wanted])
             except BaseException as error:
-                for _, future in wanted:
+                for future, _ in wanted:
                     if not future.done():
                         future.set_exception(error)
                 if not isinstance(error, Exception):
                     raise
             else:
-                for (_, future), answer in zip(wanted, answers, strict=True):
+                for (future, _), answer in zip(wanted, answers, strict=True):
                     if not future.done():
                         future.set_result(answer)

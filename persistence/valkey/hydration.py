@@ -62,7 +62,7 @@ class Hydration:
     ``window_s`` is how far back ids are loaded with a player; ``now_ms`` the clock that it is counted from.
     Not more than ``most_ids`` are: the rest, and all that is older, is recalled when it is asked for. Loading
     one player takes at most ``load_timeout_s``, whoever waits for it; asking about ids at most
-    ``recall_timeout_s``, after which the ledger counts as away. Both raise LedgerUnavailable and
+    ``recall_timeout_s``, after which the ledger counts as away. Both raise LedgerUnavailable, Overloaded and
     DeadlineExceeded, and what running a script raises; nothing that moves money was done then.
     """
 
@@ -168,7 +168,7 @@ class Hydration:
     async def _load(self, player_id: PlayerId, keys: Sequence[str], witness: Witness) -> None:
         deadline = asyncio.get_running_loop().time() + self._load_timeout_s
         while True:
-            memory = await self._players.ask(player_id)
+            memory = await self._ask_memory(player_id, deadline)
             arguments = await _arguments(memory)
             (word, *_) = await self._runner.run(
                 LOAD_PLAYER,
@@ -184,6 +184,13 @@ class Hydration:
             if asyncio.get_running_loop().time() + _STALE_PAUSE_S > deadline:
                 raise LedgerUnavailable("the ledger is still being drained")
             await asyncio.sleep(_STALE_PAUSE_S)
+
+    async def _ask_memory(self, player_id: PlayerId, deadline: float) -> PlayerMemory:
+        try:
+            async with _until(deadline):
+                return await self._players.ask(player_id)
+        except DeadlineExceeded:
+            raise LedgerUnavailable("the ledger did not answer in time") from None
 
     async def _read_players(self, players: Sequence[PlayerId]) -> Sequence[PlayerMemory]:
         return await self._memory.players(
