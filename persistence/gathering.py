@@ -18,8 +18,8 @@ class Gathering(Generic[Question, Answer]):
     """Answers questions, all together that came while earlier ones were being answered.
 
     ``answer`` returns one answer for each question, in order; what it raises is raised to all who asked. At
-    most ``most`` questions go together, in at most ``at_once`` tasks; MOST_WAITING wait for their turn. Use as
-    an async context manager.
+    most ``most`` questions go together, in at most ``at_once`` tasks; MOST_WAITING wait for their turn.
+    Use as an async context manager.
     """
 
     def __init__(
