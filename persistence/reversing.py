@@ -6,6 +6,7 @@ first, and comes back as the ledger knows them. Only then is it read, once more,
 caller did to the duplicate in the meantime is drained by then, and nothing more can be done to it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -86,15 +87,18 @@ class Reversing:
         return found
 
     async def _forget_players_of(self, found: Iterable[ToldDuplicate]) -> None:
-        due = {
-            d.incident_id: (d.partition, d.player_id) for d in found if d.incident_id not in self._forgotten
-        }
-        try:
-            gone = await self._forgetter.forget(set(due.values()), _EVERYBODY) if due else set()
-        except (StoreUnavailable, OutcomeUnknown) as error:
-            _log.warning("late_duplicates_wait", error=str(error))
-            return
-        self._forgotten |= {incident_id for incident_id, player in due.items() if player in gone}
+        """Each partition for itself: the others do not wait for one that cannot be reached."""
+        due: defaultdict[int, dict[int, tuple[int, PlayerId]]] = defaultdict(dict)
+        for d in found:
+            if d.incident_id not in self._forgotten:
+                due[d.partition][d.incident_id] = (d.partition, d.player_id)
+        for partition, players in due.items():
+            try:
+                gone = await self._forgetter.forget(set(players.values()), _EVERYBODY)
+            except (StoreUnavailable, OutcomeUnknown) as error:
+                _log.warning("late_duplicates_wait", partition=partition, error=str(error))
+                continue
+            self._forgotten |= {incident_id for incident_id, player in players.items() if player in gone}
 
     async def _undo(self, duplicate: ToldDuplicate, held: set[int]) -> None:
         if duplicate.reversal is None:

@@ -118,19 +118,25 @@ class _Pipelines:
 
 
 @asynccontextmanager
-async def hot_wallets(url: str, *, partition_count: int, timeout_s: float) -> AsyncIterator[HotWallets]:
+async def hot_wallets(
+    url: str, *, partition_count: int, timeout_s: float, must_all_answer: bool = True
+) -> AsyncIterator[HotWallets]:
     """A connected reader. Raises StoreUnavailable where the store cannot be reached, and SetupRefused for an
     address that is none.
+
+    Where not all primaries ``must_all_answer``, each is connected to when it is first asked.
     """
     address = StoreAddress.parse(url)
     async with AsyncExitStack() as stack:
         if not address.is_cluster:
-            only = await stack.enter_async_context(_client(url, timeout_s))
+            only = await stack.enter_async_context(_client(url, timeout_s, must_answer=must_all_answer))
             yield HotWallets([only], lambda _: only, partition_count=partition_count)
             return
         topology = await read_topology(address, timeout_s=timeout_s)
         clients = {
-            node: await stack.enter_async_context(_client(address.url_of(node), timeout_s))
+            node: await stack.enter_async_context(
+                _client(address.url_of(node), timeout_s, must_answer=must_all_answer)
+            )
             for node in topology.primaries
         }
         yield HotWallets(
@@ -141,7 +147,7 @@ async def hot_wallets(url: str, *, partition_count: int, timeout_s: float) -> As
 
 
 @asynccontextmanager
-async def _client(url: str, timeout_s: float) -> AsyncIterator[Redis]:
+async def _client(url: str, timeout_s: float, *, must_answer: bool) -> AsyncIterator[Redis]:
     client: Redis = Redis.from_url(
         url,
         protocol=2,
@@ -150,8 +156,9 @@ async def _client(url: str, timeout_s: float) -> AsyncIterator[Redis]:
         retry=Retry(NoBackoff(), 0),
     )
     try:
-        with _translated_errors():
-            await client.ping()
+        if must_answer:
+            with _translated_errors():
+                await client.ping()
         yield client
     finally:
         await client.aclose()

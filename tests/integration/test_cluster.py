@@ -484,3 +484,26 @@ async def test_hot_wallets_of_all_nodes_are_read(whole: EmbeddedCluster) -> None
         assert set(await hot.read(players)) == set(players)
         await write_records(whole, 1)
         assert set((await hot.outbox_ends(PARTITIONS)).values()) == {OutboxPosition(1, 0)}
+
+
+async def test_hot_wallets_of_a_node_that_is_away_keep_nobody_from_those_of_the_others(
+    whole: EmbeddedCluster,
+) -> None:
+    dead = await primary_of(whole, outbox_key(3))
+    away = {p for p in PARTITIONS if (await primary_of(whole, outbox_key(p))) == dead}
+    players = [PlayerId(f"p{number}") for number in range(50)]
+    lost = [player for player in players if partition_of(player, len(PARTITIONS)) in away]
+    others = [player for player in players if player not in lost]
+    for node in (await replica_of(dead, whole), dead):
+        node.process.kill()
+        await node.child.exited()
+
+    with pytest.raises(StoreUnavailable):
+        async with hot_wallets(whole.url, partition_count=len(PARTITIONS), timeout_s=TIMEOUT_S):
+            pass
+    async with hot_wallets(
+        whole.url, partition_count=len(PARTITIONS), timeout_s=TIMEOUT_S, must_all_answer=False
+    ) as hot:
+        assert set(await hot.residences(others)) == set(others)
+        with pytest.raises(StoreUnavailable):
+            await hot.residences(lost)

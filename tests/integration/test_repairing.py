@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from persistence.adoption import Adoption, adopt_partitions, adoption
 from persistence.adoption_plan import TakeOver
 from persistence.calls import Step
-from persistence.errors import LedgerUnavailable, RefusalReason, Refused, SetupRefused
+from persistence.errors import LedgerUnavailable, RefusalReason, Refused, SetupRefused, StoreUnavailable
 from persistence.forgetting import Forgetter
 from persistence.outbox import OutboxEntry
 from persistence.postgres.adopting import AdoptingLedger
@@ -26,6 +26,7 @@ from persistence.repairing import Repairing
 from persistence.salvage import Salvage
 from persistence.transactions import PlayerId, TransactionKind, WalletStatus, partition_of
 from persistence.valkey.engine import Engine, deadline_after
+from persistence.valkey.hot_wallets import HotWallets
 from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import player_keys
 from persistence.valkey.outbox_reader import OutboxReader
@@ -263,6 +264,35 @@ async def test_a_late_duplicate_is_reversed_once(evening: Evening, ledger_away: 
     assert await evening.cash() == 90
     await evening.require_memory_of_the_ledger()
     assert await evening.open_incidents() == []
+
+
+async def test_late_duplicates_of_a_partition_that_cannot_be_reached_hold_up_no_others(
+    evening: Evening, ledger_away: pytest.MonkeyPatch
+) -> None:
+    lost = next(p for n in range(100) if partition_of(p := PlayerId(f"p{n}"), PARTITION_COUNT) != PARTITION)
+    await evening.wallets.open(lost, credit_line=100)
+    for player in (lost, PLAYER):
+        await evening.wallets.move(player, bet("b1", 10))
+    await evening.wallets.drain()
+    await evening.oblivion.forget_fields([lost, PLAYER])
+    for player in (lost, PLAYER):
+        await evening.wallets.move(player, bet("b1", 10))
+    await evening.wallets.drain()
+    ledger_away.undo()
+    residences = HotWallets.residences
+
+    async def without_one(self: HotWallets, players: Sequence[PlayerId]) -> dict[PlayerId, str]:
+        if lost in players:
+            raise StoreUnavailable("its shard is down")
+        return await residences(self, players)
+
+    ledger_away.setattr(HotWallets, "residences", without_one)
+    await evening.repair()
+    assert (await evening.cash(), evening.repairing.counts.reversed) == (90, 1)
+
+    ledger_away.undo()
+    await evening.repair()
+    assert evening.repairing.counts.reversed == 2
 
 
 async def test_money_that_is_spent_is_taken_back_all_the_same(
