@@ -129,6 +129,11 @@ class AdoptingLedger:
         with translated_errors():
             return bool(await self._connection.fetchval(query("try_to_keep_house")))
 
+    async def still_keep_house(self) -> None:
+        """Raises LedgerUnavailable where the connection is gone: others may keep house then."""
+        with translated_errors():
+            await self._connection.execute(query("still_keep_house"))
+
     async def vouch(self, server_id: str, reached: dict[int, str]) -> None:
         """The server reaches these partitions' incarnations, and no others."""
         with translated_errors():

@@ -8,7 +8,7 @@ import click
 from persistence.adoption import Adopted, adoption
 from persistence.salvage import Salvage, Salvaged
 from service.commands.starting import read_settings_or_exit, refuse_plainly
-from service.housekeeping import open_house
+from service.housekeeping import open_repairing
 from service.logs import configure_logs
 from service.settings import Recovery, Settings
 
@@ -77,9 +77,9 @@ async def _recover(
 
 
 async def _restore(settings: Settings) -> None:
-    async with open_house(settings) as house:
-        await house.repairing.run_once()
-        counts = house.repairing.counts
+    async with open_repairing(settings) as repairing:
+        await repairing.run_once()
+        counts = repairing.counts
     click.echo(
         f"{counts.restored} entries booked again, {counts.known} known already, {counts.reversed} late "
         f"duplicates reversed, {counts.failed} could not be booked."

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import asyncpg
 import pytest_asyncio
+from pydantic import SecretStr
 
 from service.embedded import EmbeddedValkey
+from service.housekeeping import open_repairing
+from service.settings import Settings
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Done, Refused
 from tests.cluster_calls import replica_of
@@ -135,3 +138,16 @@ async def test_programs_that_start_while_a_shard_is_down_serve_and_drain_the_oth
     assert [program.ended_count for program in programs] == [0] * len(programs)
     status, said = await table.cast.command("verify")
     assert status == 0, said
+
+
+async def test_repairs_are_made_while_a_shard_is_down(table: Table) -> None:
+    lost, *_ = table.seats
+    await table.bring_down(lost)
+    settings = Settings(
+        valkey_url=SecretStr(table.store.cluster.url), postgres_url=SecretStr(table.cast.ledger.dsn)
+    )
+
+    async with open_repairing(settings) as repairing:
+        await repairing.run_once()
+
+    assert repairing.counts.failed == 0
