@@ -68,7 +68,7 @@ class Evening:
     async def until_repaired(self) -> None:
         async def is_restored() -> bool:
             waiting = "SELECT count(*) FROM ledger.salvaged WHERE restored_time IS NULL"
-            return await self.ledger.fetchval(waiting) == 0
+            return bool(await self.ledger.fetchval(waiting) == 0)
 
         await until(is_restored, what="what was lost is booked again")
         view = await self.money.engine.read_player(PLAYER, deadline=deadline_after(TIMEOUT_S))
