@@ -3,26 +3,33 @@
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from persistence.adoption_plan import BEFORE_ALL
 from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
 
-STANDS_AS = {
-    EntryType.APPLIED: (EntryType.APPLIED,),
-    EntryType.NO_MOVEMENT: (EntryType.NO_MOVEMENT,),
-    EntryType.REFUSED: (EntryType.REFUSED, EntryType.TOMBSTONE),
-}
-"""What a transaction may be in the ledger, where its caller was told this."""
+
+class Told(NamedTuple):
+    """What a caller was told of a transaction, or what the ledger has of it: REFUSED, say, and what."""
+
+    entry_type: EntryType
+    fingerprint: str
+
+    def stands_as(self, recorded: "Told") -> bool:
+        """Whether this is what is recorded: a tombstone refuses its id whatever comes under it."""
+        if recorded.entry_type is EntryType.TOMBSTONE:
+            return self.entry_type is EntryType.REFUSED
+        return recorded == self
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One call that was answered: where it stands in the outbox, and what became of its ids."""
+    """One call that was answered: where it stands in the outbox, and what was told of its ids."""
 
     position: OutboxPosition
     player_id: PlayerId
     source_id: SourceId
-    transactions: tuple[tuple[TransactionId, EntryType], ...]
+    transactions: tuple[tuple[TransactionId, Told], ...]
 
 
 @dataclass(slots=True)
@@ -120,15 +127,6 @@ class AcknowledgedTail:
         for answer in lost:
             kept.lost.pop(answer, None)
         self._count -= before - len(kept)
-
-
-def stands(
-    recorded: EntryType, recorded_at: OutboxPosition, position: OutboxPosition, answered: EntryType
-) -> bool:
-    """Whether the ledger has what was answered in a record that is lost, and not another answer to the same
-    id, given since. What it had before was answered again, beside what is lost.
-    """
-    return recorded_at < position or recorded in STANDS_AS[answered]
 
 
 def _is_passed(position: OutboxPosition, cursor: OutboxPosition, epoch: int) -> bool:

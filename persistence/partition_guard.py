@@ -13,13 +13,13 @@ from uuid import UUID
 
 import structlog
 
-from persistence.acknowledged import STANDS_AS, Acknowledged, AcknowledgedTail, stands
+from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
 from persistence.adoption import Adopted, Adoption, adoption
 from persistence.adoption_plan import LedgerPartition
 from persistence.errors import DeadlineExceeded, PartitionFenced, StakeholdError
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import LedgerRole, ledger_connection
-from persistence.transactions import EntryType, OutboxPosition
+from persistence.transactions import OutboxPosition
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
 from persistence.witness import Witness
 
@@ -162,16 +162,16 @@ class PartitionGuard:
 
     async def _raise_lost(self, ledger: AdoptingLedger, partition: int, lost: list[Acknowledged]) -> None:
         """Names each transaction; what the ledger has all the same, or again, is not lost."""
-        answers: dict[TransactionName, tuple[OutboxPosition, EntryType]] = {
-            (answer.player_id, answer.source_id, transaction_id): (answer.position, answered)
+        answers: dict[TransactionName, tuple[Told, OutboxPosition]] = {
+            (answer.player_id, answer.source_id, transaction_id): (told, answer.position)
             for answer in lost
-            for transaction_id, answered in answer.transactions
+            for transaction_id, told in answer.transactions
         }
         known = await ledger.known(list(answers))
         missing = [
-            _lost_incident(partition, name, position, answered)
-            for name, (position, answered) in answers.items()
-            if name not in known or not stands(*known[name], position, answered)
+            _lost_incident(partition, name, told, position)
+            for name, (told, position) in answers.items()
+            if name not in known or not _stands(told, position, *known[name])
         ]
         await ledger.raise_incidents(missing)
         self.view.acknowledged_lost += len(missing)
@@ -224,17 +224,22 @@ class PartitionGuard:
         return await adopting.adopt_all(dry_run=self._settings.recovery == "manual")
 
 
-def _lost_incident(
-    partition: int, name: TransactionName, position: OutboxPosition, answered: EntryType
-) -> Incident:
+def _stands(told: Told, position: OutboxPosition, recorded: Told, recorded_at: OutboxPosition) -> bool:
+    """Whether the ledger has what was told in a record that is lost, and not another answer to the same id,
+    given since. What it had before was told again, beside what is lost.
+    """
+    return recorded_at < position or told.stands_as(recorded)
+
+
+def _lost_incident(partition: int, name: TransactionName, told: Told, position: OutboxPosition) -> Incident:
     player, source, transaction = name
     return Incident(
         f"acknowledged_lost {partition}-{position} {player} {source} {transaction}",
         IncidentKind.ACKNOWLEDGED_LOST,
         partition,
-        f"transaction {transaction} of player {player} and source {source} was answered as {answered} in "
-        f"record {partition}-{position}, and the store lost it before it was drained",
+        f"transaction {transaction} of player {player} and source {source} was answered as {told.entry_type} "
+        f"in record {partition}-{position}, and the store lost it before it was drained",
         name,
         f"{partition}-{position}",
-        STANDS_AS[answered],
+        told,
     )

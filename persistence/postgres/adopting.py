@@ -1,11 +1,12 @@
 """The ledger's side of taking a partition's store over."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from persistence.acknowledged import Told
 from persistence.adoption_plan import LedgerEpoch, LedgerPartition, TakeOver
 from persistence.postgres.database import Connection, Row, translated_errors
 from persistence.postgres.queries import query
@@ -27,7 +28,7 @@ class IncidentKind(StrEnum):
 class Incident:
     """Something that went wrong. ``key`` names the occurrence: it is raised once, whoever sees it.
 
-    ``stands_as`` says as what the ledger has to have the transaction, for the incident to be over.
+    ``told`` is what the ledger has to have of the transaction, for the incident to be over.
     """
 
     key: str
@@ -36,7 +37,7 @@ class Incident:
     description: str
     transaction: TransactionName | None = None
     entry_id: str | None = None
-    stands_as: Collection[EntryType] = ()
+    told: Told | None = None
 
 
 class AdoptingLedger:
@@ -117,7 +118,7 @@ class AdoptingLedger:
                 *(incident.transaction or (None, None, None)),
                 incident.entry_id,
                 incident.description,
-                list(incident.stands_as),
+                *(incident.told or (None, None)),
             )
             for incident in incidents
         ]
@@ -147,14 +148,14 @@ class AdoptingLedger:
 
     async def known(
         self, transactions: Sequence[TransactionName]
-    ) -> dict[TransactionName, tuple[EntryType, OutboxPosition]]:
+    ) -> dict[TransactionName, tuple[Told, OutboxPosition]]:
         """Which of these ids are in the ledger, as what and where."""
         columns = list(zip(*transactions, strict=True)) or [(), (), ()]
         with translated_errors():
             rows = await self._connection.fetch(query("known_transactions"), *map(list, columns))
         return {
             (row["player_id"], row["source_id"], row["transaction_id"]): (
-                EntryType(row["entry_type"]),
+                Told(EntryType(row["entry_type"]), row["fingerprint"]),
                 OutboxPosition(row["epoch"], row["sequence"]),
             )
             for row in rows

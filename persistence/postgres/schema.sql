@@ -293,7 +293,8 @@ CREATE TABLE ledger.incidents (
     raised_time timestamp with time zone DEFAULT now() NOT NULL,
     resolved_time timestamp with time zone,
     resolution text,
-    stands_as text[] DEFAULT '{}'::text[] NOT NULL,
+    told text,
+    told_fingerprint text,
     CONSTRAINT a_resolved_incident_says_how CHECK (((resolved_time IS NULL) = (resolution IS NULL))),
     CONSTRAINT an_incident_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['memory_lost'::text, 'acknowledged_lost'::text, 'history_forked'::text, 'late_duplicate'::text])))
 );
@@ -302,7 +303,9 @@ COMMENT ON TABLE ledger.incidents IS 'What a person must know of: nothing that w
 
 COMMENT ON COLUMN ledger.incidents.incident_key IS 'Names the occurrence, so that whoever sees it again adds nothing.';
 
-COMMENT ON COLUMN ledger.incidents.stands_as IS 'As an entry of one of these types the transaction is in the ledger as its caller was told.';
+COMMENT ON COLUMN ledger.incidents.told IS 'Of an answer that was lost: the type of entry that its caller was told of, as which it has to be in the ledger.';
+
+COMMENT ON COLUMN ledger.incidents.told_fingerprint IS 'And of which payload.';
 
 ALTER TABLE ledger.incidents ALTER COLUMN incident_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME ledger.incidents_incident_id_seq

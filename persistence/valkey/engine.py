@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from lua import Script
-from persistence.acknowledged import Acknowledged, AcknowledgedTail
+from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
 from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult
 from persistence.errors import (
     IncarnationChanged,
@@ -44,6 +44,7 @@ from persistence.valkey.requests import (
     SET_WALLET,
     TRANSACT,
     Request,
+    fingerprints,
     open_wallet_request,
     read_player_request,
     restore_request,
@@ -122,16 +123,17 @@ class Engine:
         """Applies all steps or none; one result for each. Raises Refused."""
         partition = partition_of(call.player_id, self._partition_count)
         self._admit(partition, starts_play=any(step.operation is Operation.DEBIT for step in call.steps))
-        reply = await self._ask(call.player_id, partition, transact_request(call), deadline)
+        request = transact_request(call)
+        reply = await self._ask(call.player_id, partition, request, deadline)
         try:
             results = decode_transact_reply(reply, call, partition)
         except Refused as refusal:
             if refusal.details.entry_id:
-                refused = [(step.transaction_id, EntryType.REFUSED) for step in call.steps]
-                self._note_answer(call, partition, EntryId.parse(refusal.details.entry_id).position, refused)
+                position = EntryId.parse(refusal.details.entry_id).position
+                self._note_answer(call, partition, position, request, [EntryType.REFUSED] * len(call.steps))
             raise
         newest = max(map(_position, results))
-        self._note_answer(call, partition, newest, [(r.transaction_id, _entry_type(r)) for r in results])
+        self._note_answer(call, partition, newest, request, map(_entry_type, results))
         return results
 
     def _admit(self, partition: int, *, starts_play: bool) -> None:
@@ -143,13 +145,17 @@ class Engine:
         call: Call,
         partition: int,
         position: OutboxPosition,
-        transactions: Iterable[tuple[TransactionId, EntryType]],
+        request: Request,
+        entry_types: Iterable[EntryType],
     ) -> None:
         """Remembers that the answer leaves, so that it is missed should the store lose it."""
         if self._room is not None:
             self._room.note(partition, position)
         if self._acknowledged is not None:
-            answer = Acknowledged(position, call.player_id, call.source.source_id, tuple(transactions))
+            told = map(Told, entry_types, fingerprints(request))
+            ids = (step.transaction_id for step in call.steps)
+            transactions = tuple(zip(ids, told, strict=True))
+            answer = Acknowledged(position, call.player_id, call.source.source_id, transactions)
             self._acknowledged.add(partition, answer)
 
     async def open_wallet(

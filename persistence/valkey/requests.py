@@ -29,6 +29,9 @@ READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
+_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT = 10, 14, 3
+"""Where steps begin in the arguments of ``transact``, how many each has, and which one is the fingerprint."""
+
 _ABSENT_SEPARATOR = "\x1e"
 _UNCHECKED = "unchecked"
 
@@ -85,6 +88,11 @@ class Request:
 def transact_request(call: Call) -> Request:
     """Applies a call."""
     return Request(TRANSACT, transact_arguments(call), lambda: _recallable_of(call), absent_at=9)
+
+
+def fingerprints(request: Request) -> list[str]:
+    """Those of a transact request's steps."""
+    return request.arguments[_FIRST_STEP + _FINGERPRINT :: _STEP_FIELDS]
 
 
 def _recallable_of(call: Call) -> Recallable:

@@ -167,19 +167,20 @@ async def test_an_id_that_is_answered_otherwise_the_second_time_stays_named(
 ) -> None:
     await private_deployment.require_agreement()
     private_deployment.drainer.process.send_signal(signal.SIGSTOP)
-    for step in (bet("b1", "10"), rollback("u1", "b1"), bet("b2", "20")):
+    for step in (bet("b1", "10"), rollback("u1", "b1"), bet("b2", "20"), bet("b3", "5")):
         await seat.one(step)
     await empty(private_deployment.valkey)
 
     assert not await in_the_end(seat, "b2", "20")
     assert (await seat.one(rollback("u1", "b1"))).outcome == "NO_ORIGINAL"
+    await seat.one(bet("b3", "6"))
 
     async def what_became_of_them() -> dict[str, bool]:
         rows = await incidents(private_deployment, "acknowledged_lost")
         return {row["transaction_id"]: row["resolved_time"] is not None for row in rows}
 
     async def named() -> bool:
-        return await what_became_of_them() == {"b1": False, "u1": False, "b2": False}
+        return await what_became_of_them() == dict.fromkeys(("b1", "u1", "b2", "b3"), False)
 
     async def b2_is_found() -> bool:
         return (await what_became_of_them())["b2"]
@@ -187,7 +188,7 @@ async def test_an_id_that_is_answered_otherwise_the_second_time_stays_named(
     await until(named, what="all that was lost is named")
     private_deployment.drainer.process.send_signal(signal.SIGCONT)
     await until(b2_is_found, what="what was answered in the same way again is lost no more")
-    assert await what_became_of_them() == {"b1": False, "u1": False, "b2": True}
+    assert await what_became_of_them() == {"b1": False, "u1": False, "b2": True, "b3": False}
 
 
 async def test_a_store_that_was_killed_goes_on_from_its_file(ledger_dsn: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from persistence.acknowledged import Acknowledged, AcknowledgedTail
+from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
 from persistence.errors import DeadlineExceeded, LedgerUnavailable
 from persistence.partition_guard import GuardSettings, PartitionGuard
 from persistence.postgres.adopting import AdoptingLedger, Incident
@@ -101,7 +101,7 @@ async def test_what_is_lost_is_named_though_the_ledger_did_not_take_it_at_first(
         await raise_incidents(self, incidents)
 
     monkeypatch.setattr(AdoptingLedger, "raise_incidents", fail_once)
-    bet = (TransactionId("b1"), EntryType.APPLIED)
+    bet = (TransactionId("b1"), Told(EntryType.APPLIED, "payload"))
     answer = Acknowledged(OutboxPosition(1, 0), PlayerId("p1"), SourceId("games"), (bet,))
     watch.acknowledged.add(PARTITION, answer)
     await watch.store.flushdb()

@@ -414,22 +414,6 @@ async def test_nothing_is_reversed_before_the_player_is_forgotten(
     assert await evening.cash() == 90
 
 
-async def test_a_late_duplicate_that_was_refused_does_not_hide_the_bet_that_stands(
-    evening: Evening, ledger_away: pytest.MonkeyPatch
-) -> None:
-    await evening.wallets.move(PLAYER, bet("b1", 60))
-    await evening.forget()
-    assert await evening.refusal(bet("b1", 60)) is RefusalReason.INSUFFICIENT_FUNDS
-    ledger_away.undo()
-    await evening.wallets.drain()
-
-    await evening.repair()
-
-    await evening.wallets.move(PLAYER, rollback("u1", "b1"))
-    assert await evening.cash() == 100
-    assert await evening.open_incidents() == []
-
-
 async def test_a_reversal_that_cannot_be_booked_is_told_and_goes_on(
     evening: Evening, ledger_away: pytest.MonkeyPatch
 ) -> None:

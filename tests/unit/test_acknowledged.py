@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from persistence.acknowledged import Acknowledged, AcknowledgedTail, stands
+from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
 from persistence.adoption_plan import BEFORE_ALL
 from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
 
 PARTITION = 3
+APPLIED = Told(EntryType.APPLIED, "payload")
 
 
 def answer(epoch: int, sequence: int) -> Acknowledged:
@@ -16,7 +17,7 @@ def answer(epoch: int, sequence: int) -> Acknowledged:
         OutboxPosition(epoch, sequence),
         PlayerId("p1"),
         SourceId("games"),
-        ((TransactionId(f"b{epoch}-{sequence}"), EntryType.APPLIED),),
+        ((TransactionId(f"b{epoch}-{sequence}"), APPLIED),),
     )
 
 
@@ -100,7 +101,7 @@ def test_a_replay_of_what_another_server_wrote_counts() -> None:
 def test_the_ids_of_a_call_may_be_replayed_one_by_one() -> None:
     tail = tail_of(answer(1, 5))
     for name in ("a", "b", "a"):
-        tail.add(PARTITION, replace(answer(1, 2), transactions=((TransactionId(name), EntryType.APPLIED),)))
+        tail.add(PARTITION, replace(answer(1, 2), transactions=((TransactionId(name), APPLIED),)))
 
     found = tail.compare(PARTITION, BEFORE_ALL, [(2, OutboxPosition(1, 0))])
 
@@ -133,15 +134,11 @@ def test_no_more_is_remembered_than_there_is_room_for(order: range) -> None:
     assert tail.let_go == 6
 
 
-@pytest.mark.parametrize("answered", ["applied", "no_movement", "refused"])
+@pytest.mark.parametrize("told", ["applied", "no_movement", "refused"])
 @pytest.mark.parametrize("recorded", ["applied", "no_movement", "refused", "tombstone"])
-def test_another_answer_that_was_given_since_is_not_the_one_that_was_lost(
-    answered: str, recorded: str
-) -> None:
-    lost, since, before = OutboxPosition(1, 7), OutboxPosition(2, 0), OutboxPosition(1, 3)
-    told, found = EntryType(answered), EntryType(recorded)
+def test_another_answer_to_the_same_id_is_not_the_one_that_was_given(told: str, recorded: str) -> None:
+    given = Told(EntryType(told), "payload")
+    is_no_less = (told, recorded) == ("refused", "tombstone")
 
-    assert stands(found, since, lost, told) is (
-        answered == recorded or (answered, recorded) == ("refused", "tombstone")
-    )
-    assert stands(found, before, lost, told)
+    assert given.stands_as(Told(EntryType(recorded), "payload")) is (told == recorded or is_no_less)
+    assert given.stands_as(Told(EntryType(recorded), "another payload")) is is_no_less

@@ -1,5 +1,4 @@
-ALTER TABLE ledger.incidents ADD COLUMN stands_as text[] NOT NULL DEFAULT '{}';
-COMMENT ON COLUMN ledger.incidents.stands_as IS
-    'As an entry of one of these types the transaction is in the ledger as its caller was told.';
-
-UPDATE ledger.incidents SET stands_as = '{applied,no_movement}' WHERE kind = 'acknowledged_lost';
+ALTER TABLE ledger.incidents ADD COLUMN told text, ADD COLUMN told_fingerprint text;
+COMMENT ON COLUMN ledger.incidents.told IS
+    'Of an answer that was lost: the type of entry that its caller was told of, as which it has to be in the ledger.';
+COMMENT ON COLUMN ledger.incidents.told_fingerprint IS 'And of which payload.';

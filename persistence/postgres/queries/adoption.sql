@@ -41,9 +41,10 @@ UPDATE ledger.partitions SET state = 'open', updated_time = now() WHERE partitio
 
 -- raise_incident --
 INSERT INTO ledger.incidents (
-    incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description, stands_as
+    incident_key, kind, partition, player_id, source_id, transaction_id, entry_id, description, told,
+    told_fingerprint
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (incident_key) DO NOTHING;
 
 -- vouch --
@@ -59,7 +60,7 @@ DELETE FROM ledger.vouchers WHERE server_id = $1 AND NOT partition = ANY ($2::in
 DELETE FROM ledger.vouchers WHERE seen_time < now() - interval '1 hour';
 
 -- known_transactions --
-SELECT entries.player_id, entries.source_id, entries.transaction_id, entries.entry_type, epoch, sequence
+SELECT entries.player_id, entries.source_id, entries.transaction_id, entry_type, fingerprint, epoch, sequence
 FROM unnest($1::text[], $2::text[], $3::text[]) AS asked (player_id, source_id, transaction_id)
 JOIN ledger.entries USING (player_id, source_id, transaction_id);
 

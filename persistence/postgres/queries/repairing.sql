@@ -141,4 +141,7 @@ WHERE incidents.kind = 'acknowledged_lost'
     AND entries.player_id = incidents.player_id
     AND entries.source_id = incidents.source_id
     AND entries.transaction_id = incidents.transaction_id
-    AND entries.entry_type = ANY (incidents.stands_as);
+    AND (
+        (entries.entry_type, entries.fingerprint) = (incidents.told, incidents.told_fingerprint)
+        OR (entries.entry_type, incidents.told) = ('tombstone', 'refused')
+    );
