@@ -6,7 +6,7 @@ waited long enough. So each has connections of its own, and goes on when the oth
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -38,6 +38,7 @@ _STATEMENT_TIMEOUT_S = 30.0
 _MOST_WAITING = 10_000
 _REPAIR_EVERY_S = 1.0
 _LOOK_EVERY_S = 1.0
+_CANCEL_EVERY_S = 1.0
 _RETRY_S = 2.0
 
 
@@ -122,10 +123,19 @@ async def _keep_alone(settings: Settings, stop: asyncio.Event) -> None:
                 await ledger.still_keep_house()
                 await _pause(stop, _LOOK_EVERY_S)
         finally:
-            # In the middle, if need be, as a crash would: neither does anything by halves.
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+            await _end(works)
+
+
+async def _end(works: Sequence["asyncio.Task[None]"]) -> None:
+    """In the middle, if need be, as a crash would: neither does anything by halves.
+
+    Again and again, for a driver that is about to get its answer may lose a cancellation.
+    """
+    pending = set(works)
+    while pending:
+        for work in pending:
+            work.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_EVERY_S)
 
 
 async def _repair(settings: Settings, stop: asyncio.Event) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import asyncpg
@@ -180,3 +180,19 @@ async def test_one_of_two_keeps_house(evening: Evening, monkeypatch: pytest.Monk
 
         await evening.ledger.fetchval("SELECT pg_advisory_unlock(hashtext('stakehold housekeeping'), 0)")
         await evening.until_swept(1)
+
+
+async def test_a_sweep_that_missed_its_cancellation_ends_all_the_same(
+    evening: Evening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = asyncio.Event()
+
+    async def miss_one(*_: object) -> None:
+        swept.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(NEVER_S)
+        await asyncio.sleep(NEVER_S)
+
+    monkeypatch.setattr(Forgetter, "sweep", miss_one)
+    async with evening.kept():
+        await asyncio.wait_for(swept.wait(), TIMEOUT_S)
