@@ -59,7 +59,7 @@ SERVICE_NAMES = (
 _PENDING_CALLS = 512
 """That are not read yet. A longer queue would be no kindness: what comes out of it is out of time."""
 
-_STREAMS_PER_CONNECTION = 128
+_STREAMS_PER_CONNECTION = 100
 """Calls beyond that wait with the caller, until its own deadline, and cost nothing here."""
 
 _OPTIONS = (
@@ -67,6 +67,8 @@ _OPTIONS = (
     ("grpc.max_metadata_size", 16 << 10),
     ("grpc.so_reuseport", 0),
     ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+    # It refuses streams that a client may well open, while calls that ended are still being cleared away.
+    ("grpc.http.overload_protection", 0),
     # Beyond them gRPC drops calls as CANCELLED, without a word, for a tenth of what a refusal costs here.
     ("grpc.server.max_pending_requests", _PENDING_CALLS),
     ("grpc.server.max_pending_requests_hard_limit", _PENDING_CALLS),
