@@ -1,7 +1,7 @@
 """A ledger filled the way it is in earnest: by the engine and the drainer, without the gRPC front."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -130,9 +130,13 @@ class Wallets:
 
 @asynccontextmanager
 async def wallets(
-    valkey_url: str, ledger_dsn: str, *, sources: Mapping[str, Source] | None = None
+    valkey_url: str,
+    ledger_dsn: str,
+    *,
+    sources: Mapping[str, Source] | None = None,
+    now_ms: Callable[[], int] = wall_clock_ms,
 ) -> AsyncIterator[Wallets]:
-    """Wallets in a store and a migrated ledger of one's own."""
+    """Wallets in a store and a migrated ledger of one's own. ``now_ms`` tells whose ids are in the window."""
     adopted = await adopt_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)
     adopted.require_all()
     ledger_id = adopted.witnesses[0].ledger_id
@@ -142,7 +146,7 @@ async def wallets(
     async with (
         ledger_pool(ledger_dsn, role=LedgerRole.READER, size=2, statement_timeout_s=TIMEOUT_S) as pool,
         ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher,
-        Hydration(batcher, LedgerMemory(pool), window_s=WINDOW_S, now_ms=wall_clock_ms) as hydration,
+        Hydration(batcher, LedgerMemory(pool), window_s=WINDOW_S, now_ms=now_ms) as hydration,
     ):
         engine = Engine(batcher, partition_count=PARTITION_COUNT, adoptions=guard, hydration=hydration)
         yield Wallets(engine, valkey_url, ledger_dsn, sources or {})
