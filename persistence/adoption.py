@@ -45,13 +45,14 @@ VOUCHER_S = 3.0
 class Adopted:
     """What became of the partitions: those that can be served, and why the others cannot.
 
-    Of the ``unreached`` among these nothing is known.
+    Of the ``unreached`` among these nothing is known; of what is fenced, ``passing`` may be over in moments.
     """
 
     witnesses: dict[int, Witness] = field(default_factory=dict)
     fenced: dict[int, str] = field(default_factory=dict)
     taken_over: dict[int, TakeOver] = field(default_factory=dict)
     unreached: set[int] = field(default_factory=set)
+    passing: set[int] = field(default_factory=set)
 
     def require_all(self) -> None:
         """Raises SetupRefused where a partition is fenced."""
@@ -86,7 +87,8 @@ class Adoption:
         """Looks at all partitions. With ``dry_run`` those that need it are fenced instead of taken over."""
         partitions = await self._ledger.partitions()
         surveys = await self._store.survey(partition.partition for partition in partitions)
-        adopted = Adopted(fenced=dict(self._store.unreached), unreached=set(self._store.unreached))
+        unreached = self._store.unreached
+        adopted = Adopted(fenced=dict(unreached), unreached=set(unreached), passing=set(unreached))
         for partition in partitions:
             number = partition.partition
             if number in adopted.unreached:
@@ -101,6 +103,7 @@ class Adoption:
                         raise
                     adopted.fenced[number] = str(error)
                     adopted.unreached.add(number)
+                    adopted.passing.add(number)
                     continue
             elif isinstance(plan, Keep) and partition.state != "open" and not dry_run:
                 await self._ledger.open(number, partition.epoch)
@@ -165,7 +168,7 @@ class Adoption:
             if isinstance(plan, TakeOver):
                 if voucher := await self._voucher_against(partition, plan):
                     why = f"server {voucher} reaches the store that was taken over before this one"
-                    return survey, Refuse(why)
+                    return survey, Refuse(why, passes=True)
                 await self._ledger.start_epoch(number, plan)
                 if plan.lost:
                     await self._ledger.raise_incidents([_incident(number, plan)])
@@ -232,8 +235,10 @@ def _log_taken_over(adopted: Adopted) -> None:
 
 def _note(adopted: Adopted, number: int, plan: Keep | TakeOver | Refuse, *, dry_run: bool) -> None:
     match plan:
-        case Refuse(why):
+        case Refuse(why, passes):
             adopted.fenced[number] = why
+            if passes:
+                adopted.passing.add(number)
         case TakeOver() if dry_run:
             adopted.fenced[number] = plan.reason
             adopted.taken_over[number] = plan

@@ -81,9 +81,10 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Nothing may be decided on this store, and a person has to look."""
+    """Nothing may be decided on this store. A person has to look, unless it ``passes`` with time."""
 
     why: str
+    passes: bool = False
 
 
 def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID) -> Keep | TakeOver | Refuse:

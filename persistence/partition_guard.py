@@ -14,7 +14,7 @@ from uuid import UUID
 import structlog
 
 from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
-from persistence.adoption import Adopted, Adoption, adoption
+from persistence.adoption import VOUCHER_S, Adopted, Adoption, adoption
 from persistence.adoption_plan import LedgerPartition
 from persistence.errors import DeadlineExceeded, PartitionFenced, StakeholdError
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
@@ -27,6 +27,13 @@ _log = structlog.get_logger(__name__)
 
 _REST_S = 0.1
 """Between two looks at all partitions, whoever asks for them."""
+
+_PATIENCE_S = VOUCHER_S + 2.0
+"""For how long a start waits for partitions that may still come: until what a server that is gone said of
+them does not count any more.
+"""
+
+_WITHDRAWAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +83,17 @@ class PartitionGuard:
         return self._witnesses.get(partition)
 
     async def start(self) -> Adopted:
-        """Takes over what has to be; raises what stands in the way of any service."""
-        return await self._adopt()
+        """Takes over what has to be; raises what stands in the way of any service.
+
+        Waits a while for partitions whose servers or shards may be starting or ending just now.
+        """
+        loop = asyncio.get_running_loop()
+        patience_until = loop.time() + _PATIENCE_S
+        adopted = await self._adopt()
+        while adopted.passing and loop.time() < patience_until:
+            await asyncio.sleep(_REST_S)
+            adopted = await self._adopt()
+        return adopted
 
     async def renew(self, partition: int, refused: Witness | None, *, deadline: float) -> Witness:
         """The witness to go on with, after the store refused one.
@@ -105,6 +121,22 @@ class PartitionGuard:
                 # Nobody else looks: a guard that ends would leave every loss unseen.
                 _log.exception("guard_failed")
             await asyncio.sleep(self._settings.every_s)
+
+    async def withdraw(self) -> None:
+        """After the run: the stores that this server reached may be replaced at once."""
+        try:
+            async with (
+                asyncio.timeout(_WITHDRAWAL_S),
+                ledger_connection(
+                    self._settings.postgres_url,
+                    role=LedgerRole.WRITER,
+                    statement_timeout_s=_WITHDRAWAL_S,
+                    application="stakehold guard",
+                ) as connection,
+            ):
+                await AdoptingLedger(connection).vouch(self._settings.server_id, {})
+        except (StakeholdError, TimeoutError) as error:
+            _log.info("vouchers_not_withdrawn", error=str(error))
 
     async def _run_connected(self) -> None:
         settings = self._settings

@@ -91,6 +91,7 @@ async def _start_guard(
         acknowledged,
     )
     await guard.start()
+    stack.push_async_callback(guard.withdraw)
     watching = asyncio.create_task(guard.run(), name="partition-guard")
     stack.push_async_callback(_cancel, watching)
     return guard

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # these exist for type checkers only
     from stakehold.v1.wallet_service_pb2_grpc import WalletServiceAsyncStub
 
 TIMEOUT_S = 30.0
+_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 _names = count(1)
 
 
@@ -175,7 +176,8 @@ class BlockingWalletApi:
 
 @asynccontextmanager
 async def wallet_api(address: str) -> AsyncIterator[WalletApi]:
-    async with grpc.aio.insecure_channel(address) as channel:
+    """Through a connection of its own, not one that this process has to the server already."""
+    async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
         yield WalletApi(WalletServiceStub(channel), AdminServiceStub(channel))
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -13,16 +15,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
+from service.server import RunningServer
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Refused
 from tests.integration.test_server import scrape
 from tests.ledgers import Ledgers
 from tests.serving import Grounds, grounds
-from tests.steps import bet, deposit
+from tests.steps import bet
 from tests.waiting import until
-from tests.wallet_api import TIMEOUT_S, new_name, wallet_api
+from tests.wallet_api import TIMEOUT_S, WalletApi, wallet_api
 
 BURST = 500
+CONNECTIONS = 5
+"""Of a burst: so that all its calls reach the server at once, which takes only so many from each."""
+SHARE_OF_100 = 80
+"""Places that one source gets."""
+PATIENCE_S = 20.0
 DEBITS = 'stakehold_calls_total{{code="{code}",method="/stakehold.v1.WalletService/Debit"}}'
 
 
@@ -32,51 +40,91 @@ async def ground(ledgers: Ledgers, valkey: EmbeddedValkey) -> AsyncIterator[Grou
         yield made
 
 
+@asynccontextmanager
+async def connections(server: RunningServer) -> AsyncIterator[list[WalletApi]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(wallet_api(server.address)) for _ in range(CONNECTIONS)]
+
+
+@contextmanager
+def standing_still(valkey: EmbeddedValkey) -> Iterator[None]:
+    """Nothing is answered meanwhile, so all calls are in the server at once."""
+    valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        valkey.process.send_signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize("limits", [{}, {"max_calls_in_flight": 50}, {"max_waiting_calls": 20}])
-async def test_a_burst_is_answered_or_told_to_come_again(ground: Grounds, limits: dict[str, Any]) -> None:
-    player = new_name("player")
-    async with ground.serving(**limits) as server, wallet_api(server.address) as api:
-        await api.put_source("games")
-        await api.open_wallet(player, "EUR")
-        await api.transact("games", player, [deposit("d", "100000.00")])
+async def test_a_burst_is_answered_or_told_to_come_again(
+    private_valkey: EmbeddedValkey, ledger_dsn: str, limits: dict[str, Any]
+) -> None:
+    ground = Grounds(private_valkey.url, ledger_dsn)
+    async with (
+        ground.serving(store_timeout_s=PATIENCE_S, **limits) as server,
+        connections(server) as apis,
+    ):
+        seat = await seated(apis[0], start="100000")
+        shed = asyncio.Event()
 
         async def outcome(number: int) -> str:
             try:
-                await api.transact("games", player, [bet(f"b{number}", "1.00")])
+                await replace(seat, api=apis[number % CONNECTIONS]).one(bet(f"b{number}", "1.00"))
             except Refused as refused:
+                shed.set()
                 return f"{refused.code} {refused.reason}"
             return "OK"
 
-        counts = Counter(await asyncio.gather(*map(outcome, range(BURST))))
-        (wallet,) = await api.balances(player)
+        with standing_still(private_valkey):
+            burst = asyncio.gather(*map(outcome, range(BURST)))
+            if limits:
+                await shed.wait()
+            else:
+                await asyncio.sleep(0.5)
+        counts = Counter(await burst)
+        wallet = await seat.balance()
 
     assert counts.keys() <= {"OK", "RESOURCE_EXHAUSTED OVERLOADED"}
     assert (len(counts) == 2) == bool(limits)
     assert wallet.cash == f"{100_000 - counts['OK']}.00"
 
 
-async def test_a_source_that_floods_is_shed_and_another_ones_calls_come_in(ground: Grounds) -> None:
-    async with ground.serving(max_calls_in_flight=100) as server, wallet_api(server.address) as api:
-        greedy, modest = await seated(api, start="100000"), await seated(api)
+async def test_a_source_that_floods_is_shed_and_another_ones_calls_come_in(
+    private_valkey: EmbeddedValkey, ledger_dsn: str
+) -> None:
+    ground = Grounds(private_valkey.url, ledger_dsn)
+    async with (
+        ground.serving(store_timeout_s=PATIENCE_S, max_calls_in_flight=100) as server,
+        connections(server) as apis,
+        wallet_api(server.address) as another,
+    ):
+        greedy, modest = await seated(apis[0], start="100000"), await seated(another)
+        refusals: Counter[str] = Counter()
 
-        async def outcome(seat: Seat, number: int) -> str:
+        async def outcome(seat: Seat, number: int) -> bool:
             try:
                 await seat.one(bet(f"b{number}", "1.00"))
             except Refused as refused:
                 told = ", ".join(" ".join(pair) for pair in sorted(refused.details.metadata.items()))
-                return f"{refused.reason} {told}, {refused.details.retry_delay_ms} ms"
-            return "OK"
+                refusals[f"{refused.reason} {told}, {refused.details.retry_delay_ms} ms"] += 1
+                return False
+            return True
 
-        async def call_now_and_then() -> list[str]:
-            return [await outcome(modest, number) for number in range(20)]
+        async def greed_is_shed() -> bool:
+            return refusals.total() == BURST - SHARE_OF_100
 
-        flood = asyncio.gather(*(outcome(greedy, number) for number in range(BURST)))
-        others = await call_now_and_then()
-        flooded = Counter(await flood)
+        with standing_still(private_valkey):
+            many = [replace(greedy, api=api) for api in apis]
+            flood = asyncio.gather(*(outcome(many[number % CONNECTIONS], number) for number in range(BURST)))
+            await until(greed_is_shed, what="a source that is alone has four of five places")
+            others = asyncio.gather(*(outcome(modest, number) for number in range(10)))
+            await asyncio.sleep(0.2)
+        taken, let_in = Counter(await flood), await others
 
-    shed = f"OVERLOADED cause source, source_id {greedy.source_id}, 200 ms"
-    assert set(flooded) == {"OK", shed}
-    assert set(others) == {"OK"}
+    assert all(let_in)
+    assert taken[True] == SHARE_OF_100
+    assert refusals.keys() == {f"OVERLOADED cause source, source_id {greedy.source_id}, 200 ms"}
 
 
 async def test_calls_that_are_given_up_and_calls_that_come_too_late_are_counted_and_not_applied(

@@ -316,6 +316,7 @@ async def test_a_store_that_another_server_reaches_is_not_replaced(pair: Pair) -
     refused = await pair.adopt()
 
     assert refused.fenced == {3: "server server-a reaches the store that was taken over before this one"}
+    assert refused.passing == {3}
     assert set(refused.witnesses) == set(PARTITIONS) - {3}
     async with adoption(
         postgres_url=pair.ledger_url, valkey_url=pair.store_url, server_id="server-a"

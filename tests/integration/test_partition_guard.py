@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 import pytest
@@ -17,6 +17,7 @@ from persistence.postgres.adopting import AdoptingLedger, Incident
 from persistence.postgres.database import Connection
 from persistence.postgres.ledger_settings import read_settings
 from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
+from persistence.valkey.keys import epoch_key
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.waiting import until
@@ -25,6 +26,8 @@ DATABASE = 12
 """Of the shared server; the service's own data are in database 0."""
 PARTITION = 3
 EVERY_S = 0.02
+ELSEWHERE = "0" * 40
+"""An incarnation that is nobody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,15 @@ class Watch:
 
     async def is_vouching(self) -> bool:
         return bool(await self.ledger.fetchval("SELECT count(*) FROM ledger.vouchers"))
+
+    async def as_if_promoted(self) -> None:
+        """The store says that another primary was taken over than the one that it is."""
+        witness = self.guard.witness(PARTITION)
+        assert witness is not None
+        await self.store.set(epoch_key(PARTITION), str(replace(witness, incarnation=ELSEWHERE)))
+        await self.ledger.execute(
+            "UPDATE ledger.epochs SET incarnation = $2 WHERE partition = $1", PARTITION, ELSEWHERE
+        )
 
     async def lost(self) -> list[str]:
         rows = await self.ledger.fetch(
@@ -113,3 +125,24 @@ async def test_what_is_lost_is_named_though_the_ledger_did_not_take_it_at_first(
         await until(named, what="the lost transaction is named")
     assert not failures
     assert watch.guard.view.acknowledged_lost == 1
+
+
+async def test_a_start_waits_until_what_another_server_said_does_not_count_any_more(watch: Watch) -> None:
+    await watch.as_if_promoted()
+    await AdoptingLedger(watch.ledger).vouch("a server that is gone", {PARTITION: ELSEWHERE})
+
+    adopted = await watch.guard.start()
+
+    assert (adopted.fenced, list(adopted.taken_over)) == ({}, [PARTITION])
+
+
+async def test_a_server_that_stopped_holds_nobody_up(watch: Watch) -> None:
+    async with watch.looking():
+        await until(watch.is_vouching, what="it looks")
+    await AdoptingLedger(watch.ledger).vouch("another server", {PARTITION: ELSEWHERE})
+
+    await watch.guard.withdraw()
+
+    assert await watch.ledger.fetchval("SELECT array_agg(server_id) FROM ledger.vouchers") == [
+        "another server"
+    ]
