@@ -5,6 +5,7 @@ redis+cluster://[user:password@]host:port,host:port/   a Valkey Cluster, found t
                                                        rediss+cluster:// with TLS
 """
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,6 +15,11 @@ from persistence.errors import SetupRefused
 
 _CLUSTER = "+cluster"
 _DEFAULT_PORT = 6379
+
+_PARTS = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?")
+"""Scheme, authority, path and query (RFC 3986, appendix B). ``urlsplit`` is for one host only, and newer ones
+refuse brackets that are not around the whole of it.
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,22 +50,20 @@ class StoreAddress:
     def parse(cls, url: str) -> "StoreAddress":
         """Raises SetupRefused for an address that is none, without showing what may be a password in it."""
         try:
-            parts = urlsplit(url)
-            is_cluster = parts.scheme.endswith(_CLUSTER)
-            credentials, at, hosts = parts.netloc.rpartition("@")
+            scheme, authority, path, query = _parts(url)
+            is_cluster = scheme.endswith(_CLUSTER)
+            credentials, at, hosts = authority.rpartition("@")
             names = hosts.split(",") if is_cluster else [hosts]
             seeds = tuple(_node(name) for name in names if name or not is_cluster)
         except ValueError as error:
             raise SetupRefused(f"STAKEHOLD_VALKEY_URL is not an address of a store: {error}") from error
-        scheme = parts.scheme.removesuffix(_CLUSTER)
-        if is_cluster and (
-            scheme not in ("redis", "rediss") or not seeds or parts.path not in ("", "/", "/0")
-        ):
+        scheme = scheme.removesuffix(_CLUSTER)
+        if is_cluster and (scheme not in ("redis", "rediss") or not seeds or path not in ("", "/", "/0")):
             raise SetupRefused(
                 "STAKEHOLD_VALKEY_URL is not an address of a Cluster: redis+cluster://host:port,host:port/, "
                 "or rediss+cluster:// for TLS; a Cluster has no database but 0"
             )
-        address = cls(is_cluster, seeds, url, scheme, credentials + at, parts.query)
+        address = cls(is_cluster, seeds, url, scheme, credentials + at, query)
         _require_understood(address.url_of(seeds[0]))
         return address
 
@@ -77,6 +81,13 @@ def _require_understood(url: str) -> None:
         parse_url(url)
     except ValueError as error:
         raise SetupRefused(f"STAKEHOLD_VALKEY_URL is not an address of a store: {error}") from error
+
+
+def _parts(url: str) -> tuple[str, str, str, str]:
+    """Scheme, authority, path and query; empty where there is none."""
+    match = _PARTS.match(url)
+    scheme, authority, path, query = match.groups(default="") if match else ("", "", "", "")
+    return scheme.lower(), authority, path, query
 
 
 def _node(name: str) -> NodeAddress:
