@@ -1,0 +1,63 @@
+"""Rates of the market, as feeds and people bring them, and what is asked of them before they are used."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from fx.rate_locks import Side
+
+
+class RateState(StrEnum):
+    """``held`` rates are not used: they wait for somebody to confirm or to reject them."""
+
+    ACCEPTED = "accepted"
+    HELD = "held"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """``mid``: units of ``quote`` for one unit of ``base``, exact. Times are Unix milliseconds."""
+
+    rate_id: int
+    source: str
+    base: str
+    quote: str
+    mid: Decimal
+    published_ms: int
+    received_ms: int
+    state: RateState = RateState.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What holds for rates of ``base`` in ``quote``.
+
+    A rate is used for ``stale_after_s`` after it was published. One that differs from the one before by more
+    than ``jump_bps`` (ten thousandths) is held; it takes a second person to confirm one that was pushed by
+    hand and differs by more than ``two_person_bps``. ``peg`` is what a stablecoin should be worth: beyond
+    ``peg_band_bps`` from it the pair is not used.
+    """
+
+    base: str
+    quote: str
+    stale_after_s: int
+    jump_bps: int
+    two_person_bps: int
+    peg: Decimal | None = None
+    peg_band_bps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """What the house earns: ``bps`` ten thousandths of mid, in the player's disfavour.
+
+    Of a transaction in ``currency`` on a wallet in ``wallet_currency``, on one side, for one group of
+    players; "" is any currency, None any side, "" any group. The most specific one counts.
+    """
+
+    bps: int
+    currency: str = ""
+    wallet_currency: str = ""
+    side: Side | None = None
+    player_group: str = ""
