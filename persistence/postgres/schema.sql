@@ -1,6 +1,32 @@
+CREATE SCHEMA fx;
+
 CREATE SCHEMA ledger;
 
 CREATE SCHEMA registry;
+
+CREATE FUNCTION fx.refuse_to_rewrite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% of fx.% is refused: rates are append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'rates_are_append_only';
+END
+$$;
+
+CREATE FUNCTION fx.require_a_held_rate() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM FROM fx.rates WHERE rate_id = NEW.rate_id AND state = 'held';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'rate % is not held: there is nothing to decide', NEW.rate_id
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'only_held_rates_are_decided';
+    END IF;
+    RETURN NEW;
+END
+$$;
 
 CREATE FUNCTION ledger.add_postings_to_balances() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -161,6 +187,114 @@ BEGIN
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'what_amounts_mean_never_changes';
 END
 $$;
+
+CREATE TABLE fx.rate_decisions (
+    rate_id bigint NOT NULL,
+    decision text NOT NULL,
+    decided_by text NOT NULL,
+    decided_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT a_decision_confirms_or_rejects CHECK ((decision = ANY (ARRAY['confirmed'::text, 'rejected'::text]))),
+    CONSTRAINT somebody_decides CHECK ((decided_by <> ''::text))
+);
+
+CREATE TABLE fx.rates (
+    rate_id bigint NOT NULL,
+    source text NOT NULL,
+    base text NOT NULL,
+    quote text NOT NULL,
+    mid numeric NOT NULL,
+    published_time timestamp with time zone NOT NULL,
+    received_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    state text NOT NULL,
+    pushed_by text NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT a_held_rate_says_why CHECK (((state <> 'held'::text) OR (reason <> ''::text))),
+    CONSTRAINT a_rate_has_at_most_36_significant_digits CHECK ((length(ltrim(replace((trim_scale(mid))::text, '.'::text, ''::text), '0'::text)) <= 36)),
+    CONSTRAINT a_rate_is_not_of_the_future CHECK ((published_time <= (received_time + '00:01:00'::interval))),
+    CONSTRAINT a_rate_is_positive CHECK ((mid > (0)::numeric)),
+    CONSTRAINT a_rate_is_received_as_accepted_or_held CHECK ((state = ANY (ARRAY['accepted'::text, 'held'::text])))
+);
+
+COMMENT ON COLUMN fx.rates.mid IS 'Units of quote for one unit of base, exact.';
+
+COMMENT ON COLUMN fx.rates.received_time IS 'Taken while the pair is locked: of one pair, what was received earlier was committed earlier.';
+
+COMMENT ON COLUMN fx.rates.state IS 'What was found when it was received. What it is now is in fx.judged_rates.';
+
+COMMENT ON COLUMN fx.rates.pushed_by IS 'Who pushed it by hand; empty for a feed.';
+
+CREATE VIEW fx.judged_rates AS
+ SELECT rates.rate_id,
+    rates.source,
+    rates.base,
+    rates.quote,
+    rates.mid,
+    rates.published_time,
+    rates.received_time,
+    rates.state,
+    rates.pushed_by,
+    rates.reason,
+        CASE rate_decisions.decision
+            WHEN 'confirmed'::text THEN 'accepted'::text
+            WHEN 'rejected'::text THEN 'rejected'::text
+            ELSE rates.state
+        END AS state_now,
+    rate_decisions.decided_by,
+    rate_decisions.decided_time,
+    rate_decisions.reason AS decision_reason
+   FROM (fx.rates
+     LEFT JOIN fx.rate_decisions USING (rate_id));
+
+CREATE TABLE fx.pairs (
+    base text NOT NULL,
+    quote text NOT NULL,
+    stale_after_s integer NOT NULL,
+    jump_bps integer NOT NULL,
+    two_person_bps integer NOT NULL,
+    peg numeric,
+    peg_band_bps integer NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_jump_has_a_size CHECK ((jump_bps > 0)),
+    CONSTRAINT a_pair_is_of_two_currencies CHECK ((base <> quote)),
+    CONSTRAINT a_peg_has_a_band CHECK ((((peg IS NULL) AND (peg_band_bps = 0)) OR ((peg IS NOT NULL) AND (peg_band_bps > 0)))),
+    CONSTRAINT a_peg_is_positive CHECK ((peg > (0)::numeric)),
+    CONSTRAINT rates_become_stale CHECK ((stale_after_s > 0)),
+    CONSTRAINT what_takes_two_persons_has_a_size CHECK ((two_person_bps >= 0))
+);
+
+COMMENT ON COLUMN fx.pairs.peg IS 'What one unit of base should be worth, for a stablecoin.';
+
+CREATE TABLE fx.pivots (
+    rank integer NOT NULL,
+    currency_code text NOT NULL,
+    CONSTRAINT ranks_begin_with_1 CHECK ((rank >= 1))
+);
+
+COMMENT ON TABLE fx.pivots IS 'Through which currencies a rate is made where a pair has none, the first that does counts.';
+
+ALTER TABLE fx.rates ALTER COLUMN rate_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME fx.rates_rate_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE fx.spreads (
+    currency text NOT NULL,
+    wallet_currency text NOT NULL,
+    side text NOT NULL,
+    player_group text NOT NULL,
+    bps integer NOT NULL,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_spread_is_less_than_everything CHECK (((bps >= 0) AND (bps <= 9999))),
+    CONSTRAINT a_spread_is_of_a_known_side CHECK ((side = ANY (ARRAY[''::text, 'paid'::text, 'received'::text])))
+);
+
+COMMENT ON TABLE fx.spreads IS 'In ten thousandths of mid. What is empty stands for any.';
 
 CREATE TABLE ledger.accounts (
     account_id bigint NOT NULL,
@@ -508,6 +642,24 @@ CREATE TABLE registry.sources (
     CONSTRAINT wins_of_unknown_bets_have_a_known_policy CHECK ((unknown_bet = ANY (ARRAY['refuse'::text, 'accept'::text])))
 );
 
+ALTER TABLE ONLY fx.pairs
+    ADD CONSTRAINT a_pair_is_put_once PRIMARY KEY (base, quote);
+
+ALTER TABLE ONLY fx.pivots
+    ADD CONSTRAINT a_pivot_has_one_rank UNIQUE (currency_code);
+
+ALTER TABLE ONLY fx.rate_decisions
+    ADD CONSTRAINT a_rate_is_decided_once PRIMARY KEY (rate_id);
+
+ALTER TABLE ONLY fx.spreads
+    ADD CONSTRAINT a_spread_is_put_once PRIMARY KEY (currency, wallet_currency, side, player_group);
+
+ALTER TABLE ONLY fx.pivots
+    ADD CONSTRAINT pivots_are_ranked PRIMARY KEY (rank);
+
+ALTER TABLE ONLY fx.rates
+    ADD CONSTRAINT rates_are_numbered PRIMARY KEY (rate_id);
+
 ALTER TABLE ONLY ledger.drainers
     ADD CONSTRAINT a_drainer_is_listed_once PRIMARY KEY (drainer_id);
 
@@ -574,6 +726,12 @@ ALTER TABLE ONLY registry.currencies
 ALTER TABLE ONLY registry.sources
     ADD CONSTRAINT a_source_id_is_unique PRIMARY KEY (source_id);
 
+CREATE INDEX accepted_rates ON fx.rates USING btree (base, quote, published_time DESC, rate_id DESC) WHERE (state = 'accepted'::text);
+
+CREATE INDEX held_rates ON fx.rates USING btree (base, quote, published_time DESC, rate_id DESC) WHERE (state = 'held'::text);
+
+CREATE INDEX rates_by_pair ON fx.rates USING btree (base, quote, published_time, rate_id);
+
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 
 CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
@@ -594,6 +752,12 @@ CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE 
 
 CREATE INDEX records_to_restore ON ledger.salvaged USING btree (salvaged_id) WHERE (restored_time IS NULL);
 
+CREATE TRIGGER decisions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.rate_decisions FOR EACH STATEMENT EXECUTE FUNCTION fx.refuse_to_rewrite();
+
+CREATE TRIGGER only_held_rates_are_decided BEFORE INSERT ON fx.rate_decisions FOR EACH ROW EXECUTE FUNCTION fx.require_a_held_rate();
+
+CREATE TRIGGER rates_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.rates FOR EACH STATEMENT EXECUTE FUNCTION fx.refuse_to_rewrite();
+
 CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_have_entries();
 
 CREATE TRIGGER a_postings_sum_to_zero AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_sum_to_zero();
@@ -613,6 +777,21 @@ CREATE TRIGGER the_cursor_only_moves_forward BEFORE UPDATE ON ledger.partitions 
 CREATE TRIGGER currencies_are_never_deleted BEFORE DELETE ON registry.currencies FOR EACH ROW EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
 
 CREATE TRIGGER what_amounts_mean_never_changes BEFORE UPDATE ON registry.currencies FOR EACH ROW WHEN ((((old.currency_code IS DISTINCT FROM new.currency_code) OR (old.scale IS DISTINCT FROM new.scale)) OR (old.kind IS DISTINCT FROM new.kind))) EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
+
+ALTER TABLE ONLY fx.pairs
+    ADD CONSTRAINT a_base_is_a_currency FOREIGN KEY (base) REFERENCES registry.currencies(currency_code);
+
+ALTER TABLE ONLY fx.rate_decisions
+    ADD CONSTRAINT a_decision_is_about_a_rate FOREIGN KEY (rate_id) REFERENCES fx.rates(rate_id);
+
+ALTER TABLE ONLY fx.pivots
+    ADD CONSTRAINT a_pivot_is_a_currency FOREIGN KEY (currency_code) REFERENCES registry.currencies(currency_code);
+
+ALTER TABLE ONLY fx.pairs
+    ADD CONSTRAINT a_quote_is_a_currency FOREIGN KEY (quote) REFERENCES registry.currencies(currency_code);
+
+ALTER TABLE ONLY fx.rates
+    ADD CONSTRAINT a_rate_is_of_a_pair FOREIGN KEY (base, quote) REFERENCES fx.pairs(base, quote);
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT a_balance_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
@@ -638,6 +817,10 @@ ALTER TABLE ONLY ledger.epochs
 ALTER TABLE ONLY ledger.incidents
     ADD CONSTRAINT an_incident_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
+GRANT USAGE ON SCHEMA fx TO stakehold_reader;
+GRANT USAGE ON SCHEMA fx TO stakehold_writer;
+GRANT USAGE ON SCHEMA fx TO stakehold_registrar;
+
 GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
 GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
@@ -645,6 +828,10 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
 GRANT USAGE ON SCHEMA registry TO stakehold_registrar;
+
+REVOKE ALL ON FUNCTION fx.refuse_to_rewrite() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION fx.require_a_held_rate() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.add_postings_to_balances() FROM PUBLIC;
 
@@ -659,6 +846,30 @@ REVOKE ALL ON FUNCTION ledger.require_postings_to_have_entries() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION registry.refuse_to_change_what_amounts_mean() FROM PUBLIC;
+
+GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_reader;
+GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_writer;
+GRANT SELECT,INSERT ON TABLE fx.rate_decisions TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.rates TO stakehold_reader;
+GRANT SELECT ON TABLE fx.rates TO stakehold_writer;
+GRANT SELECT,INSERT ON TABLE fx.rates TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_reader;
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_writer;
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.pairs TO stakehold_reader;
+GRANT SELECT ON TABLE fx.pairs TO stakehold_writer;
+GRANT SELECT,INSERT,UPDATE ON TABLE fx.pairs TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.pivots TO stakehold_reader;
+GRANT SELECT ON TABLE fx.pivots TO stakehold_writer;
+GRANT SELECT,INSERT,DELETE ON TABLE fx.pivots TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.spreads TO stakehold_reader;
+GRANT SELECT ON TABLE fx.spreads TO stakehold_writer;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE fx.spreads TO stakehold_registrar;
 
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;

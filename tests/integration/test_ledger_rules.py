@@ -63,8 +63,14 @@ WRITABLE = {
     ("stakehold_registrar", "currencies", "UPDATE"),
     ("stakehold_registrar", "sources", "INSERT"),
     ("stakehold_registrar", "sources", "UPDATE"),
+    ("stakehold_registrar", "rates", "INSERT"),
+    ("stakehold_registrar", "rate_decisions", "INSERT"),
+    *((("stakehold_registrar", "pairs", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_registrar", "spreads", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((("stakehold_registrar", "pivots", privilege)) for privilege in ("INSERT", "DELETE")),
 }
-"""All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted."""
+"""All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted; nor are
+rates."""
 
 
 async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining) -> None:
@@ -74,7 +80,7 @@ async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining)
         FROM unnest($1::text[]) AS role
         CROSS JOIN (
             SELECT pg_class.oid, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE nspname IN ('ledger', 'registry') AND relkind = 'r'
+            WHERE nspname IN ('ledger', 'registry', 'fx') AND relkind = 'r'
         ) AS tables
         CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
         WHERE has_table_privilege(role, oid, privilege)
