@@ -69,8 +69,8 @@ WRITABLE = {
     *((("stakehold_registrar", "spreads", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *((("stakehold_registrar", "pivots", privilege)) for privilege in ("INSERT", "DELETE")),
 }
-"""All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted; nor are
-rates."""
+"""All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
+neither are rates."""
 
 
 async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining) -> None:
