@@ -4,6 +4,88 @@ CREATE SCHEMA ledger;
 
 CREATE SCHEMA registry;
 
+CREATE TABLE fx.rate_decisions (
+    rate_id bigint NOT NULL,
+    decision text NOT NULL,
+    decided_by text NOT NULL,
+    decided_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT a_decision_confirms_or_rejects CHECK ((decision = ANY (ARRAY['confirmed'::text, 'rejected'::text]))),
+    CONSTRAINT somebody_decides CHECK ((decided_by <> ''::text))
+);
+
+CREATE TABLE fx.rates (
+    rate_id bigint NOT NULL,
+    source text NOT NULL,
+    base text NOT NULL,
+    quote text NOT NULL,
+    mid numeric NOT NULL,
+    published_time timestamp with time zone NOT NULL,
+    received_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    state text NOT NULL,
+    pushed_by text NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT a_held_rate_says_why CHECK (((state <> 'held'::text) OR (reason <> ''::text))),
+    CONSTRAINT a_rate_has_at_most_36_significant_digits CHECK ((length(ltrim(replace((trim_scale(mid))::text, '.'::text, ''::text), '0'::text)) <= 36)),
+    CONSTRAINT a_rate_is_not_of_the_future CHECK ((published_time <= (received_time + '00:01:00'::interval))),
+    CONSTRAINT a_rate_is_positive CHECK ((mid > (0)::numeric)),
+    CONSTRAINT a_rate_is_received_as_accepted_or_held CHECK ((state = ANY (ARRAY['accepted'::text, 'held'::text])))
+);
+
+COMMENT ON COLUMN fx.rates.mid IS 'Units of quote for one unit of base, exact.';
+
+COMMENT ON COLUMN fx.rates.received_time IS 'Taken while the pair is locked: of one pair, what was received earlier was committed earlier.';
+
+COMMENT ON COLUMN fx.rates.state IS 'What was found when it was received. What it is now is in fx.judged_rates.';
+
+COMMENT ON COLUMN fx.rates.pushed_by IS 'Who pushed it by hand; empty for a feed.';
+
+CREATE VIEW fx.judged_rates AS
+ SELECT rates.rate_id,
+    rates.source,
+    rates.base,
+    rates.quote,
+    rates.mid,
+    rates.published_time,
+    rates.received_time,
+    rates.state,
+    rates.pushed_by,
+    rates.reason,
+        CASE rate_decisions.decision
+            WHEN 'confirmed'::text THEN 'accepted'::text
+            WHEN 'rejected'::text THEN 'rejected'::text
+            ELSE rates.state
+        END AS state_now,
+    rate_decisions.decided_by,
+    rate_decisions.decided_time,
+    rate_decisions.reason AS decision_reason
+   FROM (fx.rates
+     LEFT JOIN fx.rate_decisions USING (rate_id));
+
+CREATE FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) RETURNS SETOF fx.judged_rates
+    LANGUAGE sql STABLE
+    AS $$
+    (
+        SELECT * FROM fx.judged_rates
+        WHERE base = of_base AND quote = of_quote AND state = 'accepted'
+            AND published_time <= at_time AND received_time <= known_time
+        ORDER BY published_time DESC, rate_id DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT * FROM fx.judged_rates
+        WHERE base = of_base AND quote = of_quote AND state = 'held' AND state_now = 'accepted'
+            AND published_time <= at_time AND decided_time <= known_time
+        ORDER BY published_time DESC, rate_id DESC
+        LIMIT 1
+    )
+    ORDER BY published_time DESC, rate_id DESC
+    LIMIT 1
+$$;
+
+COMMENT ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) IS 'The rate that a pair had at one time, as was known at another: the newest that was accepted or confirmed.';
+
 CREATE FUNCTION fx.refuse_to_rewrite() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -187,64 +269,6 @@ BEGIN
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'what_amounts_mean_never_changes';
 END
 $$;
-
-CREATE TABLE fx.rate_decisions (
-    rate_id bigint NOT NULL,
-    decision text NOT NULL,
-    decided_by text NOT NULL,
-    decided_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    reason text NOT NULL,
-    CONSTRAINT a_decision_confirms_or_rejects CHECK ((decision = ANY (ARRAY['confirmed'::text, 'rejected'::text]))),
-    CONSTRAINT somebody_decides CHECK ((decided_by <> ''::text))
-);
-
-CREATE TABLE fx.rates (
-    rate_id bigint NOT NULL,
-    source text NOT NULL,
-    base text NOT NULL,
-    quote text NOT NULL,
-    mid numeric NOT NULL,
-    published_time timestamp with time zone NOT NULL,
-    received_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    state text NOT NULL,
-    pushed_by text NOT NULL,
-    reason text NOT NULL,
-    CONSTRAINT a_held_rate_says_why CHECK (((state <> 'held'::text) OR (reason <> ''::text))),
-    CONSTRAINT a_rate_has_at_most_36_significant_digits CHECK ((length(ltrim(replace((trim_scale(mid))::text, '.'::text, ''::text), '0'::text)) <= 36)),
-    CONSTRAINT a_rate_is_not_of_the_future CHECK ((published_time <= (received_time + '00:01:00'::interval))),
-    CONSTRAINT a_rate_is_positive CHECK ((mid > (0)::numeric)),
-    CONSTRAINT a_rate_is_received_as_accepted_or_held CHECK ((state = ANY (ARRAY['accepted'::text, 'held'::text])))
-);
-
-COMMENT ON COLUMN fx.rates.mid IS 'Units of quote for one unit of base, exact.';
-
-COMMENT ON COLUMN fx.rates.received_time IS 'Taken while the pair is locked: of one pair, what was received earlier was committed earlier.';
-
-COMMENT ON COLUMN fx.rates.state IS 'What was found when it was received. What it is now is in fx.judged_rates.';
-
-COMMENT ON COLUMN fx.rates.pushed_by IS 'Who pushed it by hand; empty for a feed.';
-
-CREATE VIEW fx.judged_rates AS
- SELECT rates.rate_id,
-    rates.source,
-    rates.base,
-    rates.quote,
-    rates.mid,
-    rates.published_time,
-    rates.received_time,
-    rates.state,
-    rates.pushed_by,
-    rates.reason,
-        CASE rate_decisions.decision
-            WHEN 'confirmed'::text THEN 'accepted'::text
-            WHEN 'rejected'::text THEN 'rejected'::text
-            ELSE rates.state
-        END AS state_now,
-    rate_decisions.decided_by,
-    rate_decisions.decided_time,
-    rate_decisions.reason AS decision_reason
-   FROM (fx.rates
-     LEFT JOIN fx.rate_decisions USING (rate_id));
 
 CREATE TABLE fx.pairs (
     base text NOT NULL,
@@ -829,6 +853,23 @@ GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
 GRANT USAGE ON SCHEMA registry TO stakehold_registrar;
 
+GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_reader;
+GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_writer;
+GRANT SELECT,INSERT ON TABLE fx.rate_decisions TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.rates TO stakehold_reader;
+GRANT SELECT ON TABLE fx.rates TO stakehold_writer;
+GRANT SELECT,INSERT ON TABLE fx.rates TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_reader;
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_writer;
+GRANT SELECT ON TABLE fx.judged_rates TO stakehold_registrar;
+
+REVOKE ALL ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) TO stakehold_reader;
+GRANT ALL ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) TO stakehold_writer;
+GRANT ALL ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with time zone, known_time timestamp with time zone) TO stakehold_registrar;
+
 REVOKE ALL ON FUNCTION fx.refuse_to_rewrite() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION fx.require_a_held_rate() FROM PUBLIC;
@@ -846,18 +887,6 @@ REVOKE ALL ON FUNCTION ledger.require_postings_to_have_entries() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION registry.refuse_to_change_what_amounts_mean() FROM PUBLIC;
-
-GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_reader;
-GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_writer;
-GRANT SELECT,INSERT ON TABLE fx.rate_decisions TO stakehold_registrar;
-
-GRANT SELECT ON TABLE fx.rates TO stakehold_reader;
-GRANT SELECT ON TABLE fx.rates TO stakehold_writer;
-GRANT SELECT,INSERT ON TABLE fx.rates TO stakehold_registrar;
-
-GRANT SELECT ON TABLE fx.judged_rates TO stakehold_reader;
-GRANT SELECT ON TABLE fx.judged_rates TO stakehold_writer;
-GRANT SELECT ON TABLE fx.judged_rates TO stakehold_registrar;
 
 GRANT SELECT ON TABLE fx.pairs TO stakehold_reader;
 GRANT SELECT ON TABLE fx.pairs TO stakehold_writer;

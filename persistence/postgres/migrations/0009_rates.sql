@@ -80,6 +80,31 @@ SELECT
 FROM fx.rates
 LEFT JOIN fx.rate_decisions USING (rate_id);
 
+CREATE FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamptz, known_time timestamptz)
+RETURNS SETOF fx.judged_rates
+LANGUAGE sql STABLE
+AS $$
+    (
+        SELECT * FROM fx.judged_rates
+        WHERE base = of_base AND quote = of_quote AND state = 'accepted'
+            AND published_time <= at_time AND received_time <= known_time
+        ORDER BY published_time DESC, rate_id DESC
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT * FROM fx.judged_rates
+        WHERE base = of_base AND quote = of_quote AND state = 'held' AND state_now = 'accepted'
+            AND published_time <= at_time AND decided_time <= known_time
+        ORDER BY published_time DESC, rate_id DESC
+        LIMIT 1
+    )
+    ORDER BY published_time DESC, rate_id DESC
+    LIMIT 1
+$$;
+COMMENT ON FUNCTION fx.rate_at IS
+    'The rate that a pair had at one time, as was known at another: the newest that was accepted or confirmed.';
+
 CREATE TABLE fx.spreads (
     currency text NOT NULL,
     wallet_currency text NOT NULL,
@@ -137,6 +162,7 @@ REVOKE ALL ON SCHEMA fx FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fx FROM PUBLIC;
 GRANT USAGE ON SCHEMA fx TO stakehold_reader, stakehold_writer, stakehold_registrar;
 GRANT SELECT ON ALL TABLES IN SCHEMA fx TO stakehold_reader, stakehold_writer, stakehold_registrar;
+GRANT EXECUTE ON FUNCTION fx.rate_at TO stakehold_reader, stakehold_writer, stakehold_registrar;
 GRANT INSERT ON fx.pairs, fx.rates, fx.rate_decisions, fx.spreads, fx.pivots TO stakehold_registrar;
 GRANT UPDATE ON fx.pairs, fx.spreads TO stakehold_registrar;
 GRANT DELETE ON fx.spreads, fx.pivots TO stakehold_registrar;
