@@ -25,8 +25,9 @@ from tests.faults.honest import (
     shown,
 )
 from tests.reference import House
-from tests.steps import bet
+from tests.steps import bet, win
 
+LATE_WIN = win("w1", "1.00", of="b1")
 FIRST_BET, REPLAY, SECOND_REPLAY, UNDONE, LATE, BIG = 1, 2, 3, 4, 6, 7
 
 
@@ -210,6 +211,23 @@ def test_a_rolled_back_bet_that_is_answered_ok_afterwards_is_found(play: Honest)
     after, now = shown(3, 9000), shown(4, 10000)
     play.ask(BET, Answered((replace(done(BET, 2, after), now=now, replayed=True),)))
     assert found(play) == {Breach.TOMBSTONE_VIOLATED}
+
+
+def settle_what_was_rolled_back(play: Honest) -> None:
+    play.ask(LATE_WIN, Answered((done(LATE_WIN, 9, shown(5, 10100)),)))
+    win = entry(9, "w1", operation="credit", kind="win", amount=100, version=5, reference="b1")
+    play.entries.append(replace(win, change=Amounts(100), after=Amounts(10100), outcome="applied"))
+
+
+def test_a_win_for_a_bet_that_was_rolled_back_violates_the_rollback(play: Honest) -> None:
+    settle_what_was_rolled_back(play)
+    assert {Breach.TOMBSTONE_VIOLATED, Breach.RULES} <= found(play)
+
+
+def test_a_win_that_was_cut_off_before_the_rollback_may_be_booked_again_after_it(play: Honest) -> None:
+    settle_what_was_rolled_back(play)
+    play.booked_again = {"w1"}
+    assert found(play) == set()
 
 
 def test_a_bet_that_is_rolled_back_twice_is_doubled(play: Honest) -> None:

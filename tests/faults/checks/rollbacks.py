@@ -41,8 +41,12 @@ def _is_inverse(rollback: Entry, original: Entry) -> bool:
 
 
 def _check_late_settlements(case: Case, undone: dict[Id, Entry]) -> Iterator[Violation]:
+    """A win that was cut off was decided before the rollback that the store took without knowing of it; booked
+    again, it comes after.
+    """
     for entry in case.books.entries:
-        if entry.type == "applied" and entry.kind in {"win", "refund"} and entry.operation == "credit":
+        settles = entry.kind in {"win", "refund"} and entry.operation == "credit"
+        if entry.type == "applied" and settles and entry.id not in case.books.booked_again:
             rollback = undone.get(Id(entry.player, entry.source, entry.reference))
             if rollback is not None and rollback.place < entry.place:
                 yield Violation(
