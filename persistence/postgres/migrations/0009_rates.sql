@@ -84,22 +84,23 @@ CREATE FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamptz, kno
 RETURNS SETOF fx.judged_rates
 LANGUAGE sql STABLE
 AS $$
-    (
+    WITH accepted AS (
         SELECT * FROM fx.judged_rates
         WHERE base = of_base AND quote = of_quote AND state = 'accepted'
             AND published_time <= at_time AND received_time <= known_time
         ORDER BY published_time DESC, rate_id DESC
         LIMIT 1
     )
-    UNION ALL
-    (
+    SELECT * FROM accepted
+    UNION ALL (
         SELECT * FROM fx.judged_rates
         WHERE base = of_base AND quote = of_quote AND state = 'held' AND state_now = 'accepted'
             AND published_time <= at_time AND decided_time <= known_time
+            AND published_time > coalesce((SELECT published_time FROM accepted), '-infinity')
         ORDER BY published_time DESC, rate_id DESC
         LIMIT 1
     )
-    ORDER BY published_time DESC, rate_id DESC
+    ORDER BY published_time DESC
     LIMIT 1
 $$;
 COMMENT ON FUNCTION fx.rate_at IS
