@@ -20,19 +20,24 @@ _ROUNDINGS = {
 }
 
 
-class Side(StrEnum):
-    """What the conversion does to the player: pays in the wallet's currency, or receives in it."""
-
-    PAID = "paid"
-    RECEIVED = "received"
-
-
 class Rounding(StrEnum):
     """How an amount that is no whole number of minor units becomes one."""
 
     DOWN = "down"
     UP = "up"
     HALF_EVEN = "half_even"
+
+
+class Side(StrEnum):
+    """What the conversion does to the player: pays in the wallet's currency, or receives in it."""
+
+    PAID = "paid"
+    RECEIVED = "received"
+
+    @property
+    def rounding(self) -> Rounding:
+        """Never in the player's favour, so that no way there and back gains."""
+        return Rounding.UP if self is Side.PAID else Rounding.DOWN
 
 
 _DECIMAL_ROUNDINGS = {
@@ -51,6 +56,10 @@ class Multiplier:
 
     mantissa: int
     exponent: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.mantissa < 10**SIGNIFICANT_DIGITS:
+            raise ValueError(f"{self.mantissa} is no mantissa of a rate")
 
     @classmethod
     def of(cls, exact: Fraction, rounding: Rounding) -> "Multiplier":
@@ -110,13 +119,13 @@ class RateLock:
 
     @classmethod
     def parse(cls, text: str) -> "RateLock":
-        """Raises ValueError."""
+        """Raises ValueError for what no lock was ever written as."""
         parts = text.split(_FIELD_SEPARATOR)
         if len(parts) != _FIELD_COUNT:
             raise ValueError(f"{len(parts)} fields of a rate lock instead of {_FIELD_COUNT}")
         currency, wallet_currency, *numbers, side, spread, rate_id, published, received = parts
         mantissa, exponent, mid_mantissa, mid_exponent = map(int, numbers)
-        return cls(
+        lock = cls(
             currency,
             wallet_currency,
             Multiplier(mantissa, exponent),
@@ -127,6 +136,9 @@ class RateLock:
             int(published),
             int(received),
         )
+        if str(lock) != text:
+            raise ValueError("a rate lock with its numbers written in another way")
+        return lock
 
     def __str__(self) -> str:
         return _FIELD_SEPARATOR.join(

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from fx.rate_locks import Side
 
+WHOLE_BPS = 10_000
+
 
 class RateState(StrEnum):
     """``held`` rates are not used: they wait for somebody to confirm or to reject them."""
@@ -36,7 +38,7 @@ class Pair:
     A rate is used for ``stale_after_s`` after it was published. One that differs from the one before by more
     than ``jump_bps`` (ten thousandths) is held; it takes a second person to confirm one that was pushed by
     hand and differs by more than ``two_person_bps``. ``peg`` is what a stablecoin should be worth: beyond
-    ``peg_band_bps`` from it the pair is not used.
+    ``peg_band_bps`` from it the pair is not used. Raises ValueError for what can't be meant.
     """
 
     base: str
@@ -47,13 +49,22 @@ class Pair:
     peg: Decimal | None = None
     peg_band_bps: int = 0
 
+    def __post_init__(self) -> None:
+        if self.base == self.quote:
+            raise ValueError(f"{self.base} has no rate in itself")
+        if self.stale_after_s <= 0 or min(self.jump_bps, self.two_person_bps, self.peg_band_bps) < 0:
+            raise ValueError("a limit of a pair is negative, or its rates are never used")
+        if self.peg is not None and not (self.peg.is_finite() and self.peg > 0):
+            raise ValueError(f"{self.peg} is no peg")
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
     """What the house earns: ``bps`` ten thousandths of mid, in the player's disfavour.
 
     Of a transaction in ``currency`` on a wallet in ``wallet_currency``, on one side, for one group of
-    players; "" is any currency, None any side, "" any group. The most specific one counts.
+    players; "" is any currency, None any side, "" any group. The most specific one counts. Raises ValueError
+    where nothing of the amount would be left, or more than all.
     """
 
     bps: int
@@ -61,3 +72,7 @@ class Spread:
     wallet_currency: str = ""
     side: Side | None = None
     player_group: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bps < WHOLE_BPS:
+            raise ValueError(f"a spread is 0 to {WHOLE_BPS - 1} bps, not {self.bps}")
