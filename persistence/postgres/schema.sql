@@ -77,11 +77,14 @@ CREATE FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp with t
         SELECT * FROM fx.judged_rates
         WHERE base = of_base AND quote = of_quote AND state = 'held' AND state_now = 'accepted'
             AND published_time <= at_time AND decided_time <= known_time
-            AND published_time > coalesce((SELECT published_time FROM accepted), '-infinity')
+            AND (published_time, rate_id) > (
+                coalesce((SELECT published_time FROM accepted), '-infinity'),
+                coalesce((SELECT rate_id FROM accepted), 0)
+            )
         ORDER BY published_time DESC, rate_id DESC
         LIMIT 1
     )
-    ORDER BY published_time DESC
+    ORDER BY published_time DESC, rate_id DESC
     LIMIT 1
 $$;
 
@@ -110,6 +113,19 @@ BEGIN
     RETURN NEW;
 END
 $$;
+
+CREATE FUNCTION fx.waiting_rates(of_base text, of_quote text) RETURNS SETOF fx.judged_rates
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT held.*
+    FROM fx.judged_rates AS held
+    LEFT JOIN fx.rate_at(of_base, of_quote, 'infinity', 'infinity') AS used ON true
+    WHERE held.base = of_base AND held.quote = of_quote AND held.state = 'held' AND held.state_now = 'held'
+        AND (held.published_time, held.rate_id) >
+            (coalesce(used.published_time, '-infinity'), coalesce(used.rate_id, 0))
+$$;
+
+COMMENT ON FUNCTION fx.waiting_rates(of_base text, of_quote text) IS 'A pair''s rates that wait for a decision: held, and newer than the one that is used.';
 
 CREATE FUNCTION ledger.add_postings_to_balances() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
@@ -757,6 +773,8 @@ CREATE INDEX held_rates ON fx.rates USING btree (base, quote, published_time DES
 
 CREATE INDEX rates_by_pair ON fx.rates USING btree (base, quote, published_time, rate_id);
 
+CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, published_time, rate_id);
+
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 
 CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
@@ -874,6 +892,11 @@ GRANT ALL ON FUNCTION fx.rate_at(of_base text, of_quote text, at_time timestamp 
 REVOKE ALL ON FUNCTION fx.refuse_to_rewrite() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION fx.require_a_held_rate() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) FROM PUBLIC;
+GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold_reader;
+GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold_writer;
+GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold_registrar;
 
 REVOKE ALL ON FUNCTION ledger.add_postings_to_balances() FROM PUBLIC;
 

@@ -57,6 +57,7 @@ COMMENT ON COLUMN fx.rates.pushed_by IS 'Who pushed it by hand; empty for a feed
 CREATE INDEX accepted_rates ON fx.rates (base, quote, published_time DESC, rate_id DESC) WHERE state = 'accepted';
 CREATE INDEX held_rates ON fx.rates (base, quote, published_time DESC, rate_id DESC) WHERE state = 'held';
 CREATE INDEX rates_by_pair ON fx.rates (base, quote, published_time, rate_id);
+CREATE INDEX rates_by_source ON fx.rates (base, quote, source, published_time, rate_id);
 
 CREATE TABLE fx.rate_decisions (
     rate_id bigint NOT NULL,
@@ -96,15 +97,31 @@ AS $$
         SELECT * FROM fx.judged_rates
         WHERE base = of_base AND quote = of_quote AND state = 'held' AND state_now = 'accepted'
             AND published_time <= at_time AND decided_time <= known_time
-            AND published_time > coalesce((SELECT published_time FROM accepted), '-infinity')
+            AND (published_time, rate_id) > (
+                coalesce((SELECT published_time FROM accepted), '-infinity'),
+                coalesce((SELECT rate_id FROM accepted), 0)
+            )
         ORDER BY published_time DESC, rate_id DESC
         LIMIT 1
     )
-    ORDER BY published_time DESC
+    ORDER BY published_time DESC, rate_id DESC
     LIMIT 1
 $$;
 COMMENT ON FUNCTION fx.rate_at IS
     'The rate that a pair had at one time, as was known at another: the newest that was accepted or confirmed.';
+
+CREATE FUNCTION fx.waiting_rates(of_base text, of_quote text) RETURNS SETOF fx.judged_rates
+LANGUAGE sql STABLE
+AS $$
+    SELECT held.*
+    FROM fx.judged_rates AS held
+    LEFT JOIN fx.rate_at(of_base, of_quote, 'infinity', 'infinity') AS used ON true
+    WHERE held.base = of_base AND held.quote = of_quote AND held.state = 'held' AND held.state_now = 'held'
+        AND (held.published_time, held.rate_id) >
+            (coalesce(used.published_time, '-infinity'), coalesce(used.rate_id, 0))
+$$;
+COMMENT ON FUNCTION fx.waiting_rates IS
+    'A pair''s rates that wait for a decision: held, and newer than the one that is used.';
 
 CREATE TABLE fx.spreads (
     currency text NOT NULL,
@@ -163,7 +180,7 @@ REVOKE ALL ON SCHEMA fx FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA fx FROM PUBLIC;
 GRANT USAGE ON SCHEMA fx TO stakehold_reader, stakehold_writer, stakehold_registrar;
 GRANT SELECT ON ALL TABLES IN SCHEMA fx TO stakehold_reader, stakehold_writer, stakehold_registrar;
-GRANT EXECUTE ON FUNCTION fx.rate_at TO stakehold_reader, stakehold_writer, stakehold_registrar;
+GRANT EXECUTE ON FUNCTION fx.rate_at, fx.waiting_rates TO stakehold_reader, stakehold_writer, stakehold_registrar;
 GRANT INSERT ON fx.pairs, fx.rates, fx.rate_decisions, fx.spreads, fx.pivots TO stakehold_registrar;
 GRANT UPDATE ON fx.pairs, fx.spreads TO stakehold_registrar;
 GRANT DELETE ON fx.spreads, fx.pivots TO stakehold_registrar;

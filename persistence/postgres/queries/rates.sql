@@ -11,20 +11,34 @@ SELECT newest.*
 FROM unnest($1::text[], $2::text[]) AS pairs (base, quote)
 CROSS JOIN LATERAL fx.rate_at(pairs.base, pairs.quote, 'infinity', 'infinity') AS newest;
 
--- newest_held_rates --
+-- newest_waiting_rates --
+SELECT newest.*
+FROM unnest($1::text[], $2::text[]) AS pairs (base, quote)
+CROSS JOIN LATERAL (
+    SELECT * FROM fx.waiting_rates(pairs.base, pairs.quote) ORDER BY published_time DESC, rate_id DESC LIMIT 1
+) AS newest;
+
+-- newest_rates_of_source --
 SELECT newest.*
 FROM unnest($1::text[], $2::text[]) AS pairs (base, quote)
 CROSS JOIN LATERAL (
     SELECT * FROM fx.judged_rates
-    WHERE base = pairs.base AND quote = pairs.quote AND state = 'held' AND state_now = 'held'
+    WHERE base = pairs.base AND quote = pairs.quote AND source = $3
     ORDER BY published_time DESC, rate_id DESC
     LIMIT 1
 ) AS newest;
 
--- record_rate --
-INSERT INTO fx.rates (source, base, quote, mid, published_time, state, pushed_by, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-RETURNING rate_id, received_time;
+-- clock --
+SELECT clock_timestamp();
+
+-- record_rates --
+-- Numbered in the order that they are given in.
+INSERT INTO fx.rates (source, pushed_by, received_time, base, quote, mid, published_time, state, reason)
+SELECT $1, $2, $3, base, quote, mid, published_time, state, reason
+FROM unnest($4::text[], $5::text[], $6::numeric[], $7::timestamptz[], $8::text[], $9::text[]) WITH ORDINALITY
+    AS pushed (base, quote, mid, published_time, state, reason, place)
+ORDER BY place
+RETURNING rate_id;
 
 -- rate_pair --
 SELECT base, quote FROM fx.rates WHERE rate_id = $1;
@@ -34,6 +48,10 @@ SELECT * FROM fx.judged_rates WHERE rate_id = $1;
 
 -- decide_rate --
 INSERT INTO fx.rate_decisions (rate_id, decision, decided_by, reason) VALUES ($1, $2, $3, $4);
+
+-- await_pushes --
+-- What is pushed or decided meanwhile is committed, or gets a later time than now.
+SELECT true FROM fx.pairs WHERE base = $1 AND quote = $2 FOR SHARE;
 
 -- rate_at --
 SELECT * FROM fx.rate_at($1, $2, $3, coalesce($4::timestamptz, 'infinity'));
@@ -51,19 +69,13 @@ WHERE base = $1 AND quote = $2
 ORDER BY published_time, rate_id
 LIMIT $7;
 
--- list_held_rates --
-SELECT held.*
+-- list_waiting_rates --
+SELECT waiting.*
 FROM fx.pairs
-LEFT JOIN LATERAL fx.rate_at(pairs.base, pairs.quote, 'infinity', 'infinity') AS newest ON true
 CROSS JOIN LATERAL (
-    SELECT * FROM fx.judged_rates
-    WHERE base = pairs.base AND quote = pairs.quote AND state = 'held' AND state_now = 'held'
-        AND published_time > coalesce(newest.published_time, '-infinity')
-        AND rate_id > $1
-    ORDER BY rate_id
-    LIMIT $2
-) AS held
-ORDER BY held.rate_id
+    SELECT * FROM fx.waiting_rates(pairs.base, pairs.quote) WHERE rate_id > $1 ORDER BY rate_id LIMIT $2
+) AS waiting
+ORDER BY waiting.rate_id
 LIMIT $2;
 
 -- pairs --
