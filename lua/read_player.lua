@@ -32,4 +32,4 @@ if not residence then
   return { 'MISS' }
 end
 read_absent(ARGV[3])
-return unless_cold(read)
+return unless_stopped(read)

@@ -30,7 +30,7 @@ end
 local record = {
   id = ID, operation = OPERATION, kind = field(5), fingerprint = field(6), currency = field(7), amount = field(8),
   game = field(21), round = field(22), reference = field(23), outcome = field(24), reason = field(25),
-  related = field(26), late = field(27),
+  related = field(26), late = field(27), conversion = field(31),
 }
 local context = {
   game = record.game, round = record.round, closes_round = field(28), occurred_ms = field(29), metadata = field(30),
@@ -77,7 +77,7 @@ end
 
 local function count()
   if OPERATION == 'debit' and record.kind == 'bet' and record.round ~= '' then
-    count_bet(round_named(record.game, record.round))
+    count_bet(round_named(record.game, record.round), record.conversion)
   elseif settles_bets(record) then
     count_settlement(record, 1)
   end
@@ -127,4 +127,4 @@ if not residence then
   return { 'MISS' }
 end
 read_absent(ARGV[3])
-return unless_cold(restore)
+return unless_stopped(restore)

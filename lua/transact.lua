@@ -3,14 +3,16 @@
 -- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's, in one partition
 --         (persistence/valkey/keys.py)
 -- ARGV    witness, player, source, the source's six policies, number of steps, what the ledger does not know
---         (includes/older.lua), then for each step the fourteen fields of a step (includes/steps.lua); amounts
+--         (includes/older.lua), then for each step the seventeen fields of a step (includes/steps.lua); amounts
 --         are minor units as texts
 -- Reply   a flat list that begins with a word:
---         OK       then for each step the fourteen fields of a result (function result_fields)
+--         OK       then for each step the sixteen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
 --         FENCED   alone: the store is not the one that was meant, and nothing was looked at
 --         MISS     alone: the player is not resident and has to be loaded first; nothing was done
 --         COLD     then the id or round that the ledger has to be asked about first; nothing was done
+--         RATE     then a wallet's currency and a step's index: the step's amount is in another currency, and
+--                  the rate has to be told first; nothing was done
 --         UNCHECKED  alone: it would be refused, but one of its ids may have been applied long ago; nothing was
 --                  done
 -- Writes  nothing before everything is decided; then the outbox record, wallets, ids and rounds.
@@ -121,19 +123,19 @@ end
 local function refused_record(step, refusal)
   local own = step == refusal.step
   local original = step.operation == 'rollback' and seen(call.source, step.reference)
-  local currency = original and original.currency or step.currency
+  local currency = original and original.currency or step.moved_currency or step.currency
   if own and refusal.currency then
     currency = refusal.currency
   end
   local wallet = currency and currency ~= '' and stored_wallet(currency) or nil
   return {
     id = step.id, state = 'refused', fingerprint = step.fingerprint, operation = step.operation,
-    kind = step.kind, currency = currency, amount = step.amount, reason = refusal.reason,
+    kind = step.kind, currency = currency, amount = step.moved or step.amount, reason = refusal.reason,
     related = own and refusal.related or refusal.step.id,
     version = wallet and wallet.version, status = wallet and wallet.status, cash = wallet and wallet.cash,
     bonus = wallet and wallet.bonus, held = wallet and wallet.held,
     receivable = wallet and wallet.receivable,
-    game = step.game, round = step.round, reference = step.reference,
+    game = step.game, round = step.round, reference = step.reference, conversion = step.conversion,
   }, wallet
 end
 
@@ -159,7 +161,8 @@ local function commit_refusal(refusal)
 end
 
 -- outcome, replayed, position, booked time, late, receivable change, currency, then the wallet right after it
--- (version, status, cash, bonus, held, receivable) and the wallet's text as it is now.
+-- (version, status, cash, bonus, held, receivable), the wallet's text as it is now, the conversion, and
+-- what the amount became by it.
 local function result_fields(reply, result)
   local record, last = result.record, #reply
   local wallet = record.version and record.version ~= '' and wallet_of(record.currency)
@@ -171,6 +174,7 @@ local function result_fields(reply, result)
   reply[last + 10], reply[last + 11] = record.cash or '', record.bonus or ''
   reply[last + 12], reply[last + 13] = record.held or '', record.receivable or ''
   reply[last + 14] = wallet and encode_wallet(wallet) or ''
+  reply[last + 15], reply[last + 16] = record.conversion or '', record.conversion and record.amount or ''
 end
 
 -- reason, step index, replayed, position, related id, currency, then the wallet when it was refused (version,
@@ -225,4 +229,4 @@ if not residence then
 end
 read_absent(ARGV[11])
 read_steps()
-return unless_cold(transact)
+return unless_stopped(transact)

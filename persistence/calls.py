@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from fx.conversions import Conversion
 from persistence.transactions import (
     CurrencyCode,
     Operation,
@@ -41,6 +42,13 @@ class ZeroAmountPolicy(StrEnum):
     REFUSE = "refuse"
 
 
+class ForeignCurrencyPolicy(StrEnum):
+    """What an amount in a currency means that the player has no wallet in."""
+
+    REFUSE = "refuse"
+    CONVERT = "convert"
+
+
 class SourceStatus(StrEnum):
     ENABLED = "enabled"
     DISABLED = "disabled"
@@ -58,6 +66,7 @@ class Source:
     late_win: LateWinPolicy = LateWinPolicy.ACCEPT
     shortfall: ShortfallPolicy = ShortfallPolicy.NEGATIVE
     zero_amount: ZeroAmountPolicy = ZeroAmountPolicy.ACCEPT
+    foreign_currency: ForeignCurrencyPolicy = ForeignCurrencyPolicy.REFUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,8 @@ class Step:
 
     ``amount`` is minor units, None only for a rollback that names none. ``currency_status`` is the registry's
     word for the currency at the time of the call. ``reference`` is a rollback's original. ``metadata`` is a
-    JSON object as text, "" for none. Ids are "" where they do not apply.
+    JSON object as text, "" for none. Ids are "" where they do not apply. ``wallet_currency`` names the wallet
+    where it is not the one in ``currency``.
     """
 
     operation: Operation
@@ -82,20 +92,25 @@ class Step:
     expected_version: int | None = None
     occurred_ms: int | None = None
     metadata: str = ""
+    wallet_currency: CurrencyCode | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Ordered steps on one player's wallets, all or nothing."""
+    """Ordered steps on one player's wallets, all or nothing. ``player_group`` says which spreads hold."""
 
     player_id: PlayerId
     source: Source
     steps: tuple[Step, ...]
+    player_group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of a step of a call that was answered OK. Shapes as stakehold.v1.TransactionResult."""
+    """What became of a step of a call that was answered OK. Shapes as stakehold.v1.TransactionResult.
+
+    ``converted`` is what a converted amount became, in minor units of the wallet's currency.
+    """
 
     transaction_id: TransactionId
     outcome: Outcome
@@ -106,6 +121,8 @@ class StepResult:
     receivable_change: int
     balance_after: WalletBalance | None
     balance_now: WalletBalance | None
+    conversion: Conversion | None = None
+    converted: int = 0
 
 
 class TransactionState(StrEnum):
@@ -143,6 +160,7 @@ class TransactionRecord:
     reason: str = ""
     related: str = ""
     late: bool = False
+    conversion: Conversion | None = None
 
 
 class RestoreOutcome(StrEnum):

@@ -8,6 +8,10 @@
     bonus                      house, bonus_cost        a gift of the house
     correction                 house, corrections       booked by hand
 
+An amount in another currency than the wallet's has its counter-account in that currency. The house stands
+between the two: its ``fx_position`` gives the one amount and takes what that is worth at mid; ``fx_spread``
+and ``fx_rounding`` take the rest of what the player paid, or give what the player got more.
+
 The player's side is one leg for each bucket that changed. A rollback carries its original's kind, so it posts
 to the same accounts with the signs turned round. A positive leg is in the account owner's favour: so what a
 player owes is a negative balance of the player's ``receivable`` account, and a negative balance of a source's
@@ -17,9 +21,12 @@ What the service itself books for a source (late duplicates, and what undoes the
 accounts: the entry is of the service's own source, and names the other one in its metadata.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fx.conversions import Conversion
+from fx.rate_locks import split
 from persistence.outbox import OutboxEntry
 from persistence.transactions import OPERATOR_SOURCE, CurrencyCode, EntryType, PlayerId, TransactionKind
 
@@ -45,6 +52,9 @@ class Bucket(StrEnum):
     PROMOTIONS = "promotions"
     BONUS_COST = "bonus_cost"
     CORRECTIONS = "corrections"
+    FX_POSITION = "fx_position"
+    FX_SPREAD = "fx_spread"
+    FX_ROUNDING = "fx_rounding"
 
 
 PLAYER_BUCKETS = (Bucket.CASH, Bucket.BONUS, Bucket.HELD, Bucket.RECEIVABLE)
@@ -98,9 +108,35 @@ def legs_of(player: PlayerId, entry: OutboxEntry) -> tuple[Leg, ...]:
         for bucket, amount in zip(PLAYER_BUCKETS, amounts, strict=True)
         if amount
     ]
-    if total := sum(amounts):
+    total = sum(amounts)
+    if entry.conversion is not None:
+        legs += _conversion_legs(entry, entry.conversion, currency, total)
+    elif total:
         legs.append(Leg(counter_account(entry, currency), -total))
     return tuple(legs)
+
+
+def _conversion_legs(
+    entry: OutboxEntry, conversion: Conversion, currency: CurrencyCode, total: int
+) -> Iterator[Leg]:
+    """Everything but the player's side, of which ``total`` is the sum."""
+    if entry.amount is None or abs(total) != entry.amount:
+        raise ValueError(f"an amount that became {entry.amount} moved {total}")
+    taken = 1 if total < 0 else -1
+    parts = split(conversion.lock, conversion.amount, entry.amount)
+    requested = CurrencyCode(conversion.lock.currency)
+    amounts = [
+        (_house(Bucket.FX_POSITION, currency), parts.position),
+        (_house(Bucket.FX_SPREAD, currency), parts.spread),
+        (_house(Bucket.FX_ROUNDING, currency), parts.rounding),
+        (_house(Bucket.FX_POSITION, requested), -conversion.amount),
+        (counter_account(entry, requested), conversion.amount),
+    ]
+    return (Leg(account, taken * amount) for account, amount in amounts if amount)
+
+
+def _house(bucket: Bucket, currency: CurrencyCode) -> Account:
+    return Account(OwnerKind.HOUSE, "", bucket, currency)
 
 
 def counter_account(entry: OutboxEntry, currency: CurrencyCode) -> Account:

@@ -62,6 +62,21 @@ class RefusalReason(StrEnum):
     INSUFFICIENT_FUNDS = "INSUFFICIENT_FUNDS"
     BALANCE_OVERFLOW = "BALANCE_OVERFLOW"
     VERSION_MISMATCH = "VERSION_MISMATCH"
+    WALLET_AMBIGUOUS = "WALLET_AMBIGUOUS"
+    AMOUNT_TOO_SMALL = "AMOUNT_TOO_SMALL"
+    RATE_UNKNOWN = "RATE_UNKNOWN"
+    RATE_STALE = "RATE_STALE"
+    RATE_HELD = "RATE_HELD"
+    CURRENCY_DEPEGGED = "CURRENCY_DEPEGGED"
+
+
+RATE_REASONS = (
+    RefusalReason.RATE_UNKNOWN,
+    RefusalReason.RATE_STALE,
+    RefusalReason.RATE_HELD,
+    RefusalReason.CURRENCY_DEPEGGED,
+)
+"""Why there is no rate now. Not remembered: the same id may succeed later."""
 
 
 class StakeholdError(Exception):

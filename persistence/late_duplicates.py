@@ -94,6 +94,7 @@ class LateDuplicate:
             closes_round=False,
             occurred_ms=None,
             metadata={BOOKED_AGAINST: self._source},
+            conversion=entry.conversion,
         )
 
     @property

@@ -3,13 +3,16 @@
 One record is one call's effect, so that what was applied all or nothing also reaches the ledger so. A record
 is a stream entry with the fields ``format`` (1), ``time`` (booked time, Unix milliseconds), ``player`` and
 one ``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id
-may contain. The Lua side is ``lua/includes/outbox.lua``; both change together, under a new format number.
+may contain; where its amount was converted, the conversion is one more field. The Lua side is
+``lua/includes/outbox.lua``; both change together, under a new format number unless what is new is only added
+where nothing of before could have been.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fx.conversions import Conversion
 from persistence.errors import OutboxRecordMalformed
 from persistence.transactions import (
     SEPARATOR,
@@ -97,6 +100,7 @@ class OutboxEntry:
     closes_round: bool
     occurred_ms: int | None
     metadata: Mapping[str, str]
+    conversion: Conversion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def decode_record(stream_id: str, fields: Sequence[bytes]) -> OutboxRecord:
 
 
 def entry_texts(entry: OutboxEntry) -> list[str]:
-    """The fields of an entry as the scripts wrote them, in the order of ENTRY_FIELDS."""
+    """The fields of an entry as the scripts wrote them: ENTRY_FIELDS, and a conversion where there is one."""
     after = entry.after
     afters = (after.cash, after.bonus, after.held, after.receivable) if after else ("",) * 4
     change = entry.change
@@ -162,11 +166,13 @@ def entry_texts(entry: OutboxEntry) -> list[str]:
         entry.occurred_ms,
         json.dumps(dict(entry.metadata), separators=(",", ":")) if entry.metadata else "",
     )
-    return ["" if value is None else str(value) for value in values]
+    texts = ["" if value is None else str(value) for value in values]
+    return texts if entry.conversion is None else [*texts, str(entry.conversion)]
 
 
 def _decode_entry(text: str) -> OutboxEntry:
     parts = text.split(SEPARATOR)
+    conversion = Conversion.parse(parts.pop()) if len(parts) == len(ENTRY_FIELDS) + 1 else None
     if len(parts) != len(ENTRY_FIELDS):
         raise ValueError(f"{len(parts)} entry fields instead of {len(ENTRY_FIELDS)}")
     (
@@ -228,6 +234,7 @@ def _decode_entry(text: str) -> OutboxEntry:
         closes_round=closes_round == "1",
         occurred_ms=_number(occurred_ms),
         metadata=json.loads(metadata) if metadata else {},
+        conversion=conversion,
     )
 
 

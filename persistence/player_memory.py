@@ -13,6 +13,7 @@ joins to the rest: whatever an entry ``touches`` is folded whole.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from fx.conversions import Conversion
 from persistence.transactions import (
     SEPARATOR,
     EntryType,
@@ -118,6 +119,7 @@ class KnownEntry:
     related: str = ""
     late: bool = False
     closes_round: bool = False
+    conversion: str = ""
 
     @property
     def id_field(self) -> str:
@@ -187,10 +189,16 @@ class _Round:
     wins: int = 0
     unattributed_wins: int = 0
     used_ms: str = ""
+    locks: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The first one of each pair of currencies."""
 
     def text(self) -> str:
         counts = (self.bets, self.live_bets, self.wins, self.unattributed_wins)
-        return encode_round(self.state, counts, self.used_ms)
+        return encode_round(self.state, counts, self.used_ms, tuple(self.locks.values()))
+
+    def lock_rate(self, conversion: Conversion) -> None:
+        lock = conversion.lock
+        self.locks.setdefault((lock.currency, lock.wallet_currency), str(lock))
 
 
 @dataclass(slots=True)
@@ -249,6 +257,7 @@ class _Folding:
             "related": entry.related,
             "late": "1" if entry.late else "",
             "wins": wins,
+            "conversion": entry.conversion,
         }
         if entry.type is EntryType.APPLIED:
             record |= {
@@ -269,6 +278,8 @@ class _Folding:
         round_ = self._use_round(bet.game, bet.round, bet)
         round_.bets += 1
         round_.live_bets += 1
+        if bet.conversion:
+            round_.lock_rate(Conversion.parse(bet.conversion))
 
     def _undo(self, rollback: KnownEntry) -> None:
         original = self.records.get(f"{rollback.source}{SEPARATOR}{rollback.reference}")

@@ -37,6 +37,12 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
     RefusalReason.INSUFFICIENT_FUNDS: _Code.FAILED_PRECONDITION,
     RefusalReason.BALANCE_OVERFLOW: _Code.FAILED_PRECONDITION,
     RefusalReason.VERSION_MISMATCH: _Code.ABORTED,
+    RefusalReason.WALLET_AMBIGUOUS: _Code.FAILED_PRECONDITION,
+    RefusalReason.AMOUNT_TOO_SMALL: _Code.FAILED_PRECONDITION,
+    RefusalReason.RATE_UNKNOWN: _Code.FAILED_PRECONDITION,
+    RefusalReason.RATE_STALE: _Code.FAILED_PRECONDITION,
+    RefusalReason.RATE_HELD: _Code.FAILED_PRECONDITION,
+    RefusalReason.CURRENCY_DEPEGGED: _Code.FAILED_PRECONDITION,
 }
 """What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
 

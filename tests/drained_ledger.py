@@ -30,6 +30,7 @@ from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.engine import SCRIPTS, Engine, deadline_after
 from persistence.valkey.hydration import Hydration
 from persistence.valkey.node import node_connections
+from persistence.valkey.requests import RateOffers
 
 EUR = CurrencyCode("EUR")
 USD = CurrencyCode("USD")
@@ -135,6 +136,7 @@ async def wallets(
     *,
     sources: Mapping[str, Source] | None = None,
     now_ms: Callable[[], int] = wall_clock_ms,
+    rates: RateOffers | None = None,
 ) -> AsyncIterator[Wallets]:
     """Wallets in a store and a migrated ledger of one's own. ``now_ms`` tells whose ids are in the window."""
     adopted = await adopt_partitions(postgres_url=ledger_dsn, valkey_url=valkey_url)
@@ -148,5 +150,7 @@ async def wallets(
         ScriptBatcher(connections, scripts=SCRIPTS, timeout_s=TIMEOUT_S, max_waiting=1000) as batcher,
         Hydration(batcher, LedgerMemory(pool), window_s=WINDOW_S, now_ms=now_ms) as hydration,
     ):
-        engine = Engine(batcher, partition_count=PARTITION_COUNT, adoptions=guard, hydration=hydration)
+        engine = Engine(
+            batcher, partition_count=PARTITION_COUNT, adoptions=guard, hydration=hydration, rates=rates
+        )
         yield Wallets(engine, valkey_url, ledger_dsn, sources or {})

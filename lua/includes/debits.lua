@@ -8,20 +8,23 @@ local function debits()
     end
     local round = step.kind == 'bet' and round_named(step.game, step.round)
     if round and round.state == 'closed' then
-      return refuse_finally(step, 'ROUND_CLOSED', step.currency)
+      return refuse_finally(step, 'ROUND_CLOSED', wallet.currency)
     end
     if wallet.status == 'closed' then
-      return refuse_finally(step, 'WALLET_CLOSED', step.currency)
+      return refuse_finally(step, 'WALLET_CLOSED', wallet.currency)
     end
     if wallet.status == 'debits_frozen' then
-      return refuse_finally(step, 'WALLET_FROZEN', step.currency)
+      return refuse_finally(step, 'WALLET_FROZEN', wallet.currency)
     end
-    if is_below(subtract(wallet.cash, step.amount), negate(wallet.credit_line)) then
-      return refuse_finally(step, 'INSUFFICIENT_FUNDS', step.currency)
+    if is_below(subtract(wallet.cash, step.moved), negate(wallet.credit_line)) then
+      return refuse_finally(step, 'INSUFFICIENT_FUNDS', wallet.currency)
     end
 
-    local change = { cash = negate(step.amount), bonus = '0', held = '0', receivable = '0' }
-    local facts = { kind = step.kind, amount = step.amount, game = step.game, round = step.round, late = '' }
+    local change = { cash = negate(step.moved), bonus = '0', held = '0', receivable = '0' }
+    local facts = {
+      kind = step.kind, amount = step.moved, game = step.game, round = step.round, late = '',
+      conversion = step.conversion,
+    }
     local awaited = record_of(call.source, step.id)
     local result, overflow = apply(step, wallet, change, facts)
     if not result then
@@ -29,7 +32,7 @@ local function debits()
     end
     result.record.wins = awaited and awaited.wins or ''
     if round then
-      count_bet(round)
+      count_bet(round, step.conversion)
     end
     close_round_if_asked(step)
     return result

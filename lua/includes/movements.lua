@@ -4,6 +4,7 @@
 -- include: outbox
 -- include: refusals
 -- include: steps
+-- include: conversions
 -- What debits, credits and rollbacks have in common.
 local STARTS_PLAY = { deposit = true, bonus = true }
 local SETTLES = { win = true, refund = true }
@@ -12,26 +13,43 @@ local function settles_bets(record)
   return record.operation == 'credit' and SETTLES[record.kind] or false
 end
 
--- The part of "does it fit what is stored" that debits and credits share. Returns the wallet, or a refusal.
-local function check_wallet(step)
+local convert
+
+-- The wallet that a step moves; or a refusal. Afterwards step.moved is by how much.
+local function find_wallet(step)
+  if is_foreign(step) then
+    convert = convert or conversions()
+    return convert(step)
+  end
+  step.moved = step.amount
   local wallet = wallet_of(step.currency)
   if not wallet then
     return refuse_for_now(step, 'WALLET_NOT_FOUND')
   end
+  return wallet
+end
+
+-- The part of "does it fit what is stored" that debits and credits share. Returns the wallet, or a refusal.
+local function check_wallet(step)
+  local wallet, refusal = find_wallet(step)
+  if not wallet then
+    return nil, refusal
+  end
   if step.expected_version ~= '' and step.expected_version ~= wallet.version then
-    return refuse_for_now(step, 'VERSION_MISMATCH', step.currency)
+    return refuse_for_now(step, 'VERSION_MISMATCH', wallet.currency)
   end
   if step.amount == '0' and call.zero_amount == 'refuse' then
-    return refuse_finally(step, 'ZERO_AMOUNT_REFUSED', step.currency)
+    return refuse_finally(step, 'ZERO_AMOUNT_REFUSED', wallet.currency)
   end
   local is_debit = step.operation == 'debit'
   local is_new_play = is_debit or STARTS_PLAY[step.kind]
   if call.source_status == 'disabled' and is_new_play then
-    return refuse_finally(step, 'SOURCE_DISABLED', step.currency)
+    return refuse_finally(step, 'SOURCE_DISABLED', wallet.currency)
   end
-  if step.currency_status == 'disabled' and is_new_play
-    or step.currency_status == 'no_new_debits' and is_debit then
-    return refuse_finally(step, 'CURRENCY_DISABLED', step.currency)
+  local status, wallet_status = step.currency_status, step.wallet_currency_status
+  if is_new_play and (status == 'disabled' or wallet_status == 'disabled')
+    or is_debit and (status == 'no_new_debits' or wallet_status == 'no_new_debits') then
+    return refuse_finally(step, 'CURRENCY_DISABLED', wallet.currency)
   end
   return wallet
 end
@@ -71,6 +89,7 @@ local function apply(step, wallet, change, facts)
     reference = step.reference,
     outcome = 'applied',
     late = facts.late,
+    conversion = facts.conversion,
   }
   put_transaction(record)
   local entry = encode_entry('applied', call.source, record, wallet.credit_line, true, step)
@@ -82,8 +101,11 @@ local function round_named(game, round)
   return round ~= '' and round_of(call.source, game, round) or nil
 end
 
-local function count_bet(round)
+local function count_bet(round, conversion)
   round.bets, round.live_bets = round.bets + 1, round.live_bets + 1
+  if conversion then
+    lock_rate(round, conversion)
+  end
   put_round(round)
 end
 

@@ -1,9 +1,9 @@
 -- include: residence
 -- include: staleness
+-- include: stopping
 -- Ids and rounds that the store has forgotten, and the ledger may know. What is not found here is looked for
 -- there before anything is decided: the script stops, and is run again with what became of the search.
 local RS = '\30'
-local COLD = { 'COLD' }
 local absent, unchecked = {}, false
 
 -- `text`: '' | the cursor of the ledger that was asked, then RS and each field that it did not have. The word
@@ -48,21 +48,11 @@ end
 -- nothing has been written by then.
 local function require_unknown(field)
   if not absent[field] and may_be_older(field) then
-    COLD[2] = field
-    error(COLD)
+    stop_to_ask('COLD', field)
   end
 end
 
 -- Whether a field is taken as unknown although the ledger may have it.
 local function is_unchecked(field)
   return unchecked and absent[field] and may_be_older(field)
-end
-
--- Runs `decide`. Where it stopped to ask the ledger, the reply says what for.
-local function unless_cold(decide)
-  local done, reply = pcall(decide)
-  if done or reply == COLD then
-    return reply
-  end
-  error(reply, 0)
 end

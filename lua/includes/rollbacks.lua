@@ -71,7 +71,8 @@ local function rollbacks()
   end
 
   local function is_other_amount(step, original)
-    return step.amount ~= '' and (step.amount ~= original.amount or step.currency ~= original.currency)
+    local currency, amount = requested(original)
+    return step.amount ~= '' and (step.amount ~= amount or step.currency ~= currency)
   end
 
   local function rollback(step)
@@ -102,6 +103,7 @@ local function rollbacks()
 
     local facts = {
       kind = original.kind, amount = original.amount, game = original.game, round = original.round, late = '',
+      conversion = original.conversion,
     }
     local result, overflow = apply(step, wallet, change, facts)
     if not result then

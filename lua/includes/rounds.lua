@@ -1,9 +1,10 @@
 -- include: text
 -- include: older
 -- The player's rounds: a hash of source US game US round → state US bets US live bets US wins US unattributed
--- wins US used (ms, the booked time of the last record that touched it). `bets` counts what was ever bet, `live
--- bets` without what was rolled back; an unattributed win names the round but no bet, so it settles all bets of
--- the round.
+-- wins US used (ms, the booked time of the last record that touched it), and US locks where bets were converted:
+-- the rate lock of the first bet in each pair of currencies, with ";" between them. `bets` counts what was ever
+-- bet, `live bets` without what was rolled back; an unattributed win names the round but no bet, so it settles
+-- all bets of the round.
 local rounds, changed_rounds = {}, {}
 
 local function round_field(source, game, round)
@@ -27,6 +28,7 @@ local function round_of(source, game, id)
       live_bets = tonumber(fields[3]),
       wins = tonumber(fields[4]),
       unattributed_wins = tonumber(fields[5]),
+      locks = fields[7],
     }
     rounds[field] = round
   end
@@ -39,14 +41,14 @@ end
 
 local function store_rounds(booked_ms)
   for field, round in pairs(changed_rounds) do
-    redis.call('HSET', KEYS[5], field, join({
+    redis.call('HSET', KEYS[5], field, join_all({
       round.state,
       string.format('%d', round.bets),
       string.format('%d', round.live_bets),
       string.format('%d', round.wins),
       string.format('%d', round.unattributed_wins),
       booked_ms,
-    }))
+    }, round.locks))
   end
 end
 

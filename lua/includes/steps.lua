@@ -1,5 +1,5 @@
 -- The call as it came: who calls, by which policies, and the steps in their order.
-local STEP_FIELD_COUNT = 14
+local STEP_FIELD_COUNT = 17
 local FIRST_STEP = 12
 
 local call = {
@@ -36,6 +36,9 @@ local function read_steps()
       expected_version = ARGV[at + 11],
       occurred_ms = ARGV[at + 12],
       metadata = ARGV[at + 13],
+      wallet = ARGV[at + 14],
+      converts = ARGV[at + 15],
+      offer = ARGV[at + 16],
     }
     call.steps[i] = step
     if step.operation == 'rollback' then

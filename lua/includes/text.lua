@@ -5,6 +5,14 @@ local function join(fields)
   return table.concat(fields, US)
 end
 
+-- The fields, and after them the last one where there is one.
+local function join_all(fields, last)
+  if last and last ~= '' then
+    fields[#fields + 1] = last
+  end
+  return join(fields)
+end
+
 -- Returns all fields, empty ones included.
 local function split(text)
   local fields, count, from = {}, 0, 1

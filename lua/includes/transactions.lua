@@ -7,6 +7,8 @@
 --        to undo) | tombstone (a rollback came first) | awaited (a win was accepted before its bet; such an id
 --        counts as not seen; its booked time is that of the last such win or of its rollback)
 -- wins   of a bet: how many credits that settle it stand
+-- conversion  only where the amount came in another currency than the wallet's (includes/conversions.lua); most
+--        texts end before it
 local transactions, changed_transactions = {}, {}
 
 local function decode_transaction(id, text)
@@ -18,12 +20,12 @@ local function decode_transaction(id, text)
     receivable_change = fields[12], version = fields[13], status = fields[14], cash = fields[15],
     bonus = fields[16], held = fields[17], receivable = fields[18], game = fields[19], round = fields[20],
     reference = fields[21], outcome = fields[22], reason = fields[23], related = fields[24],
-    late = fields[25], wins = fields[26],
+    late = fields[25], wins = fields[26], conversion = fields[27],
   }
 end
 
 local function encode_transaction(record)
-  return join({
+  return join_all({
     record.state, record.fingerprint or '', record.operation or '', record.kind or '',
     record.position or '', record.booked_ms or '', record.currency or '', record.amount or '',
     record.cash_change or '', record.bonus_change or '', record.held_change or '',
@@ -31,7 +33,7 @@ local function encode_transaction(record)
     record.bonus or '', record.held or '', record.receivable or '', record.game or '', record.round or '',
     record.reference or '', record.outcome or '', record.reason or '', record.related or '',
     record.late or '', record.wins or '',
-  })
+  }, record.conversion)
 end
 
 local function id_field(source, id)

@@ -51,6 +51,7 @@ ENTRY_COLUMNS = (
     "metadata",
     "previous_hash",
     "hash",
+    "conversion",
 )
 POSTING_COLUMNS = (
     "partition",
@@ -105,6 +106,7 @@ def entry_line(chained: ChainedEntry, *, previous_hash: bytes, hash_: bytes) -> 
             _text(canonical_metadata(entry.metadata)),
             f"\\\\x{previous_hash.hex()}",
             f"\\\\x{hash_.hex()}",
+            _text(str(entry.conversion)) if entry.conversion else _NULL,
         )
     )
 

@@ -83,4 +83,5 @@ def _row(duplicate: LateDuplicate) -> dict[str, object]:
         "round_id": reversal.round,
         "reference_transaction_id": reversal.reference,
         "metadata": canonical_metadata(reversal.metadata),
+        "conversion": None if reversal.conversion is None else str(reversal.conversion),
     }

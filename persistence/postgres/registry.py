@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from fx.currencies import Currency, CurrencyKind, CurrencyStatus
 from persistence.calls import (
+    ForeignCurrencyPolicy,
     LateWinPolicy,
     SettledRollbackPolicy,
     ShortfallPolicy,
@@ -53,6 +54,7 @@ class PostgresRegistry:
                     LateWinPolicy(row["late_win"]),
                     ShortfallPolicy(row["shortfall"]),
                     ZeroAmountPolicy(row["zero_amount"]),
+                    ForeignCurrencyPolicy(row["foreign_currency"]),
                 )
                 for row in sources
             },
@@ -86,6 +88,7 @@ class PostgresRegistry:
             source.late_win,
             source.shortfall,
             source.zero_amount,
+            source.foreign_currency,
         )
         with translated_errors():
             return bool(await self._pool.fetchval(query("put_source"), *row))

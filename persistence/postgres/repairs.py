@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fx.conversions import Conversion
 from persistence.drain_batch import RawRecord
 from persistence.outbox import OutboxEntry
 from persistence.postgres.database import Connection, Row, translated_errors
@@ -156,4 +157,5 @@ def _reversal(row: Row) -> OutboxEntry:
         closes_round=False,
         occurred_ms=None,
         metadata=json.loads(row["metadata"]),
+        conversion=Conversion.parse(row["conversion"]) if row["conversion"] else None,
     )

@@ -367,13 +367,6 @@ WITH (fillfactor='60');
 
 COMMENT ON TABLE ledger.balances IS 'The sum of each account''s postings, kept by a trigger; nobody may write it.';
 
-CREATE TABLE ledger.drainers (
-    drainer_id text NOT NULL,
-    seen_time timestamp with time zone DEFAULT now() NOT NULL
-);
-
-COMMENT ON TABLE ledger.drainers IS 'Who drains now, so that they can share the partitions.';
-
 CREATE TABLE ledger.entries (
     partition integer NOT NULL,
     epoch bigint NOT NULL,
@@ -415,6 +408,7 @@ CREATE TABLE ledger.entries (
     metadata jsonb NOT NULL,
     previous_hash bytea NOT NULL,
     hash bytea NOT NULL,
+    conversion text,
     CONSTRAINT a_change_of_a_wallet_has_a_version CHECK (((version IS NOT NULL) = (entry_type = ANY (ARRAY['applied'::text, 'wallet_opened'::text, 'status_changed'::text])))),
     CONSTRAINT a_change_of_a_wallet_says_what_it_became CHECK (((version IS NULL) OR ((wallet_version = version) AND (num_nulls(currency, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after) = 0)))),
     CONSTRAINT a_refusal_has_a_reason CHECK (((entry_type <> 'refused'::text) OR (refusal_reason IS NOT NULL))),
@@ -433,6 +427,47 @@ COMMENT ON COLUMN ledger.entries.kind IS 'Of an applied rollback the kind of its
 COMMENT ON COLUMN ledger.entries.booked_time IS 'When the wallet decided it.';
 
 COMMENT ON COLUMN ledger.entries.recorded_time IS 'When it was drained; the only column that the hash leaves out.';
+
+COMMENT ON COLUMN ledger.entries.conversion IS 'Of an amount that came in another currency: as the hash covers it. ledger.conversions shows its parts.';
+
+CREATE VIEW ledger.conversions AS
+ SELECT entries.partition,
+    entries.epoch,
+    entries.sequence,
+    entries.entry_index,
+    entries.chain_position,
+    entries.entry_type,
+    entries.operation,
+    entries.player_id,
+    entries.source_id,
+    entries.transaction_id,
+    entries.kind,
+    entries.currency AS wallet_currency,
+    entries.amount AS wallet_amount,
+    entries.booked_time,
+    parts.parts[1] AS requested_currency,
+    (parts.parts[2])::numeric(38,0) AS requested_amount,
+    parts.parts[4] AS rate_origin,
+    ((lock.lock[3])::numeric * ((10)::numeric ^ ((lock.lock[4])::integer)::numeric)) AS rate,
+    ((lock.lock[5])::numeric * ((10)::numeric ^ ((lock.lock[6])::integer)::numeric)) AS mid_rate,
+    lock.lock[7] AS side,
+    (lock.lock[8])::integer AS spread_bps,
+    lock.lock[9] AS rate_id,
+    ('1970-01-01 00:00:00+00'::timestamp with time zone + (((lock.lock[10])::bigint)::double precision * '00:00:00.001'::interval)) AS published_time,
+    ('1970-01-01 00:00:00+00'::timestamp with time zone + (((lock.lock[11])::bigint)::double precision * '00:00:00.001'::interval)) AS received_time
+   FROM ((ledger.entries
+     CROSS JOIN LATERAL string_to_array(entries.conversion, ';'::text) parts(parts))
+     CROSS JOIN LATERAL string_to_array(parts.parts[3], ','::text) lock(lock))
+  WHERE (entries.conversion IS NOT NULL);
+
+COMMENT ON VIEW ledger.conversions IS 'Entries whose amount was converted. Rates are minor units of the wallet for a minor unit of the requested.';
+
+CREATE TABLE ledger.drainers (
+    drainer_id text NOT NULL,
+    seen_time timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ledger.drainers IS 'Who drains now, so that they can share the partitions.';
 
 CREATE TABLE ledger.epochs (
     partition integer NOT NULL,
@@ -585,7 +620,8 @@ CREATE TABLE ledger.repairs (
     game_id text NOT NULL,
     round_id text NOT NULL,
     reference_transaction_id text NOT NULL,
-    metadata jsonb NOT NULL
+    metadata jsonb NOT NULL,
+    conversion text
 );
 
 COMMENT ON TABLE ledger.repairs IS 'Movements that the service itself owes a wallet. One is done as soon as an entry has its id.';
@@ -674,9 +710,11 @@ CREATE TABLE registry.sources (
     zero_amount text NOT NULL,
     created_time timestamp with time zone DEFAULT now() NOT NULL,
     updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    foreign_currency text DEFAULT 'refuse'::text NOT NULL,
     CONSTRAINT a_source_has_a_known_status CHECK ((status = ANY (ARRAY['enabled'::text, 'disabled'::text]))),
     CONSTRAINT a_source_id_has_1_to_64_characters CHECK ((source_id ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'::text)),
     CONSTRAINT amounts_of_zero_have_a_known_policy CHECK ((zero_amount = ANY (ARRAY['accept'::text, 'refuse'::text]))),
+    CONSTRAINT foreign_currencies_have_a_known_policy CHECK ((foreign_currency = ANY (ARRAY['refuse'::text, 'convert'::text]))),
     CONSTRAINT late_wins_have_a_known_policy CHECK ((late_win = ANY (ARRAY['accept'::text, 'refuse'::text]))),
     CONSTRAINT rollbacks_of_settled_bets_have_a_known_policy CHECK ((settled_rollback = ANY (ARRAY['refuse'::text, 'allow'::text]))),
     CONSTRAINT shortfalls_have_a_known_policy CHECK ((shortfall = ANY (ARRAY['negative'::text, 'clamp'::text, 'reject'::text]))),
@@ -930,11 +968,14 @@ GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_writer;
 
-GRANT SELECT ON TABLE ledger.drainers TO stakehold_reader;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.drainers TO stakehold_writer;
-
 GRANT SELECT ON TABLE ledger.entries TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.entries TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.conversions TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.conversions TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.drainers TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.drainers TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.epochs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.epochs TO stakehold_writer;

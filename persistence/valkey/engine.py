@@ -43,6 +43,8 @@ from persistence.valkey.requests import (
     RESTORE,
     SET_WALLET,
     TRANSACT,
+    NoRates,
+    RateOffers,
     Request,
     fingerprints,
     open_wallet_request,
@@ -52,6 +54,7 @@ from persistence.valkey.requests import (
     transact_request,
 )
 from persistence.valkey.residence import LOAD_PLAYER, RECALL
+from persistence.valkey.wallet_hints import WalletHints
 from persistence.witness import Witness
 
 SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, RESTORE, LOAD_PLAYER, RECALL)
@@ -109,6 +112,7 @@ class Engine:
         partition_count: int,
         adoptions: Adoptions,
         hydration: Hydration,
+        rates: RateOffers | None = None,
         acknowledged: AcknowledgedTail | None = None,
         room: Room | None = None,
     ) -> None:
@@ -116,6 +120,8 @@ class Engine:
         self._partition_count = partition_count
         self._adoptions = adoptions
         self._hydration = hydration
+        self._rates = rates or NoRates()
+        self._wallet_hints = WalletHints()
         self._acknowledged = acknowledged
         self._room = room
 
@@ -123,7 +129,8 @@ class Engine:
         """Applies all steps or none; one result for each. Raises Refused."""
         partition = partition_of(call.player_id, self._partition_count)
         self._admit(partition, starts_play=any(step.operation is Operation.DEBIT for step in call.steps))
-        request = transact_request(call)
+        hint = self._wallet_hints.of(call.player_id)
+        request = transact_request(call, self._rates, likely_wallet=hint)
         reply = await self._ask(call.player_id, partition, request, deadline)
         try:
             results = decode_transact_reply(reply, call, partition)
@@ -244,6 +251,10 @@ class Engine:
                         await self._hydration.recall(
                             player_id, keys, witness, request, reply[1].decode(), deadline=deadline
                         )
+                    case b"RATE":
+                        wallet_currency = reply[1].decode()
+                        self._wallet_hints.learn(player_id, wallet_currency)
+                        request.offer_rates(wallet_currency, int(reply[2]))
                     case b"UNCHECKED":
                         raise LedgerUnavailable("an id may be an old one, and the ledger cannot be asked")
                     case b"FENCED":

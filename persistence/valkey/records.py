@@ -3,7 +3,9 @@
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
+from fx.conversions import Conversion
 from persistence.calls import TransactionRecord, TransactionState
 from persistence.transactions import (
     SEPARATOR,
@@ -44,7 +46,9 @@ TRANSACTION_FIELDS = (
     "related",
     "late",
     "wins",
+    "conversion",
 )
+"""The last one is there only where it is not empty."""
 
 
 def decode_wallet(currency: str, text: str) -> WalletBalance:
@@ -63,7 +67,7 @@ def decode_transaction(
     transaction_id: TransactionId, text: str, partition: int, wallets: dict[str, WalletBalance]
 ) -> TransactionRecord:
     """Reads a transaction's text. An id that is only awaited by a win counts as not seen."""
-    record = dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=False))
+    record = transaction_fields(text)
     if not text or record["state"] == "awaited":
         return TransactionRecord(TransactionState.NOT_SEEN, transaction_id)
     now = wallets.get(record["currency"])
@@ -86,17 +90,29 @@ def decode_transaction(
         reason=record["reason"],
         related=record["related"],
         late=record["late"] == "1",
+        conversion=Conversion.parse(record["conversion"]) if record["conversion"] else None,
     )
+
+
+def transaction_fields(text: str) -> dict[str, str]:
+    """A transaction's text, by the names in TRANSACTION_FIELDS."""
+    return dict(zip_longest(TRANSACTION_FIELDS, text.split(SEPARATOR), fillvalue=""))
 
 
 def encode_transaction(record: Mapping[str, str]) -> str:
     """A transaction's text, of TRANSACTION_FIELDS. What is missing is empty."""
-    return SEPARATOR.join([record.get(name, "") for name in TRANSACTION_FIELDS])
+    *usual, conversion = [record.get(name, "") for name in TRANSACTION_FIELDS]
+    return _join(usual, conversion)
 
 
-def encode_round(state: str, counts: Sequence[int], used_ms: str) -> str:
+def encode_round(state: str, counts: Sequence[int], used_ms: str, locks: Sequence[str] = ()) -> str:
     """A round's text. The counts are of bets, live bets, wins and unattributed wins."""
-    return SEPARATOR.join((state, *map(str, counts), used_ms))
+    return _join((state, *map(str, counts), used_ms), ";".join(locks))
+
+
+def _join(fields: Sequence[str], last: str) -> str:
+    """As ``join_all`` in ``lua/includes/text.lua``."""
+    return SEPARATOR.join((*fields, last) if last else fields)
 
 
 def _balance(record: dict[str, str], now: WalletBalance | None) -> WalletBalance | None:

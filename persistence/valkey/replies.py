@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from fx.conversions import Conversion
 from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult, TransactionRecord
-from persistence.errors import RefusalDetails, RefusalReason, Refused
+from persistence.errors import RATE_REASONS, RefusalDetails, RefusalReason, Refused
 from persistence.transactions import (
     Buckets,
     CurrencyCode,
@@ -14,7 +15,7 @@ from persistence.transactions import (
 )
 from persistence.valkey.records import decode_transaction, decode_wallet
 
-_RESULT_FIELD_COUNT = 14
+_RESULT_FIELD_COUNT = 16
 
 Reply = Sequence[bytes]
 
@@ -51,6 +52,8 @@ def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partiti
         held,
         receivable,
         wallet_now,
+        conversion,
+        converted,
     ) = fields
     after = now = None
     if currency:
@@ -68,6 +71,8 @@ def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partiti
         int(receivable_change or 0),
         after,
         now,
+        Conversion.parse(conversion) if conversion else None,
+        int(converted or 0),
     )
 
 
@@ -98,7 +103,12 @@ def _refusal_context(details: RefusalDetails, call: Call) -> dict[str, str]:
     """What the refused step named, for the reasons that are about it."""
     step = call.steps[details.step_index]
     context: dict[RefusalReason, dict[str, str]] = {
-        RefusalReason.WALLET_NOT_FOUND: {"player_id": call.player_id, "currency_code": step.currency or ""},
+        RefusalReason.WALLET_NOT_FOUND: {
+            "player_id": call.player_id,
+            "currency_code": step.wallet_currency or step.currency or "",
+        },
+        RefusalReason.WALLET_AMBIGUOUS: {"player_id": call.player_id},
+        **{reason: {"amount_currency_code": step.currency or ""} for reason in RATE_REASONS},
         RefusalReason.REFERENCE_NOT_FOUND: {
             "reference_transaction_id": step.reference,
             "round_id": step.round,

@@ -5,9 +5,12 @@ from binascii import b2a_base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Protocol
 
+from fx.rate_locks import Side
 from lua import Script, load_script
-from persistence.calls import Call, Step
+from persistence.calls import Call, ForeignCurrencyPolicy, Step
+from persistence.errors import RefusalReason
 from persistence.outbox import OutboxEntry, entry_texts
 from persistence.transactions import (
     OPERATOR_SOURCE,
@@ -29,8 +32,8 @@ READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
-_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT = 10, 14, 3
-"""Where steps begin in the arguments of ``transact``, how many each has, and which one is the fingerprint."""
+_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT, _OFFER = 10, 17, 3, 16
+"""Where steps begin in the arguments of ``transact``, how many fields each has, and where two of them are."""
 
 _ABSENT_SEPARATOR = "\x1e"
 _UNCHECKED = "unchecked"
@@ -59,12 +62,31 @@ class Recallable:
     may_go_unchecked: tuple[str, ...] = ()
 
 
+def _offers_no_rates(wallet_currency: str, step_index: int) -> None:
+    raise RuntimeError(f"a script that converts nothing asked for a rate into {wallet_currency}")
+
+
+class RateOffers(Protocol):
+    """Knows the rates of now. service.rates.Rates is one."""
+
+    def offer(self, currency: str, wallet_currency: str, *, side: Side, player_group: str) -> str:
+        """Wallet currency, its status, and a rate lock or "!" with a reason, with ";" between them."""
+
+
+class NoRates:
+    """Where nothing is ever converted."""
+
+    def offer(self, currency: str, wallet_currency: str, *, side: Side, player_group: str) -> str:
+        return f"{wallet_currency};enabled;!{RefusalReason.RATE_UNKNOWN}"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a script is asked. ``arguments`` come after the witness.
 
     ``arguments[absent_at]`` tells the script what the ledger does not have either; ``missed`` is what it has
-    asked for so far.
+    asked for so far. ``offer_rates`` tells it the rate of now for a step into a wallet's currency, and for
+    steps whose wallet is not known either.
     """
 
     script: Script
@@ -72,6 +94,7 @@ class Request:
     recallable: Callable[[], Recallable]
     absent_at: int = 0
     missed: list[str] = field(default_factory=list)
+    offer_rates: Callable[[str, int], None] = _offers_no_rates
 
     def tell_absent(self, cursor: OutboxPosition, fields: Iterable[str]) -> None:
         """The ledger, drained up to the cursor, does not have these."""
@@ -85,9 +108,49 @@ class Request:
         self.arguments[self.absent_at] = _ABSENT_SEPARATOR.join((how, *fields))
 
 
-def transact_request(call: Call) -> Request:
-    """Applies a call."""
-    return Request(TRANSACT, transact_arguments(call), lambda: _recallable_of(call), absent_at=9)
+def transact_request(call: Call, rates: RateOffers, *, likely_wallet: str = "") -> Request:
+    """Applies a call. ``likely_wallet`` is the currency that amounts in others are likely to become, should
+    they have to.
+    """
+    arguments = transact_arguments(call)
+    offers = _Offers(call, rates, arguments)
+    offers.offer_likely(likely_wallet)
+    return Request(
+        TRANSACT, arguments, lambda: _recallable_of(call), absent_at=9, offer_rates=offers.offer_asked
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Offers:
+    """Puts the rates of now into a call's arguments."""
+
+    call: Call
+    rates: RateOffers
+    arguments: list[str]
+
+    def offer_likely(self, wallet_currency: str) -> None:
+        """For steps that name their wallet, and for all others one that is likely; "" where none is."""
+        for index, step in enumerate(self.call.steps):
+            if step.wallet_currency or wallet_currency:
+                self._offer(index, step, step.wallet_currency or wallet_currency)
+
+    def offer_asked(self, wallet_currency: str, step_index: int) -> None:
+        for index, step in enumerate(self.call.steps):
+            is_open = not (step.wallet_currency or self.arguments[_offer_at(index)])
+            if index == step_index or is_open:
+                self._offer(index, step, wallet_currency)
+
+    def _offer(self, index: int, step: Step, wallet_currency: str) -> None:
+        if step.operation is Operation.ROLLBACK or step.currency in (None, wallet_currency):
+            return
+        side = Side.PAID if step.operation is Operation.DEBIT else Side.RECEIVED
+        self.arguments[_offer_at(index)] = self.rates.offer(
+            step.currency, wallet_currency, side=side, player_group=self.call.player_group
+        )
+
+
+def _offer_at(index: int) -> int:
+    return _FIRST_STEP + index * _STEP_FIELDS + _OFFER
 
 
 def fingerprints(request: Request) -> list[str]:
@@ -178,21 +241,23 @@ def _set_wallet(
 def fingerprint_of(player_id: PlayerId, step: Step) -> str:
     """What identifies a step's payload: two steps with one id must have the same. 22 characters.
 
-    Covers operation, kind, player, currency, amount, game, round and reference; not what a retry may change.
-    The text under the digest is unambiguous, as no part can contain the separator.
+    Covers operation, kind, player, currency, amount, game, round, reference and, where it names one, the
+    wallet; not what a retry may change. The text under the digest is unambiguous, as no part can contain the
+    separator.
     """
-    payload = SEPARATOR.join(
-        (
-            step.operation,
-            step.kind,
-            player_id,
-            step.currency or "",
-            "" if step.amount is None else str(step.amount),
-            step.game,
-            step.round,
-            step.reference,
-        )
-    )
+    parts = [
+        step.operation,
+        step.kind,
+        player_id,
+        step.currency or "",
+        "" if step.amount is None else str(step.amount),
+        step.game,
+        step.round,
+        step.reference,
+    ]
+    if step.wallet_currency:
+        parts.append(step.wallet_currency)
+    payload = SEPARATOR.join(parts)
     digest = blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()
     return b2a_base64(digest, newline=False)[:_FINGERPRINT_CHARACTERS].decode("ascii")
 
@@ -238,5 +303,8 @@ def transact_arguments(call: Call) -> list[str]:
             "" if step.expected_version is None else str(step.expected_version),
             "" if step.occurred_ms is None else str(step.occurred_ms),
             step.metadata,
+            step.wallet_currency or "",
+            "1" if source.foreign_currency is ForeignCurrencyPolicy.CONVERT else "",
+            "",
         )
     return arguments

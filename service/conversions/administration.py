@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from fx.currencies import MAX_SCALE, Currency, CurrencyKind, CurrencyStatus
 from persistence.calls import (
+    ForeignCurrencyPolicy,
     LateWinPolicy,
     SettledRollbackPolicy,
     ShortfallPolicy,
@@ -66,6 +67,11 @@ _ZERO_AMOUNTS = {
     pb.ZERO_AMOUNT_POLICY_ACCEPT: ZeroAmountPolicy.ACCEPT,
     pb.ZERO_AMOUNT_POLICY_REFUSE: ZeroAmountPolicy.REFUSE,
 }
+_FOREIGN_CURRENCIES = {
+    pb.FOREIGN_CURRENCY_POLICY_UNSPECIFIED: ForeignCurrencyPolicy.REFUSE,
+    pb.FOREIGN_CURRENCY_POLICY_REFUSE: ForeignCurrencyPolicy.REFUSE,
+    pb.FOREIGN_CURRENCY_POLICY_CONVERT: ForeignCurrencyPolicy.CONVERT,
+}
 
 _Number = TypeVar("_Number", bound=int)
 _Word = TypeVar("_Word")
@@ -112,6 +118,7 @@ def read_source(message: pb.Source) -> Source:
         late_win=_read_enum(_LATE_WINS, message.late_win, "source.late_win"),
         shortfall=_read_enum(_SHORTFALLS, message.shortfall, "source.shortfall"),
         zero_amount=_read_enum(_ZERO_AMOUNTS, message.zero_amount, "source.zero_amount"),
+        foreign_currency=_read_enum(_FOREIGN_CURRENCIES, message.foreign_currency, "source.foreign_currency"),
     )
 
 
@@ -125,6 +132,7 @@ def source_message(source: Source) -> pb.Source:
         late_win=_number_of(_LATE_WINS, source.late_win),
         shortfall=_number_of(_SHORTFALLS, source.shortfall),
         zero_amount=_number_of(_ZERO_AMOUNTS, source.zero_amount),
+        foreign_currency=_number_of(_FOREIGN_CURRENCIES, source.foreign_currency),
     )
 
 

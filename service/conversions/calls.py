@@ -40,17 +40,20 @@ _Movement = (
     | wallet_service_pb2.DebitStep
     | wallet_service_pb2.CreditStep
 )
+_Grouped = (
+    wallet_service_pb2.DebitRequest | wallet_service_pb2.CreditRequest | wallet_service_pb2.TransactRequest
+)
 _Reversal = wallet_service_pb2.RollbackRequest | wallet_service_pb2.RollbackStep
 
 
 def debit_call(request: wallet_service_pb2.DebitRequest, registry: Registry) -> Call:
     player_id, source = _caller(request.player_id, request.source_id, registry)
-    return Call(player_id, source, (_debit_step(request, registry, ""),))
+    return Call(player_id, source, (_debit_step(request, registry, ""),), _read_group(request))
 
 
 def credit_call(request: wallet_service_pb2.CreditRequest, registry: Registry) -> Call:
     player_id, source = _caller(request.player_id, request.source_id, registry)
-    return Call(player_id, source, (_credit_step(request, registry, ""),))
+    return Call(player_id, source, (_credit_step(request, registry, ""),), _read_group(request))
 
 
 def rollback_call(request: wallet_service_pb2.RollbackRequest, registry: Registry) -> Call:
@@ -63,7 +66,11 @@ def transact_call(request: wallet_service_pb2.TransactRequest, registry: Registr
     if not 1 <= len(request.steps) <= MAX_STEPS:
         raise FieldInvalid("steps", f"must be 1 to {MAX_STEPS} steps")
     steps = tuple(_step(step, registry, f"steps[{index}]") for index, step in enumerate(request.steps))
-    return Call(player_id, source, steps)
+    return Call(player_id, source, steps, _read_group(request))
+
+
+def _read_group(request: _Grouped) -> str:
+    return read_optional_id(request.player_group, "player_group") if request.player_group else ""
 
 
 def _caller(player_id: str, source_id: str, registry: Registry) -> tuple[PlayerId, Source]:
@@ -123,7 +130,12 @@ def _movement_step(
         else None,
         occurred_ms=occurred_ms,
         metadata=metadata,
+        wallet_currency=_read_wallet_currency(message.wallet_currency_code, registry, path),
     )
+
+
+def _read_wallet_currency(code: str, registry: Registry, path: str) -> CurrencyCode | None:
+    return CurrencyCode(registry.currency(code, f"{path}wallet_currency_code").code) if code else None
 
 
 def _rollback_step(message: _Reversal, registry: Registry, path: str) -> Step:

@@ -17,7 +17,9 @@ from persistence.postgres.reading.statements import StatementPage, StatementPeri
 from persistence.transactions import Buckets, CurrencyCode, EntryType, Operation, TransactionKind
 from service.conversions.fields import read_optional_id, read_player_id, read_version
 from service.conversions.ledger_titles import title_of
-from service.conversions.results import KINDS, OUTCOMES, balance_message, timestamp_of_ms
+from service.conversions.rate_locks import conversion_message
+from service.conversions.results import KINDS, OUTCOMES, balance_message
+from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales, Registry
 from stakehold.v1 import error_reason_pb2, money_pb2, transaction_pb2
 from stakehold.v1 import ledger_service_pb2 as pb
@@ -141,6 +143,8 @@ def entry_message(recorded: RecordedEntry, scales: CurrencyScales) -> pb.Entry:
             message.change.CopyFrom(_bucket_amounts(entry.change, scale))
         if entry.after is not None:
             message.balance_after.CopyFrom(_bucket_amounts(entry.after, scale))
+    if entry.conversion is not None:
+        message.conversion.CopyFrom(conversion_message(entry.conversion, entry.amount or 0, scales))
     return message
 
 

@@ -1,11 +1,11 @@
 """Writes what the engine answered as messages."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from fx.amounts import format_amount
 from persistence.calls import StepResult, TransactionRecord, TransactionState
 from persistence.errors import RefusalDetails
 from persistence.transactions import Operation, Outcome, TransactionKind, WalletBalance, WalletStatus
+from service.conversions.rate_locks import conversion_message
+from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales
 from stakehold.v1 import error_reason_pb2, money_pb2, transaction_pb2, wallet_service_pb2
 
@@ -46,10 +46,6 @@ _STATES = {
 }
 
 
-def timestamp_of_ms(unix_ms: int) -> Timestamp:
-    return Timestamp(seconds=unix_ms // 1000, nanos=unix_ms % 1000 * 1_000_000)
-
-
 def balance_message(balance: WalletBalance, scales: CurrencyScales) -> transaction_pb2.WalletBalance:
     scale = scales.scale_of(balance.currency)
     buckets = balance.buckets
@@ -75,6 +71,8 @@ def result_message(result: StepResult, scales: CurrencyScales) -> transaction_pb
         late=result.late,
     )
     _add_balances(message, result.balance_after, result.balance_now, result.receivable_change, scales)
+    if result.conversion is not None:
+        message.conversion.CopyFrom(conversion_message(result.conversion, result.converted, scales))
     return message
 
 
@@ -105,8 +103,12 @@ def transaction_message(
     if record.amount is not None and record.currency:
         amount = format_amount(record.amount, scales.scale_of(record.currency))
         message.amount.CopyFrom(money_pb2.Money(currency_code=record.currency, amount=amount))
+    if record.conversion is not None:
+        message.conversion.CopyFrom(conversion_message(record.conversion, record.amount or 0, scales))
     if record.outcome is not None:
         message.result.CopyFrom(_first_answer(record, record.outcome, scales))
+        if record.conversion is not None:
+            message.result.conversion.CopyFrom(message.conversion)
     if record.state is TransactionState.REFUSED:
         message.refusal_reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{record.reason}")
         message.refusal.CopyFrom(_first_refusal(record, scales))

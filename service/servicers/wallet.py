@@ -5,9 +5,9 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from persistence.calls import StepResult
+from persistence.calls import PlayerView, StepResult
 from persistence.errors import WalletNotFound
-from persistence.transactions import CurrencyCode, SourceId
+from persistence.transactions import SourceId
 from persistence.valkey.engine import Engine
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.fields import read_player_id, read_transaction_id
@@ -71,10 +71,18 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
             deadline=self._deadlines.of(context),
         )
         assert view.transaction is not None
-        await self._registry.learn(balance.currency for balance in view.balances)
+        await self._registry.learn(_currencies_to_tell(view))
         return transaction_message(view.transaction, self._registry)
 
 
-def _currencies_of(results: Iterable[StepResult]) -> list[CurrencyCode]:
-    """The currencies of the wallets that a call touched; a rollback's is not in its request."""
-    return [result.balance_now.currency for result in results if result.balance_now is not None]
+def _currencies_of(results: Iterable[StepResult]) -> list[str]:
+    """The currencies of what a call touched; a rollback's are not in its request."""
+    wallets = [result.balance_now.currency for result in results if result.balance_now is not None]
+    return [*wallets, *(result.conversion.lock.currency for result in results if result.conversion)]
+
+
+def _currencies_to_tell(view: PlayerView) -> list[str]:
+    """Those of the wallets, and what a converted amount was in."""
+    conversion = view.transaction.conversion if view.transaction else None
+    wallets = [str(balance.currency) for balance in view.balances]
+    return [*wallets, conversion.lock.currency] if conversion else wallets

@@ -36,7 +36,7 @@ from persistence.transactions import (
     partition_of,
 )
 from persistence.valkey.keys import player_keys
-from persistence.valkey.records import TRANSACTION_FIELDS
+from persistence.valkey.records import transaction_fields
 from service.embedded import EmbeddedValkey, embedded_valkey
 from tests.drained_ledger import EUR, PARTITION_COUNT, USD, Wallets, movement, rollback, wallets
 from tests.evening_ledger import next_millisecond
@@ -236,7 +236,7 @@ async def test_the_ledger_remembers_a_player_as_the_store_does(played: Played) -
 async def test_the_play_had_something_of_everything(played: Played) -> None:
     ids = [text for player in PLAYERS for text in played.store[player].ids.values()]
     rounds = [text.split(SEPARATOR) for player in PLAYERS for text in played.store[player].rounds.values()]
-    records = [dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=True)) for text in ids]
+    records = [transaction_fields(text) for text in ids]
 
     states = {"applied", "rolled_back", "refused", "no_movement", "tombstone", "awaited"}
     assert {record["state"] for record in records} == states
@@ -288,7 +288,7 @@ def recent(text: str, since_ms: int) -> tuple[int, ...] | None:
 
 def place_of(text: str) -> tuple[int, ...] | None:
     """Booked time, then place in the outbox; None of what is only awaited."""
-    record = dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=True))
+    record = transaction_fields(text)
     if not record["position"]:
         return None
     return int(record["booked_ms"]), *map(int, record["position"].split("-"))
@@ -360,7 +360,7 @@ async def test_what_is_recalled_brings_all_that_it_refers_to(played: Played) -> 
         source = field.partition(SEPARATOR)[0]
         assert field in recollection.ids
         for text in recollection.ids.values():
-            record = dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=True))
+            record = transaction_fields(text)
             reference = SEPARATOR.join((source, record["reference"]))
             round_ = SEPARATOR.join((source, record["game"], record["round"]))
             assert recollection.ids.get(reference) == store.ids.get(reference)

@@ -6,7 +6,7 @@ import pytest
 
 from persistence.player_memory import Fields, KnownEntry, Texts, fold, recollect
 from persistence.transactions import SEPARATOR, EntryType, Operation, TransactionKind
-from persistence.valkey.records import TRANSACTION_FIELDS
+from persistence.valkey.records import transaction_fields
 
 FIRST_MS = 1000
 GAMES, SLOTS = "games", "slots"
@@ -112,7 +112,7 @@ def shown_ids(texts: Texts) -> dict[str, str]:
     """State, wins and related of each id, without the source ``games``."""
     shown = {}
     for field, text in texts.ids.items():
-        record = dict(zip(TRANSACTION_FIELDS, text.split(SEPARATOR), strict=True))
+        record = transaction_fields(text)
         shown[name_of(field)] = f"{record['state']} {record['wins']} {record['related']}".rstrip()
     return shown
 
@@ -464,9 +464,7 @@ def test_a_record_is_written_field_by_field(entry: KnownEntry, expected: list[st
 def test_an_awaited_id_has_nothing_but_its_wins_and_the_time_of_the_last() -> None:
     texts = told(W1_OF_B1, B2_IN_R1, win("w2", of="b1"))
 
-    record = dict(
-        zip(TRANSACTION_FIELDS, texts.ids[SEPARATOR.join((GAMES, "b1"))].split(SEPARATOR), strict=True)
-    )
+    record = transaction_fields(texts.ids[SEPARATOR.join((GAMES, "b1"))])
     assert {name: value for name, value in record.items() if value} == {
         "state": "awaited",
         "wins": "2",
@@ -477,9 +475,7 @@ def test_an_awaited_id_has_nothing_but_its_wins_and_the_time_of_the_last() -> No
 def test_a_bet_keeps_its_own_time_when_its_wins_are_counted() -> None:
     texts = told(W1_OF_B1, B1, win("w2", of="b1"))
 
-    record = dict(
-        zip(TRANSACTION_FIELDS, texts.ids[SEPARATOR.join((GAMES, "b1"))].split(SEPARATOR), strict=True)
-    )
+    record = transaction_fields(texts.ids[SEPARATOR.join((GAMES, "b1"))])
     assert (record["wins"], record["booked_ms"], record["position"]) == ("2", "1001", "1-1-0")
 
 

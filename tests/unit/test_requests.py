@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from persistence.calls import (
     Call,
+    ForeignCurrencyPolicy,
     LateWinPolicy,
     SettledRollbackPolicy,
     ShortfallPolicy,
@@ -46,6 +47,7 @@ BET = Step(
     expected_version=7,
     occurred_ms=1700000000001,
     metadata='{"k":"v"}',
+    wallet_currency=CurrencyCode("USD"),
 )
 UNDO = Step(Operation.ROLLBACK, TransactionKind.ROLLBACK, TransactionId("u1"), None, None, reference="b1")
 SOURCE = Source(
@@ -57,6 +59,7 @@ SOURCE = Source(
     LateWinPolicy.REFUSE,
     ShortfallPolicy.CLAMP,
     ZeroAmountPolicy.REFUSE,
+    ForeignCurrencyPolicy.CONVERT,
 )
 READ_CALL = (
     include("steps")
@@ -87,6 +90,7 @@ COVERED = {
     "game": "g2",
     "round": "r2",
     "reference": "x2",
+    "wallet_currency": CurrencyCode("BRL"),
 }
 FREE = {
     "transaction_id": TransactionId("b2"),
@@ -144,6 +148,9 @@ def test_lua_reads_each_argument_where_python_wrote_it(store: "redis.Redis") -> 
         "expected_version": "7",
         "occurred_ms": "1700000000001",
         "metadata": '{"k":"v"}',
+        "wallet": "USD",
+        "converts": "1",
+        "offer": "",
     }
     assert undo["index"] == 1
     assert (undo["id"], undo["reference"]) == ("u1", "b1")
@@ -171,7 +178,9 @@ def test_a_fingerprint_is_short_printable_text_and_always_the_same() -> None:
 
 
 def test_the_fingerprint_of_a_stored_payload_never_changes() -> None:
-    assert fingerprint_of(PLAYER, BET) == "oDwI40mMNxb4RYHwzICv4w"
+    plain = replace(BET, wallet_currency=None)
+
+    assert fingerprint_of(PLAYER, plain) == "oDwI40mMNxb4RYHwzICv4w"
 
 
 @pytest.mark.parametrize("field", COVERED)

@@ -173,7 +173,8 @@ WITH found AS MATERIALIZED (
         entry_id text, partition integer, player_id text, source_id text, transaction_id text, description text,
         repair_source_id text, repair_transaction_id text, operation text, kind text, fingerprint text,
         currency text, amount numeric, cash_change numeric, bonus_change numeric, held_change numeric,
-        receivable_change numeric, game_id text, round_id text, reference_transaction_id text, metadata text
+        receivable_change numeric, game_id text, round_id text, reference_transaction_id text, metadata text,
+        conversion text
     )
 ), raised AS (
     INSERT INTO ledger.incidents (
@@ -188,12 +189,12 @@ WITH found AS MATERIALIZED (
 INSERT INTO ledger.repairs (
     player_id, source_id, transaction_id, partition, incident_id, operation, kind, fingerprint, currency, amount,
     cash_change, bonus_change, held_change, receivable_change, game_id, round_id, reference_transaction_id,
-    metadata
+    metadata, conversion
 )
 SELECT
     player_id, repair_source_id, repair_transaction_id, partition, incident_id, operation, kind, fingerprint,
     currency, amount, cash_change, bonus_change, held_change, receivable_change, game_id, round_id,
-    reference_transaction_id, metadata::jsonb
+    reference_transaction_id, metadata::jsonb, conversion
 FROM found
 JOIN raised USING (entry_id)
 WHERE repair_transaction_id IS NOT NULL;

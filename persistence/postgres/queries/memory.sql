@@ -113,7 +113,8 @@ SELECT
     coalesce(refusal_reason, '') AS reason,
     coalesce(related_transaction_id, '') AS related,
     late,
-    closes_round
+    closes_round,
+    coalesce(conversion, '') AS conversion
 FROM found JOIN ledger.entries USING (partition, chain_position);
 
 -- known_fields_of_players --

@@ -2,7 +2,8 @@
 SELECT currency_code, display_name, scale, kind, status FROM registry.currencies;
 
 -- sources --
-SELECT source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount
+SELECT source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount,
+    foreign_currency
 FROM registry.sources;
 
 -- plant_currency --
@@ -23,9 +24,9 @@ RETURNING (stored.xmax = 0) AS created;
 
 -- put_source --
 INSERT INTO registry.sources AS stored (
-    source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount
+    source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount, foreign_currency
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (source_id) DO UPDATE SET
     display_name = excluded.display_name,
     status = excluded.status,
@@ -34,5 +35,6 @@ ON CONFLICT (source_id) DO UPDATE SET
     late_win = excluded.late_win,
     shortfall = excluded.shortfall,
     zero_amount = excluded.zero_amount,
+    foreign_currency = excluded.foreign_currency,
     updated_time = now()
 RETURNING (stored.xmax = 0) AS created;

@@ -41,7 +41,7 @@ SELECT
     repairs.source_id, repairs.transaction_id, repairs.operation, repairs.kind, repairs.fingerprint,
     repairs.currency, repairs.amount::text, repairs.cash_change::text, repairs.bonus_change::text,
     repairs.held_change::text, repairs.receivable_change::text, repairs.game_id, repairs.round_id,
-    repairs.reference_transaction_id, repairs.metadata::text,
+    repairs.reference_transaction_id, repairs.metadata::text, repairs.conversion,
     EXISTS (
         SELECT FROM ledger.entries
         WHERE entries.player_id = repairs.player_id

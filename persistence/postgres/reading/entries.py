@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import asyncpg
 
+from fx.conversions import Conversion
 from persistence.chart_of_accounts import Account, Bucket, Leg, OwnerKind
 from persistence.hash_chain import ChainedEntry
 from persistence.outbox import OutboxEntry
@@ -163,6 +164,7 @@ def decode_entry(row: Row) -> ChainedEntry:
             closes_round=row["closes_round"],
             occurred_ms=None if row["occurred_time"] is None else unix_ms(row["occurred_time"]),
             metadata=json.loads(row["metadata"]),
+            conversion=Conversion.parse(row["conversion"]) if row["conversion"] else None,
         ),
     )
 

@@ -201,6 +201,34 @@ ZERO_AMOUNT_POLICY_REFUSE: ZeroAmountPolicy.ValueType  # 2
 """Refuse with ZERO_AMOUNT_REFUSED."""
 Global___ZeroAmountPolicy: _TypeAlias = ZeroAmountPolicy  # noqa: Y015
 
+class _ForeignCurrencyPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ForeignCurrencyPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ForeignCurrencyPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FOREIGN_CURRENCY_POLICY_UNSPECIFIED: _ForeignCurrencyPolicy.ValueType  # 0
+    """The default: REFUSE."""
+    FOREIGN_CURRENCY_POLICY_REFUSE: _ForeignCurrencyPolicy.ValueType  # 1
+    """Refuse with WALLET_NOT_FOUND."""
+    FOREIGN_CURRENCY_POLICY_CONVERT: _ForeignCurrencyPolicy.ValueType  # 2
+    """Convert it into the currency of the player's only open wallet, at the rate of now. With several wallets the
+    call has to name one.
+    """
+
+class ForeignCurrencyPolicy(_ForeignCurrencyPolicy, metaclass=_ForeignCurrencyPolicyEnumTypeWrapper):
+    """What to do with an amount in a currency that the player has no wallet in, where the call names no wallet."""
+
+FOREIGN_CURRENCY_POLICY_UNSPECIFIED: ForeignCurrencyPolicy.ValueType  # 0
+"""The default: REFUSE."""
+FOREIGN_CURRENCY_POLICY_REFUSE: ForeignCurrencyPolicy.ValueType  # 1
+"""Refuse with WALLET_NOT_FOUND."""
+FOREIGN_CURRENCY_POLICY_CONVERT: ForeignCurrencyPolicy.ValueType  # 2
+"""Convert it into the currency of the player's only open wallet, at the rate of now. With several wallets the
+call has to name one.
+"""
+Global___ForeignCurrencyPolicy: _TypeAlias = ForeignCurrencyPolicy  # noqa: Y015
+
 class _SourceStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -498,6 +526,7 @@ class Source(_message.Message):
     LATE_WIN_FIELD_NUMBER: _builtins.int
     SHORTFALL_FIELD_NUMBER: _builtins.int
     ZERO_AMOUNT_FIELD_NUMBER: _builtins.int
+    FOREIGN_CURRENCY_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """1 to 64 characters: a to z, 0 to 9, "-", "_" and ".", starting with a letter or digit."""
     display_name: _builtins.str
@@ -514,6 +543,8 @@ class Source(_message.Message):
     """Rollback of a credit whose money is gone."""
     zero_amount: Global___ZeroAmountPolicy.ValueType
     """Transactions of zero."""
+    foreign_currency: Global___ForeignCurrencyPolicy.ValueType
+    """Amounts in a currency that the player has no wallet in."""
     def __init__(
         self,
         *,
@@ -525,10 +556,11 @@ class Source(_message.Message):
         late_win: Global___LateWinPolicy.ValueType = ...,
         shortfall: Global___ShortfallPolicy.ValueType = ...,
         zero_amount: Global___ZeroAmountPolicy.ValueType = ...,
+        foreign_currency: Global___ForeignCurrencyPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "late_win", b"late_win", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "foreign_currency", b"foreign_currency", "late_win", b"late_win", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

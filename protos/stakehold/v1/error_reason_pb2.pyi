@@ -135,6 +135,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 34
     """[UNAVAILABLE] This server is stopping. Nothing was done. Retry with the same id: another server answers."""
+    ERROR_REASON_WALLET_AMBIGUOUS: _ErrorReason.ValueType  # 35
+    """[FAILED_PRECONDITION] The amount is in another currency than the player's wallets, of which there are several:
+    the call has to say which one. Not remembered. Metadata: player_id.
+    """
+    ERROR_REASON_AMOUNT_TOO_SMALL: _ErrorReason.ValueType  # 36
+    """[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Final. Metadata: currency_code."""
+    ERROR_REASON_RATE_UNKNOWN: _ErrorReason.ValueType  # 37
+    """[FAILED_PRECONDITION] There is no rate between the amount's currency and the wallet's. Not remembered: the
+    same id may succeed later. Metadata: amount_currency_code, currency_code.
+    """
+    ERROR_REASON_RATE_STALE: _ErrorReason.ValueType  # 38
+    """[FAILED_PRECONDITION] The rate is too old to be used. Not remembered.
+    Metadata: amount_currency_code, currency_code.
+    """
+    ERROR_REASON_RATE_HELD: _ErrorReason.ValueType  # 39
+    """[FAILED_PRECONDITION] The rate has jumped, and waits to be confirmed. Not remembered.
+    Metadata: amount_currency_code, currency_code.
+    """
+    ERROR_REASON_CURRENCY_DEPEGGED: _ErrorReason.ValueType  # 40
+    """[FAILED_PRECONDITION] One of the currencies has left its peg. Not remembered.
+    Metadata: amount_currency_code, currency_code.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -256,4 +278,26 @@ done. Retry with the same id.
 """
 ERROR_REASON_STOPPING: ErrorReason.ValueType  # 34
 """[UNAVAILABLE] This server is stopping. Nothing was done. Retry with the same id: another server answers."""
+ERROR_REASON_WALLET_AMBIGUOUS: ErrorReason.ValueType  # 35
+"""[FAILED_PRECONDITION] The amount is in another currency than the player's wallets, of which there are several:
+the call has to say which one. Not remembered. Metadata: player_id.
+"""
+ERROR_REASON_AMOUNT_TOO_SMALL: ErrorReason.ValueType  # 36
+"""[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Final. Metadata: currency_code."""
+ERROR_REASON_RATE_UNKNOWN: ErrorReason.ValueType  # 37
+"""[FAILED_PRECONDITION] There is no rate between the amount's currency and the wallet's. Not remembered: the
+same id may succeed later. Metadata: amount_currency_code, currency_code.
+"""
+ERROR_REASON_RATE_STALE: ErrorReason.ValueType  # 38
+"""[FAILED_PRECONDITION] The rate is too old to be used. Not remembered.
+Metadata: amount_currency_code, currency_code.
+"""
+ERROR_REASON_RATE_HELD: ErrorReason.ValueType  # 39
+"""[FAILED_PRECONDITION] The rate has jumped, and waits to be confirmed. Not remembered.
+Metadata: amount_currency_code, currency_code.
+"""
+ERROR_REASON_CURRENCY_DEPEGGED: ErrorReason.ValueType  # 40
+"""[FAILED_PRECONDITION] One of the currencies has left its peg. Not remembered.
+Metadata: amount_currency_code, currency_code.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

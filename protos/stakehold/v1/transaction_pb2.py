@@ -26,23 +26,27 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stakehold.v1 import money_pb2 as stakehold_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estakehold/v1/transaction.proto\x12\x0cstakehold.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18stakehold/v1/money.proto\"\xb7\x01\n\rWalletBalance\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.WalletStatus\x12\x0c\n\x04\x63\x61sh\x18\x04 \x01(\t\x12\r\n\x05\x62onus\x18\x05 \x01(\t\x12\x0c\n\x04held\x18\x06 \x01(\t\x12\x12\n\nreceivable\x18\x07 \x01(\t\x12\x13\n\x0b\x63redit_line\x18\x08 \x01(\t\"\xcc\x02\n\x11TransactionResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.stakehold.v1.Outcome\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x32\n\rbalance_after\x18\x05 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x30\n\x0b\x62\x61lance_now\x18\x06 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12/\n\x0b\x62ooked_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04late\x18\x08 \x01(\x08\x12.\n\x11receivable_change\x18\t \x01(\x0b\x32\x13.stakehold.v1.Money\"\xa7\x01\n\x07Refusal\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x12\n\nstep_index\x18\x02 \x01(\x05\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12,\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x10\n\x08\x65ntry_id\x18\x05 \x01(\t\x12\x1e\n\x16related_transaction_id\x18\x06 \x01(\t*\x81\x03\n\x0fTransactionKind\x12 \n\x1cTRANSACTION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TRANSACTION_KIND_BET\x10\x01\x12\x18\n\x14TRANSACTION_KIND_WIN\x10\x02\x12\x1b\n\x17TRANSACTION_KIND_REFUND\x10\x03\x12 \n\x1cTRANSACTION_KIND_JACKPOT_WIN\x10\x04\x12$\n TRANSACTION_KIND_PROMOTIONAL_WIN\x10\x05\x12\x18\n\x14TRANSACTION_KIND_TIP\x10\x06\x12\x1c\n\x18TRANSACTION_KIND_DEPOSIT\x10\x07\x12\x1f\n\x1bTRANSACTION_KIND_WITHDRAWAL\x10\x08\x12\x1a\n\x16TRANSACTION_KIND_BONUS\x10\t\x12\x1f\n\x1bTRANSACTION_KIND_CORRECTION\x10\n\x12\x1d\n\x19TRANSACTION_KIND_ROLLBACK\x10\x0b*\x8f\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x17\n\x13OUTCOME_NO_ORIGINAL\x10\x02\x12\x1f\n\x1bOUTCOME_ALREADY_ROLLED_BACK\x10\x03\x12\x1c\n\x18OUTCOME_ORIGINAL_REFUSED\x10\x04*\x82\x01\n\x0cWalletStatus\x12\x1d\n\x19WALLET_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14WALLET_STATUS_ACTIVE\x10\x01\x12\x1f\n\x1bWALLET_STATUS_DEBITS_FROZEN\x10\x02\x12\x18\n\x14WALLET_STATUS_CLOSED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1estakehold/v1/transaction.proto\x12\x0cstakehold.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18stakehold/v1/money.proto\"\xb7\x01\n\rWalletBalance\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.WalletStatus\x12\x0c\n\x04\x63\x61sh\x18\x04 \x01(\t\x12\r\n\x05\x62onus\x18\x05 \x01(\t\x12\x0c\n\x04held\x18\x06 \x01(\t\x12\x12\n\nreceivable\x18\x07 \x01(\t\x12\x13\n\x0b\x63redit_line\x18\x08 \x01(\t\"\xb2\x02\n\nConversion\x12&\n\trequested\x18\x01 \x01(\x0b\x32\x13.stakehold.v1.Money\x12&\n\tconverted\x18\x02 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x0c\n\x04rate\x18\x03 \x01(\t\x12\x10\n\x08mid_rate\x18\x04 \x01(\t\x12\x12\n\nspread_bps\x18\x05 \x01(\x05\x12\x0f\n\x07rate_id\x18\x06 \x01(\t\x12(\n\x06origin\x18\x07 \x01(\x0e\x32\x18.stakehold.v1.RateOrigin\x12\x32\n\x0epublished_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfa\x02\n\x11TransactionResult\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12&\n\x07outcome\x18\x02 \x01(\x0e\x32\x15.stakehold.v1.Outcome\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12\x10\n\x08\x65ntry_id\x18\x04 \x01(\t\x12\x32\n\rbalance_after\x18\x05 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x30\n\x0b\x62\x61lance_now\x18\x06 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12/\n\x0b\x62ooked_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04late\x18\x08 \x01(\x08\x12.\n\x11receivable_change\x18\t \x01(\x0b\x32\x13.stakehold.v1.Money\x12,\n\nconversion\x18\n \x01(\x0b\x32\x18.stakehold.v1.Conversion\"\xa7\x01\n\x07Refusal\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x12\n\nstep_index\x18\x02 \x01(\x05\x12\x10\n\x08replayed\x18\x03 \x01(\x08\x12,\n\x07\x62\x61lance\x18\x04 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x10\n\x08\x65ntry_id\x18\x05 \x01(\t\x12\x1e\n\x16related_transaction_id\x18\x06 \x01(\t*\x81\x03\n\x0fTransactionKind\x12 \n\x1cTRANSACTION_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14TRANSACTION_KIND_BET\x10\x01\x12\x18\n\x14TRANSACTION_KIND_WIN\x10\x02\x12\x1b\n\x17TRANSACTION_KIND_REFUND\x10\x03\x12 \n\x1cTRANSACTION_KIND_JACKPOT_WIN\x10\x04\x12$\n TRANSACTION_KIND_PROMOTIONAL_WIN\x10\x05\x12\x18\n\x14TRANSACTION_KIND_TIP\x10\x06\x12\x1c\n\x18TRANSACTION_KIND_DEPOSIT\x10\x07\x12\x1f\n\x1bTRANSACTION_KIND_WITHDRAWAL\x10\x08\x12\x1a\n\x16TRANSACTION_KIND_BONUS\x10\t\x12\x1f\n\x1bTRANSACTION_KIND_CORRECTION\x10\n\x12\x1d\n\x19TRANSACTION_KIND_ROLLBACK\x10\x0b*\x8f\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTCOME_APPLIED\x10\x01\x12\x17\n\x13OUTCOME_NO_ORIGINAL\x10\x02\x12\x1f\n\x1bOUTCOME_ALREADY_ROLLED_BACK\x10\x03\x12\x1c\n\x18OUTCOME_ORIGINAL_REFUSED\x10\x04*\x82\x01\n\x0cWalletStatus\x12\x1d\n\x19WALLET_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14WALLET_STATUS_ACTIVE\x10\x01\x12\x1f\n\x1bWALLET_STATUS_DEBITS_FROZEN\x10\x02\x12\x18\n\x14WALLET_STATUS_CLOSED\x10\x03*t\n\nRateOrigin\x12\x1b\n\x17RATE_ORIGIN_UNSPECIFIED\x10\x00\x12\x17\n\x13RATE_ORIGIN_CURRENT\x10\x01\x12\x15\n\x11RATE_ORIGIN_ROUND\x10\x02\x12\x19\n\x15RATE_ORIGIN_REFERENCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stakehold.v1.transaction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSACTIONKIND']._serialized_start=799
-  _globals['_TRANSACTIONKIND']._serialized_end=1184
-  _globals['_OUTCOME']._serialized_start=1187
-  _globals['_OUTCOME']._serialized_end=1330
-  _globals['_WALLETSTATUS']._serialized_start=1333
-  _globals['_WALLETSTATUS']._serialized_end=1463
+  _globals['_TRANSACTIONKIND']._serialized_start=1154
+  _globals['_TRANSACTIONKIND']._serialized_end=1539
+  _globals['_OUTCOME']._serialized_start=1542
+  _globals['_OUTCOME']._serialized_end=1685
+  _globals['_WALLETSTATUS']._serialized_start=1688
+  _globals['_WALLETSTATUS']._serialized_end=1818
+  _globals['_RATEORIGIN']._serialized_start=1820
+  _globals['_RATEORIGIN']._serialized_end=1936
   _globals['_WALLETBALANCE']._serialized_start=108
   _globals['_WALLETBALANCE']._serialized_end=291
-  _globals['_TRANSACTIONRESULT']._serialized_start=294
-  _globals['_TRANSACTIONRESULT']._serialized_end=626
-  _globals['_REFUSAL']._serialized_start=629
-  _globals['_REFUSAL']._serialized_end=796
+  _globals['_CONVERSION']._serialized_start=294
+  _globals['_CONVERSION']._serialized_end=600
+  _globals['_TRANSACTIONRESULT']._serialized_start=603
+  _globals['_TRANSACTIONRESULT']._serialized_end=981
+  _globals['_REFUSAL']._serialized_start=984
+  _globals['_REFUSAL']._serialized_end=1151
 # @@protoc_insertion_point(module_scope)

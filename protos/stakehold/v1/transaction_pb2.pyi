@@ -141,6 +141,34 @@ WALLET_STATUS_CLOSED: WalletStatus.ValueType  # 3
 """Debits, deposits and bonuses are refused; what settles or reverses earlier play is still taken."""
 Global___WalletStatus: _TypeAlias = WalletStatus  # noqa: Y015
 
+class _RateOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RateOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RATE_ORIGIN_UNSPECIFIED: _RateOrigin.ValueType  # 0
+    """Not an origin."""
+    RATE_ORIGIN_CURRENT: _RateOrigin.ValueType  # 1
+    """The rate of the moment when it was applied."""
+    RATE_ORIGIN_ROUND: _RateOrigin.ValueType  # 2
+    """Locked by the first bet of its round."""
+    RATE_ORIGIN_REFERENCE: _RateOrigin.ValueType  # 3
+    """Locked by the transaction that it refers to."""
+
+class RateOrigin(_RateOrigin, metaclass=_RateOriginEnumTypeWrapper):
+    """Where a transaction has its rate from."""
+
+RATE_ORIGIN_UNSPECIFIED: RateOrigin.ValueType  # 0
+"""Not an origin."""
+RATE_ORIGIN_CURRENT: RateOrigin.ValueType  # 1
+"""The rate of the moment when it was applied."""
+RATE_ORIGIN_ROUND: RateOrigin.ValueType  # 2
+"""Locked by the first bet of its round."""
+RATE_ORIGIN_REFERENCE: RateOrigin.ValueType  # 3
+"""Locked by the transaction that it refers to."""
+Global___RateOrigin: _TypeAlias = RateOrigin  # noqa: Y015
+
 @_typing.final
 class WalletBalance(_message.Message):
     """One wallet (a player's money in one currency) at one version."""
@@ -194,6 +222,70 @@ class WalletBalance(_message.Message):
 Global___WalletBalance: _TypeAlias = WalletBalance  # noqa: Y015
 
 @_typing.final
+class Conversion(_message.Message):
+    """How an amount became one in the currency of its wallet. Rates are units of the wallet's currency for one unit of
+    the amount's, as exact decimal strings of at most 18 significant digits.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_FIELD_NUMBER: _builtins.int
+    CONVERTED_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    MID_RATE_FIELD_NUMBER: _builtins.int
+    SPREAD_BPS_FIELD_NUMBER: _builtins.int
+    RATE_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    PUBLISHED_TIME_FIELD_NUMBER: _builtins.int
+    RECEIVED_TIME_FIELD_NUMBER: _builtins.int
+    rate: _builtins.str
+    """The rate that was applied, spread included."""
+    mid_rate: _builtins.str
+    """The rate of the market that it was made of."""
+    spread_bps: _builtins.int
+    """The spread in ten thousandths of the mid rate, in the player's disfavour when the rate was locked."""
+    rate_id: _builtins.str
+    """Names the rates of the market that it was made of."""
+    origin: Global___RateOrigin.ValueType
+    """Where the rate is from."""
+    @_builtins.property
+    def requested(self) -> _money_pb2.Money:
+        """The amount as the caller named it."""
+
+    @_builtins.property
+    def converted(self) -> _money_pb2.Money:
+        """What it became: debits are rounded up, credits down."""
+
+    @_builtins.property
+    def published_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of these rates was published."""
+
+    @_builtins.property
+    def received_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was received."""
+
+    def __init__(
+        self,
+        *,
+        requested: _money_pb2.Money | None = ...,
+        converted: _money_pb2.Money | None = ...,
+        rate: _builtins.str = ...,
+        mid_rate: _builtins.str = ...,
+        spread_bps: _builtins.int = ...,
+        rate_id: _builtins.str = ...,
+        origin: Global___RateOrigin.ValueType = ...,
+        published_time: _timestamp_pb2.Timestamp | None = ...,
+        received_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["converted", b"converted", "published_time", b"published_time", "received_time", b"received_time", "requested", b"requested"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["converted", b"converted", "mid_rate", b"mid_rate", "origin", b"origin", "published_time", b"published_time", "rate", b"rate", "rate_id", b"rate_id", "received_time", b"received_time", "requested", b"requested", "spread_bps", b"spread_bps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Conversion: _TypeAlias = Conversion  # noqa: Y015
+
+@_typing.final
 class TransactionResult(_message.Message):
     """The answer for one transaction."""
 
@@ -208,6 +300,7 @@ class TransactionResult(_message.Message):
     BOOKED_TIME_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     RECEIVABLE_CHANGE_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The caller's id of this transaction."""
     outcome: Global___Outcome.ValueType
@@ -236,6 +329,10 @@ class TransactionResult(_message.Message):
         player's receivable. Absent where nothing did.
         """
 
+    @_builtins.property
+    def conversion(self) -> Global___Conversion:
+        """How the amount was converted, where it came in another currency than the wallet's."""
+
     def __init__(
         self,
         *,
@@ -248,10 +345,11 @@ class TransactionResult(_message.Message):
         booked_time: _timestamp_pb2.Timestamp | None = ...,
         late: _builtins.bool = ...,
         receivable_change: _money_pb2.Money | None = ...,
+        conversion: Global___Conversion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "receivable_change", b"receivable_change"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "receivable_change", b"receivable_change"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "entry_id", b"entry_id", "late", b"late", "outcome", b"outcome", "receivable_change", b"receivable_change", "replayed", b"replayed", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "entry_id", b"entry_id", "late", b"late", "outcome", b"outcome", "receivable_change", b"receivable_change", "replayed", b"replayed", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

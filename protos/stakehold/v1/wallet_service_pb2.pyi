@@ -176,6 +176,8 @@ class DebitRequest(_message.Message):
     CLOSE_ROUND_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PLAYER_GROUP_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The calling provider or service, as put with AdminService.PutSource."""
     player_id: _builtins.str
@@ -194,6 +196,12 @@ class DebitRequest(_message.Message):
     """Closes the round after this transaction: later bets on it are refused."""
     expected_version: _builtins.int
     """Refuses with ABORTED unless the wallet is at this version before the debit. Not remembered."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's: the amount is converted, at the rate that its
+    reference or its round has locked, or else at the rate of now.
+    """
+    player_group: _builtins.str
+    """Whose spreads hold where a rate of now is used. Does not identify a payload."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What to take. Zero is recorded (unless the source's policy refuses it) and moves nothing."""
@@ -216,10 +224,12 @@ class DebitRequest(_message.Message):
         close_round: _builtins.bool = ...,
         expected_version: _builtins.int | None = ...,
         context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
+        player_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "player_id", b"player_id", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "source_id", b"source_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "player_group", b"player_group", "player_id", b"player_id", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "source_id", b"source_id", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -268,6 +278,8 @@ class CreditRequest(_message.Message):
     CLOSE_ROUND_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PLAYER_GROUP_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The calling provider or service, as put with AdminService.PutSource."""
     player_id: _builtins.str
@@ -286,6 +298,12 @@ class CreditRequest(_message.Message):
     """Closes the round after this transaction: later bets on it are refused."""
     expected_version: _builtins.int
     """Refuses with ABORTED unless the wallet is at this version before the credit. Not remembered."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's: the amount is converted, at the rate that its
+    reference or its round has locked, or else at the rate of now.
+    """
+    player_group: _builtins.str
+    """Whose spreads hold where a rate of now is used. Does not identify a payload."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What to give. Zero is recorded (unless the source's policy refuses it) and moves nothing."""
@@ -308,10 +326,12 @@ class CreditRequest(_message.Message):
         close_round: _builtins.bool = ...,
         expected_version: _builtins.int | None = ...,
         context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
+        player_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "player_id", b"player_id", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "source_id", b"source_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "player_group", b"player_group", "player_id", b"player_id", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "source_id", b"source_id", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -430,10 +450,13 @@ class TransactRequest(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     PLAYER_ID_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    PLAYER_GROUP_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The calling provider or service, as put with AdminService.PutSource."""
     player_id: _builtins.str
     """The player whose wallets are moved."""
+    player_group: _builtins.str
+    """Whose spreads hold where a rate of now is used."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransactStep]:
         """1 to 16 steps, applied in this order."""
@@ -444,10 +467,11 @@ class TransactRequest(_message.Message):
         source_id: _builtins.str = ...,
         player_id: _builtins.str = ...,
         steps: _abc.Iterable[Global___TransactStep] | None = ...,
+        player_group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["player_id", b"player_id", "source_id", b"source_id", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["player_group", b"player_group", "player_id", b"player_id", "source_id", b"source_id", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -506,6 +530,7 @@ class DebitStep(_message.Message):
     CLOSE_ROUND_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The caller's id of this transaction."""
     kind: _transaction_pb2.TransactionKind.ValueType
@@ -520,6 +545,8 @@ class DebitStep(_message.Message):
     """Closes the round after this step."""
     expected_version: _builtins.int
     """Refuses with ABORTED unless the wallet is at this version before this step."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What to take."""
@@ -540,10 +567,11 @@ class DebitStep(_message.Message):
         close_round: _builtins.bool = ...,
         expected_version: _builtins.int | None = ...,
         context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -566,6 +594,7 @@ class CreditStep(_message.Message):
     CLOSE_ROUND_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The caller's id of this transaction."""
     kind: _transaction_pb2.TransactionKind.ValueType
@@ -580,6 +609,8 @@ class CreditStep(_message.Message):
     """Closes the round after this step."""
     expected_version: _builtins.int
     """Refuses with ABORTED unless the wallet is at this version before this step."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """What to give."""
@@ -600,10 +631,11 @@ class CreditStep(_message.Message):
         close_round: _builtins.bool = ...,
         expected_version: _builtins.int | None = ...,
         context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "close_round", b"close_round", "context", b"context", "expected_version", b"expected_version", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "round_id", b"round_id", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -727,6 +759,7 @@ class GetTransactionResponse(_message.Message):
     ROUND_ID_FIELD_NUMBER: _builtins.int
     GAME_ID_FIELD_NUMBER: _builtins.int
     REFERENCE_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    CONVERSION_FIELD_NUMBER: _builtins.int
     state: Global___TransactionState.ValueType
     """What is known about the id."""
     kind: _transaction_pb2.TransactionKind.ValueType
@@ -743,7 +776,9 @@ class GetTransactionResponse(_message.Message):
     """The transaction it refers to; for a rollback, its original."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
-        """The amount asked for; absent where it is not known."""
+        """The amount in the wallet's currency; absent where it is not known. Where it came in another currency, the
+        conversion says what was asked for.
+        """
 
     @_builtins.property
     def result(self) -> _transaction_pb2.TransactionResult:
@@ -752,6 +787,10 @@ class GetTransactionResponse(_message.Message):
     @_builtins.property
     def refusal(self) -> _transaction_pb2.Refusal:
         """The first refusal, where it was refused."""
+
+    @_builtins.property
+    def conversion(self) -> _transaction_pb2.Conversion:
+        """How the amount was converted, where it came in another currency."""
 
     def __init__(
         self,
@@ -766,10 +805,11 @@ class GetTransactionResponse(_message.Message):
         round_id: _builtins.str = ...,
         game_id: _builtins.str = ...,
         reference_transaction_id: _builtins.str = ...,
+        conversion: _transaction_pb2.Conversion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "refusal", b"refusal", "refusal_reason", b"refusal_reason", "result", b"result", "rollback_transaction_id", b"rollback_transaction_id", "round_id", b"round_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "refusal", b"refusal", "refusal_reason", b"refusal_reason", "result", b"result", "rollback_transaction_id", b"rollback_transaction_id", "round_id", b"round_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -95,7 +95,9 @@ class WalletServiceServicer:
     def Debit(self, request, context):
         """Takes money from a wallet: bets, tips, withdrawals, corrections. Idempotent by (player, source,
         transaction id). Errors: WALLET_NOT_FOUND, TRANSACTION_ID_CONFLICT, TRANSACTION_ROLLED_BACK,
-        ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others.
+        ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others. An amount in
+        another currency than the wallet's is converted only where the call or the source's policy says so, or where
+        its reference or round was: RATE_STALE, RATE_UNKNOWN, WALLET_AMBIGUOUS and others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

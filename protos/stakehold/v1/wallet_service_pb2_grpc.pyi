@@ -46,7 +46,9 @@ class WalletServiceStub:
     Debit: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.DebitRequest, _wallet_service_pb2.DebitResponse]
     """Takes money from a wallet: bets, tips, withdrawals, corrections. Idempotent by (player, source,
     transaction id). Errors: WALLET_NOT_FOUND, TRANSACTION_ID_CONFLICT, TRANSACTION_ROLLED_BACK,
-    ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others.
+    ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others. An amount in
+    another currency than the wallet's is converted only where the call or the source's policy says so, or where
+    its reference or round was: RATE_STALE, RATE_UNKNOWN, WALLET_AMBIGUOUS and others.
     """
     Credit: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.CreditRequest, _wallet_service_pb2.CreditResponse]
     """Gives money to a wallet: wins, refunds, deposits, bonuses, corrections. Idempotent as Debit is.
@@ -87,7 +89,9 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Debit: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.DebitRequest, _wallet_service_pb2.DebitResponse]  # type: ignore[assignment]
     """Takes money from a wallet: bets, tips, withdrawals, corrections. Idempotent by (player, source,
     transaction id). Errors: WALLET_NOT_FOUND, TRANSACTION_ID_CONFLICT, TRANSACTION_ROLLED_BACK,
-    ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others.
+    ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others. An amount in
+    another currency than the wallet's is converted only where the call or the source's policy says so, or where
+    its reference or round was: RATE_STALE, RATE_UNKNOWN, WALLET_AMBIGUOUS and others.
     """
     Credit: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.CreditRequest, _wallet_service_pb2.CreditResponse]  # type: ignore[assignment]
     """Gives money to a wallet: wins, refunds, deposits, bonuses, corrections. Idempotent as Debit is.
@@ -137,7 +141,9 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_service_pb2.DebitResponse, _abc.Awaitable[_wallet_service_pb2.DebitResponse]]:
         """Takes money from a wallet: bets, tips, withdrawals, corrections. Idempotent by (player, source,
         transaction id). Errors: WALLET_NOT_FOUND, TRANSACTION_ID_CONFLICT, TRANSACTION_ROLLED_BACK,
-        ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others.
+        ROUND_CLOSED, WALLET_FROZEN, WALLET_CLOSED, INSUFFICIENT_FUNDS, VERSION_MISMATCH and others. An amount in
+        another currency than the wallet's is converted only where the call or the source's policy says so, or where
+        its reference or round was: RATE_STALE, RATE_UNKNOWN, WALLET_AMBIGUOUS and others.
         """
 
     @_abc_1.abstractmethod

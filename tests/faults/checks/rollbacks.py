@@ -41,8 +41,8 @@ def _is_inverse(rollback: Entry, original: Entry) -> bool:
 
 
 def _check_late_settlements(case: Case, undone: dict[Id, Entry]) -> Iterator[Violation]:
-    """A win that was cut off was decided before the rollback that the store took without knowing of it; booked
-    again, it comes after.
+    """A win that was cut off was decided before the rollback that the store took without knowing of it;
+    booked again, it comes after.
     """
     for entry in case.books.entries:
         settles = entry.kind in {"win", "refund"} and entry.operation == "credit"

@@ -1,0 +1,128 @@
+-- include: rate_arithmetic
+-- include: wallets
+-- include: stopping
+-- include: transactions
+-- include: rounds
+-- include: refusals
+-- include: steps
+-- Amounts in another currency than the wallet's, at a rate that is locked. Nearly no call needs any of this: what
+-- does the work is made by `conversions` when it is needed.
+--
+-- A conversion is the text currency;amount;rate lock;origin, the amount and its currency as the caller named them.
+-- Origins: current (the rate of now), round (locked by the round's first bet), reference (locked by what the
+-- transaction refers to). A rate lock is the text currency,wallet currency,mantissa,exponent and more, with ","
+-- between them (fx/rate_locks.py).
+local PLAYS = { bet = true, win = true, refund = true }
+
+-- The currency and the amount that a transaction was asked for in.
+local function requested(record)
+  if record.conversion then
+    return string.match(record.conversion, '^([^;]*);([^;]*)')
+  end
+  return record.currency, record.amount
+end
+
+-- A round keeps the first lock of each pair of currencies.
+local function lock_rate(round, conversion)
+  local lock = string.match(conversion, '^[^;]*;[^;]*;([^;]*)')
+  local pair = string.match(lock, '^[^,]*,[^,]*,')
+  local locks = round.locks or ''
+  if not string.find(';' .. locks, ';' .. pair, 1, true) then
+    round.locks = locks == '' and lock or locks .. ';' .. lock
+  end
+end
+
+-- What a step's reference or round has locked for its currency, and for its wallet where it names one: the lock,
+-- the wallet's currency and the origin; nil for nearly all.
+local function named_lock(step)
+  local referred = step.reference ~= '' and seen(call.source, step.reference)
+  local locks, origin = referred and referred.conversion, 'reference'
+  if not referred and step.round ~= '' and PLAYS[step.kind] then
+    locks, origin = round_of(call.source, step.game, step.round).locks, 'round'
+  end
+  for currency, wallet, rest in string.gmatch(locks or '', '([^;,]*),([^;,]*)(,[^;]*)') do
+    if currency == step.currency and (step.wallet == '' or step.wallet == wallet) then
+      return currency .. ',' .. wallet .. rest, wallet, origin
+    end
+  end
+end
+
+-- Whether a step's amount has to become one in the currency of its wallet.
+local function is_foreign(step)
+  if step.wallet ~= '' then
+    return step.wallet ~= step.currency
+  end
+  return named_lock(step) or step.converts == '1' and not wallet_of(step.currency)
+end
+
+local function conversions()
+  local convert = rate_arithmetic()
+
+  -- The currency of the only wallet that the player has open; or a refusal.
+  local function only_wallet(step)
+    local found
+    for _, code in ipairs(redis.call('HKEYS', KEYS[3])) do
+      if code ~= RESIDENCE and wallet_of(code).status ~= 'closed' then
+        if found then
+          return refuse_for_now(step, 'WALLET_AMBIGUOUS')
+        end
+        found = code
+      end
+    end
+    if not found then
+      return refuse_for_now(step, 'WALLET_NOT_FOUND')
+    end
+    return found
+  end
+
+  -- What the caller's server says of the wallet's currency: its status, then the rate of now or "!" and why there
+  -- is none. Stops where it was not told, and has to know.
+  local function offered(step, code, is_locked)
+    local offer_code, status, offer = string.match(step.offer, '^([^;]*);([^;]*);(.*)$')
+    if offer_code == code then
+      return status, offer
+    end
+    local is_new_play = step.operation == 'debit' or step.kind == 'deposit' or step.kind == 'bonus'
+    if not is_locked or is_new_play then
+      stop_to_ask('RATE', code, string.format('%d', step.index))
+    end
+    return 'enabled'
+  end
+
+  -- Finds the wallet and converts the amount: into step.moved, with step.conversion and the wallet currency's
+  -- status. Returns the wallet, or a refusal.
+  return function(step)
+    local lock, code, origin = named_lock(step)
+    if step.wallet ~= '' then
+      code = step.wallet
+    elseif not lock then
+      local refusal
+      code, refusal = only_wallet(step)
+      if not code then
+        return nil, refusal
+      end
+    end
+    local wallet = wallet_of(code)
+    if not wallet then
+      return refuse_for_now(step, 'WALLET_NOT_FOUND')
+    end
+    local status, offer = offered(step, code, lock)
+    if not lock then
+      if string.sub(offer, 1, 1) == '!' then
+        return refuse_for_now(step, string.sub(offer, 2), code)
+      end
+      lock, origin = offer, 'current'
+    end
+    local mantissa, exponent = string.match(lock, '^[^,]*,[^,]*,(%d+),(-?%d+),')
+    local moved = convert(step.amount, mantissa, tonumber(exponent), step.operation == 'debit')
+    if not fits(moved) then
+      return refuse_finally(step, 'BALANCE_OVERFLOW')
+    end
+    step.moved, step.moved_currency, step.wallet_currency_status = moved, code, status
+    step.conversion = table.concat({ step.currency, step.amount, lock, origin }, ';')
+    if moved == '0' and step.amount ~= '0' then
+      return refuse_finally(step, 'AMOUNT_TOO_SMALL', code)
+    end
+    return wallet
+  end
+end
