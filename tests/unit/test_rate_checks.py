@@ -61,16 +61,16 @@ def test_a_rate_that_jumps_by_more_than_its_pair_may_is_held(mid: str, judgement
 
 
 def test_jumps_are_measured_exactly_also_with_36_digits() -> None:
-    # given a last rate of 36 digits, and a pair that may not move at all
-    last = replace(LAST, mid=Decimal("999999999999999999.999999999999999998"))
-    still = replace(PAIR, jump_bps=0)
+    # given a rate of 18 digits before the point
+    last = replace(LAST, mid=Decimal("1" + "0" * 17))
 
-    # when the new one differs in the last digit only
-    verdict = judge(replace(NEW, mid=Decimal("999999999999999999.999999999999999999")), last, still)
+    # when one is just as far away as it may be, and another one differs from that in the 36th digit
+    far = replace(NEW, mid=Decimal("105" + "0" * 15))
+    farther = replace(NEW, mid=Decimal("105" + "0" * 15 + "." + "0" * 17 + "1"))
 
-    # then it is a jump, and the same rate again is none
-    assert verdict.judgement is Judgement.HELD
-    assert judge(replace(NEW, mid=last.mid), last, still) == ACCEPTED
+    # then only the second is held
+    assert judge(far, last, PAIR) == ACCEPTED
+    assert judge(farther, last, PAIR).judgement is Judgement.HELD
 
 
 @pytest.mark.parametrize(
