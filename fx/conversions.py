@@ -17,6 +17,8 @@ class RateOrigin(StrEnum):
     """Locked by the first bet of its round."""
     REFERENCE = "reference"
     """Locked by the transaction that it refers to."""
+    QUOTE = "quote"
+    """Promised ahead by a quote."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,8 @@ class Step:
     ``amount`` is minor units, None only for a rollback that names none. ``currency_status`` is the registry's
     word for the currency at the time of the call. ``reference`` is a rollback's original. ``metadata`` is a
     JSON object as text, "" for none. Ids are "" where they do not apply. ``wallet_currency`` names the wallet
-    where it is not the one in ``currency``.
+    where it is not the one in ``currency``. ``offer`` is what a quote has promised, as the script
+    reads it (``quoted_offer`` in persistence.valkey.requests).
     """
 
     operation: Operation
@@ -93,6 +94,7 @@ class Step:
     occurred_ms: int | None = None
     metadata: str = ""
     wallet_currency: CurrencyCode | None = None
+    offer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

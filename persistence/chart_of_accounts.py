@@ -7,6 +7,7 @@
     deposit, withdrawal        source, clearing         cleared with the payment processor
     bonus                      house, bonus_cost        a gift of the house
     correction                 house, corrections       booked by hand
+    exchange                   house, exchanges         what one wallet gives and another one gets
 
 An amount in another currency than the wallet's has its counter-account in that currency. The house stands
 between the two: its ``fx_position`` gives the one amount and takes what that is worth at mid; ``fx_spread``
@@ -52,6 +53,7 @@ class Bucket(StrEnum):
     PROMOTIONS = "promotions"
     BONUS_COST = "bonus_cost"
     CORRECTIONS = "corrections"
+    EXCHANGES = "exchanges"
     FX_POSITION = "fx_position"
     FX_SPREAD = "fx_spread"
     FX_ROUNDING = "fx_rounding"
@@ -70,6 +72,7 @@ COUNTER_ACCOUNTS = {
     TransactionKind.WITHDRAWAL: (OwnerKind.SOURCE, Bucket.CLEARING),
     TransactionKind.BONUS: (OwnerKind.HOUSE, Bucket.BONUS_COST),
     TransactionKind.CORRECTION: (OwnerKind.HOUSE, Bucket.CORRECTIONS),
+    TransactionKind.EXCHANGE: (OwnerKind.HOUSE, Bucket.EXCHANGES),
 }
 
 

@@ -17,7 +17,12 @@ StakeholdError
 │   └── BalanceNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
-│   └── PageTokenInvalid
+│   ├── PageTokenInvalid
+│   └── QuoteInvalid
+├── QuoteMismatch              the quote is good, and not for this
+│   ├── QuoteOfAnotherPlayer
+│   ├── QuoteSideMismatch
+│   └── QuoteAmountMismatch
 ├── CurrencyImmutable
 ├── CurrencyDisabled
 ├── SetupRefused               the service must not start like this
@@ -68,6 +73,8 @@ class RefusalReason(StrEnum):
     RATE_STALE = "RATE_STALE"
     RATE_HELD = "RATE_HELD"
     CURRENCY_DEPEGGED = "CURRENCY_DEPEGGED"
+    QUOTE_EXPIRED = "QUOTE_EXPIRED"
+    QUOTE_USED = "QUOTE_USED"
 
 
 RATE_REASONS = (
@@ -233,6 +240,36 @@ class PageTokenInvalid(FieldInvalid):
 
     def __init__(self) -> None:
         super().__init__("page_token", "not a next_page_token of this list with these filters")
+
+
+class QuoteInvalid(FieldInvalid):
+    """A text that is no quote of this service."""
+
+    def __init__(self) -> None:
+        super().__init__("quote_id", "must be a quote that this service has given")
+
+
+class QuoteMismatch(StakeholdError):
+    """A quote that does not fit the exchange that names it. ``quoted`` is what it says itself."""
+
+    def __init__(self, problem: str, quoted: Mapping[str, str]) -> None:
+        super().__init__(problem)
+        self.quoted = quoted
+
+
+class QuoteOfAnotherPlayer(QuoteMismatch):
+    """The quote was given to another player or source."""
+
+    def __init__(self) -> None:
+        super().__init__("the quote was given to another player or source", {})
+
+
+class QuoteSideMismatch(QuoteMismatch):
+    """The quote is for other currencies, or the other way round."""
+
+
+class QuoteAmountMismatch(QuoteMismatch):
+    """The quote is for other amounts."""
 
 
 class CurrencyImmutable(StakeholdError):

@@ -37,6 +37,7 @@ class TransactionKind(StrEnum):
     WITHDRAWAL = "withdrawal"
     BONUS = "bonus"
     CORRECTION = "correction"
+    EXCHANGE = "exchange"
     ROLLBACK = "rollback"
 
 

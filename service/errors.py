@@ -43,6 +43,8 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
     RefusalReason.RATE_STALE: _Code.FAILED_PRECONDITION,
     RefusalReason.RATE_HELD: _Code.FAILED_PRECONDITION,
     RefusalReason.CURRENCY_DEPEGGED: _Code.FAILED_PRECONDITION,
+    RefusalReason.QUOTE_EXPIRED: _Code.FAILED_PRECONDITION,
+    RefusalReason.QUOTE_USED: _Code.FAILED_PRECONDITION,
 }
 """What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
 
@@ -61,6 +63,10 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
+    errors.QuoteInvalid: (_Code.INVALID_ARGUMENT, "QUOTE_INVALID"),
+    errors.QuoteOfAnotherPlayer: (_Code.FAILED_PRECONDITION, "QUOTE_OF_ANOTHER_PLAYER"),
+    errors.QuoteSideMismatch: (_Code.FAILED_PRECONDITION, "QUOTE_SIDE_MISMATCH"),
+    errors.QuoteAmountMismatch: (_Code.FAILED_PRECONDITION, "QUOTE_AMOUNT_MISMATCH"),
     errors.CurrencyImmutable: (_Code.FAILED_PRECONDITION, "CURRENCY_IMMUTABLE"),
     errors.CurrencyDisabled: (_Code.FAILED_PRECONDITION, "CURRENCY_DISABLED"),
 }
@@ -142,6 +148,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
         case errors.BalanceNotFound():
             version = "" if error.version is None else str(error.version)
             metadata = {"currency_code": error.currency, "version": version}
+        case errors.QuoteMismatch():
+            metadata = dict(error.quoted)
         case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
             metadata = {"currency_code": error.currency}
         case _:

@@ -10,7 +10,7 @@
 --
 -- A conversion is the text currency;amount;rate lock;origin, the amount and its currency as the caller named them.
 -- Origins: current (the rate of now), round (locked by the round's first bet), reference (locked by what the
--- transaction refers to). A rate lock is the text currency,wallet currency,mantissa,exponent and more, with ","
+-- transaction refers to), quote (promised ahead). A rate lock is the text currency,wallet currency,mantissa,exponent and more, with ","
 -- between them (fx/rate_locks.py).
 local PLAYS = { bet = true, win = true, refund = true }
 
@@ -36,7 +36,7 @@ end
 -- the wallet's currency and the origin; nil for nearly all.
 local function named_lock(step)
   local referred = step.reference ~= '' and seen(call.source, step.reference)
-  local locks, origin = referred and referred.conversion, 'reference'
+  local locks, origin = referred and referred.kind ~= 'exchange' and referred.conversion, 'reference'
   if not referred and step.round ~= '' and PLAYS[step.kind] then
     locks, origin = round_of(call.source, step.game, step.round).locks, 'round'
   end
@@ -82,7 +82,7 @@ local function conversions()
     if offer_code == code then
       return status, offer
     end
-    local is_new_play = step.operation == 'debit' or step.kind == 'deposit' or step.kind == 'bonus'
+    local is_new_play = step.operation == 'debit' or STARTS_PLAY[step.kind]
     if not is_locked or is_new_play then
       stop_to_ask('RATE', code, string.format('%d', step.index))
     end
@@ -112,6 +112,14 @@ local function conversions()
         return refuse_for_now(step, string.sub(offer, 2), code)
       end
       lock, origin = offer, 'current'
+    end
+    if step.kind == 'exchange' then
+      local expires_ms
+      lock, expires_ms = string.match(offer, '^([^;]*);(%d+)$')
+      if is_below(expires_ms, now_ms()) then
+        return refuse_finally(step, 'QUOTE_EXPIRED', code)
+      end
+      origin = 'quote'
     end
     local mantissa, exponent = string.match(lock, '^[^,]*,[^,]*,(%d+),(-?%d+),')
     local moved = convert(step.amount, mantissa, tonumber(exponent), step.operation == 'debit')

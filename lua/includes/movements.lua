@@ -6,7 +6,6 @@
 -- include: steps
 -- include: conversions
 -- What debits, credits and rollbacks have in common.
-local STARTS_PLAY = { deposit = true, bonus = true }
 local SETTLES = { win = true, refund = true }
 
 local function settles_bets(record)

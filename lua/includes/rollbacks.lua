@@ -86,7 +86,7 @@ local function rollbacks()
     if original.state == 'refused' then
       return without_movement(step, 'original_refused', original)
     end
-    if original.operation == 'rollback' then
+    if original.operation == 'rollback' or original.kind == 'exchange' then
       return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
     end
     if is_other_amount(step, original) then

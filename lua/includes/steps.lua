@@ -1,6 +1,7 @@
 -- The call as it came: who calls, by which policies, and the steps in their order.
 local STEP_FIELD_COUNT = 17
 local FIRST_STEP = 12
+local STARTS_PLAY = { deposit = true, bonus = true, exchange = true }
 
 local call = {
   witness = ARGV[1],

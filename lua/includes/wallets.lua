@@ -51,10 +51,14 @@ local function advance(wallet)
   changed_wallets[wallet.currency] = wallet
 end
 
+local function now_ms()
+  local now = redis.call('TIME')
+  return string.format('%.0f', tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
+end
+
 -- The call's one booked time: now, but never before what one of its wallets has booked already.
 local function booked_time_ms()
-  local now = redis.call('TIME')
-  local booked_ms = string.format('%.0f', tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000))
+  local booked_ms = now_ms()
   for _, wallet in pairs(wallets) do
     if wallet and is_below(booked_ms, wallet.booked_ms) then
       booked_ms = wallet.booked_ms

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Protocol
 
-from fx.rate_locks import Side
+from fx.rate_locks import RateLock, Side
 from lua import Script, load_script
 from persistence.calls import Call, ForeignCurrencyPolicy, Step
 from persistence.errors import RefusalReason
@@ -44,6 +44,7 @@ _WAITS_FOR_THE_LEDGER = frozenset(
         TransactionKind.WITHDRAWAL,
         TransactionKind.BONUS,
         TransactionKind.CORRECTION,
+        TransactionKind.EXCHANGE,
     )
 )
 """Kinds that are not applied on the chance that their id is new: nobody plays on with what they move."""
@@ -71,6 +72,11 @@ class RateOffers(Protocol):
 
     def offer(self, currency: str, wallet_currency: str, *, side: Side, player_group: str) -> str:
         """Wallet currency, its status, and a rate lock or "!" with a reason, with ";" between them."""
+
+
+def quoted_offer(lock: RateLock, *, wallet_currency_status: str, expires_ms: int) -> str:
+    """What a quote promises until then, by the store's clock, Unix milliseconds."""
+    return f"{lock.wallet_currency};{wallet_currency_status};{lock};{expires_ms}"
 
 
 class NoRates:
@@ -141,7 +147,7 @@ class _Offers:
                 self._offer(index, step, wallet_currency)
 
     def _offer(self, index: int, step: Step, wallet_currency: str) -> None:
-        if step.operation is Operation.ROLLBACK or step.currency in (None, wallet_currency):
+        if step.operation is Operation.ROLLBACK or step.offer or step.currency in (None, wallet_currency):
             return
         side = Side.PAID if step.operation is Operation.DEBIT else Side.RECEIVED
         self.arguments[_offer_at(index)] = self.rates.offer(
@@ -305,6 +311,6 @@ def transact_arguments(call: Call) -> list[str]:
             step.metadata,
             step.wallet_currency or "",
             "1" if source.foreign_currency is ForeignCurrencyPolicy.CONVERT else "",
-            "",
+            step.offer,
         )
     return arguments

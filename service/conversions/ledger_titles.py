@@ -14,6 +14,7 @@ KIND_TITLES = {
     TransactionKind.WITHDRAWAL: "Withdrawal Sent",
     TransactionKind.BONUS: "Bonus Granted",
     TransactionKind.CORRECTION: "Correction Booked",
+    TransactionKind.EXCHANGE: "Currency Exchanged",
     TransactionKind.ROLLBACK: "Transaction Rolled Back",
 }
 

@@ -13,6 +13,7 @@ _ORIGINS = {
     RateOrigin.CURRENT: transaction_pb2.RATE_ORIGIN_CURRENT,
     RateOrigin.ROUND: transaction_pb2.RATE_ORIGIN_ROUND,
     RateOrigin.REFERENCE: transaction_pb2.RATE_ORIGIN_REFERENCE,
+    RateOrigin.QUOTE: transaction_pb2.RATE_ORIGIN_QUOTE,
 }
 
 

@@ -33,6 +33,7 @@ KINDS = {
     TransactionKind.WITHDRAWAL: transaction_pb2.TRANSACTION_KIND_WITHDRAWAL,
     TransactionKind.BONUS: transaction_pb2.TRANSACTION_KIND_BONUS,
     TransactionKind.CORRECTION: transaction_pb2.TRANSACTION_KIND_CORRECTION,
+    TransactionKind.EXCHANGE: transaction_pb2.TRANSACTION_KIND_EXCHANGE,
     TransactionKind.ROLLBACK: transaction_pb2.TRANSACTION_KIND_ROLLBACK,
 }
 

@@ -52,6 +52,10 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
+    errors.QuoteInvalid(),
+    errors.QuoteOfAnotherPlayer(),
+    errors.QuoteSideMismatch("other", {"sell_currency_code": "EUR", "buy_currency_code": "USD"}),
+    errors.QuoteAmountMismatch("other", {"sell_amount": "1.00", "buy_amount": "1.09"}),
     errors.CurrencyImmutable("EUR"),
     errors.CurrencyDisabled("EUR"),
 )
@@ -201,7 +205,7 @@ def test_a_final_refusal_never_has_a_code_that_clients_retry() -> None:
 
 
 def test_every_exception_that_may_reach_a_caller_is_in_the_table() -> None:
-    only_groups = {errors.NotDone, errors.NotFound}
+    only_groups = {errors.NotDone, errors.NotFound, errors.QuoteMismatch}
 
     assert set(ERROR_CODES) == set(exceptions_for_callers(errors.StakeholdError)) - only_groups - {Refused}
 

@@ -99,6 +99,7 @@ FREE = {
     "expected_version": None,
     "occurred_ms": None,
     "metadata": "",
+    "offer": "USD;enabled;!RATE_STALE",
 }
 
 ids = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=4)

@@ -157,6 +157,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[FAILED_PRECONDITION] One of the currencies has left its peg. Not remembered.
     Metadata: amount_currency_code, currency_code.
     """
+    ERROR_REASON_QUOTE_EXPIRED: _ErrorReason.ValueType  # 41
+    """[FAILED_PRECONDITION] The quote is over, and so is what was given beyond it for calls on their way. Final. Get
+    another quote, and exchange under another id. Metadata: currency_code.
+    """
+    ERROR_REASON_QUOTE_USED: _ErrorReason.ValueType  # 42
+    """[FAILED_PRECONDITION] The quote was used by another exchange, the related transaction. Not remembered.
+    Metadata: related_transaction_id.
+    """
+    ERROR_REASON_QUOTE_INVALID: _ErrorReason.ValueType  # 43
+    """[INVALID_ARGUMENT] This is no quote that the service has given."""
+    ERROR_REASON_QUOTE_OF_ANOTHER_PLAYER: _ErrorReason.ValueType  # 44
+    """[FAILED_PRECONDITION] The quote was given to another player or source. Nothing is remembered."""
+    ERROR_REASON_QUOTE_SIDE_MISMATCH: _ErrorReason.ValueType  # 45
+    """[FAILED_PRECONDITION] The quote is for other currencies, or the other way round: the metadata say what was
+    quoted. Nothing is remembered. Metadata: sell_currency_code, buy_currency_code.
+    """
+    ERROR_REASON_QUOTE_AMOUNT_MISMATCH: _ErrorReason.ValueType  # 46
+    """[FAILED_PRECONDITION] The quote is for other amounts: the metadata say what was quoted. Nothing is remembered.
+    Metadata: sell_amount, buy_amount.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -299,5 +319,25 @@ Metadata: amount_currency_code, currency_code.
 ERROR_REASON_CURRENCY_DEPEGGED: ErrorReason.ValueType  # 40
 """[FAILED_PRECONDITION] One of the currencies has left its peg. Not remembered.
 Metadata: amount_currency_code, currency_code.
+"""
+ERROR_REASON_QUOTE_EXPIRED: ErrorReason.ValueType  # 41
+"""[FAILED_PRECONDITION] The quote is over, and so is what was given beyond it for calls on their way. Final. Get
+another quote, and exchange under another id. Metadata: currency_code.
+"""
+ERROR_REASON_QUOTE_USED: ErrorReason.ValueType  # 42
+"""[FAILED_PRECONDITION] The quote was used by another exchange, the related transaction. Not remembered.
+Metadata: related_transaction_id.
+"""
+ERROR_REASON_QUOTE_INVALID: ErrorReason.ValueType  # 43
+"""[INVALID_ARGUMENT] This is no quote that the service has given."""
+ERROR_REASON_QUOTE_OF_ANOTHER_PLAYER: ErrorReason.ValueType  # 44
+"""[FAILED_PRECONDITION] The quote was given to another player or source. Nothing is remembered."""
+ERROR_REASON_QUOTE_SIDE_MISMATCH: ErrorReason.ValueType  # 45
+"""[FAILED_PRECONDITION] The quote is for other currencies, or the other way round: the metadata say what was
+quoted. Nothing is remembered. Metadata: sell_currency_code, buy_currency_code.
+"""
+ERROR_REASON_QUOTE_AMOUNT_MISMATCH: ErrorReason.ValueType  # 46
+"""[FAILED_PRECONDITION] The quote is for other amounts: the metadata say what was quoted. Nothing is remembered.
+Metadata: sell_amount, buy_amount.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

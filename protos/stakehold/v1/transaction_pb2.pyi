@@ -49,6 +49,10 @@ class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trans
     """Debit or credit: a correction by hand. "Correction Booked"."""
     TRANSACTION_KIND_ROLLBACK: _TransactionKind.ValueType  # 11
     """A rollback of an earlier transaction, only in answers and in the ledger. "Transaction Rolled Back"."""
+    TRANSACTION_KIND_EXCHANGE: _TransactionKind.ValueType  # 12
+    """One side of an exchange between two wallets of a player, only in answers and in the ledger.
+    "Currency Exchanged".
+    """
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a movement of money is for. It decides whether the player is debited or credited, which house
@@ -79,6 +83,10 @@ TRANSACTION_KIND_CORRECTION: TransactionKind.ValueType  # 10
 """Debit or credit: a correction by hand. "Correction Booked"."""
 TRANSACTION_KIND_ROLLBACK: TransactionKind.ValueType  # 11
 """A rollback of an earlier transaction, only in answers and in the ledger. "Transaction Rolled Back"."""
+TRANSACTION_KIND_EXCHANGE: TransactionKind.ValueType  # 12
+"""One side of an exchange between two wallets of a player, only in answers and in the ledger.
+"Currency Exchanged".
+"""
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 class _Outcome:
@@ -155,6 +163,8 @@ class _RateOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RateOrigin
     """Locked by the first bet of its round."""
     RATE_ORIGIN_REFERENCE: _RateOrigin.ValueType  # 3
     """Locked by the transaction that it refers to."""
+    RATE_ORIGIN_QUOTE: _RateOrigin.ValueType  # 4
+    """Promised ahead by a quote."""
 
 class RateOrigin(_RateOrigin, metaclass=_RateOriginEnumTypeWrapper):
     """Where a transaction has its rate from."""
@@ -167,6 +177,8 @@ RATE_ORIGIN_ROUND: RateOrigin.ValueType  # 2
 """Locked by the first bet of its round."""
 RATE_ORIGIN_REFERENCE: RateOrigin.ValueType  # 3
 """Locked by the transaction that it refers to."""
+RATE_ORIGIN_QUOTE: RateOrigin.ValueType  # 4
+"""Promised ahead by a quote."""
 Global___RateOrigin: _TypeAlias = RateOrigin  # noqa: Y015
 
 @_typing.final
