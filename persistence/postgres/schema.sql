@@ -315,6 +315,24 @@ CREATE TABLE fx.pivots (
 
 COMMENT ON TABLE fx.pivots IS 'Through which currencies a rate is made where a pair has none, the first that does counts.';
 
+CREATE TABLE fx.quote_keys (
+    key_id bigint NOT NULL,
+    secret bytea NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_quote_key_has_32_bytes CHECK ((octet_length(secret) = 32))
+);
+
+COMMENT ON TABLE fx.quote_keys IS 'Secret: for the registrar alone.';
+
+ALTER TABLE fx.quote_keys ALTER COLUMN key_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME fx.quote_keys_key_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE fx.rates ALTER COLUMN rate_id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME fx.rates_rate_id_seq
     START WITH 1
@@ -736,6 +754,9 @@ ALTER TABLE ONLY fx.spreads
 ALTER TABLE ONLY fx.pivots
     ADD CONSTRAINT pivots_are_ranked PRIMARY KEY (rank);
 
+ALTER TABLE ONLY fx.quote_keys
+    ADD CONSTRAINT quote_keys_are_numbered PRIMARY KEY (key_id);
+
 ALTER TABLE ONLY fx.rates
     ADD CONSTRAINT rates_are_numbered PRIMARY KEY (rate_id);
 
@@ -816,6 +837,8 @@ CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, publi
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 
 CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
+
+CREATE INDEX conversions_by_time ON ledger.entries USING btree (booked_time, partition, chain_position) WHERE (conversion IS NOT NULL);
 
 CREATE INDEX entries_by_player ON ledger.entries USING btree (player_id, booked_time, partition, chain_position);
 
@@ -957,6 +980,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE fx.pairs TO stakehold_registrar;
 GRANT SELECT ON TABLE fx.pivots TO stakehold_reader;
 GRANT SELECT ON TABLE fx.pivots TO stakehold_writer;
 GRANT SELECT,INSERT,DELETE ON TABLE fx.pivots TO stakehold_registrar;
+
+GRANT SELECT ON TABLE fx.quote_keys TO stakehold_registrar;
 
 GRANT SELECT ON TABLE fx.spreads TO stakehold_reader;
 GRANT SELECT ON TABLE fx.spreads TO stakehold_writer;
