@@ -14,7 +14,9 @@ StakeholdError
 ├── NotFound                   something asked for does not exist
 │   ├── WalletNotFound
 │   ├── SourceNotFound
-│   └── BalanceNotFound
+│   ├── BalanceNotFound
+│   ├── PairUnknown
+│   └── RateNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
 │   ├── PageTokenInvalid
@@ -25,6 +27,13 @@ StakeholdError
 │   └── QuoteAmountMismatch
 ├── CurrencyImmutable
 ├── CurrencyDisabled
+├── RateUnusable               money cannot be converted at a rate of now; later it may be
+│   ├── RateUnknown
+│   ├── RateStale
+│   ├── RateHeld
+│   └── CurrencyDepegged
+├── RateNotHeld
+├── SamePerson
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -218,6 +227,19 @@ class BalanceNotFound(NotFound):
         self.version = version
 
 
+class PairUnknown(NotFound):
+    """The pair was never put."""
+
+    def __init__(self, base: str, quote: str) -> None:
+        super().__init__(f"the pair {base}/{quote} is not known")
+        self.base = base
+        self.quote = quote
+
+
+class RateNotFound(NotFound):
+    """There is no rate of that id, or the pair had none at that time."""
+
+
 class FieldInvalid(StakeholdError):
     """A field of the request is malformed. ``field`` is its path in the request."""
 
@@ -286,6 +308,49 @@ class CurrencyDisabled(StakeholdError):
     def __init__(self, currency: str) -> None:
         super().__init__(f"{currency} is disabled")
         self.currency = currency
+
+
+class RateUnusable(StakeholdError):
+    """There is no rate that an amount in ``currency`` may be converted at now."""
+
+    def __init__(self, message: str, *, currency: str, wallet_currency: str) -> None:
+        super().__init__(message)
+        self.currency = currency
+        self.wallet_currency = wallet_currency
+
+
+class RateUnknown(RateUnusable):
+    """No rate leads from the one currency to the other."""
+
+
+class RateStale(RateUnusable):
+    """The rate is too old."""
+
+
+class RateHeld(RateUnusable):
+    """The only rate that is not too old waits to be confirmed."""
+
+
+class CurrencyDepegged(RateUnusable):
+    """A stablecoin that the rate is made of has left its peg."""
+
+
+class RateNotHeld(StakeholdError):
+    """The rate does not wait for a decision, or was decided otherwise."""
+
+    def __init__(self, rate_id: int, state: str) -> None:
+        super().__init__(f"rate {rate_id} is {state} already")
+        self.rate_id = rate_id
+        self.state = state
+
+
+class SamePerson(StakeholdError):
+    """Who pushed the rate may not confirm it: it differs too much."""
+
+    def __init__(self, rate_id: int, pushed_by: str) -> None:
+        super().__init__(f"rate {rate_id} was pushed by {pushed_by}, so that somebody else has to confirm it")
+        self.rate_id = rate_id
+        self.pushed_by = pushed_by
 
 
 class SetupRefused(StakeholdError):

@@ -60,6 +60,8 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.WalletNotFound: (_Code.NOT_FOUND, "WALLET_NOT_FOUND"),
     errors.SourceNotFound: (_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
     errors.BalanceNotFound: (_Code.NOT_FOUND, "BALANCE_NOT_FOUND"),
+    errors.PairUnknown: (_Code.NOT_FOUND, "PAIR_UNKNOWN"),
+    errors.RateNotFound: (_Code.NOT_FOUND, "RATE_NOT_FOUND"),
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -69,6 +71,12 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.QuoteAmountMismatch: (_Code.FAILED_PRECONDITION, "QUOTE_AMOUNT_MISMATCH"),
     errors.CurrencyImmutable: (_Code.FAILED_PRECONDITION, "CURRENCY_IMMUTABLE"),
     errors.CurrencyDisabled: (_Code.FAILED_PRECONDITION, "CURRENCY_DISABLED"),
+    errors.RateUnknown: (_Code.FAILED_PRECONDITION, "RATE_UNKNOWN"),
+    errors.RateStale: (_Code.FAILED_PRECONDITION, "RATE_STALE"),
+    errors.RateHeld: (_Code.FAILED_PRECONDITION, "RATE_HELD"),
+    errors.CurrencyDepegged: (_Code.FAILED_PRECONDITION, "CURRENCY_DEPEGGED"),
+    errors.RateNotHeld: (_Code.FAILED_PRECONDITION, "RATE_NOT_HELD"),
+    errors.SamePerson: (_Code.FAILED_PRECONDITION, "SAME_PERSON"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -152,6 +160,14 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = dict(error.quoted)
         case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
             metadata = {"currency_code": error.currency}
+        case errors.RateUnusable():
+            metadata = {"amount_currency_code": error.currency, "currency_code": error.wallet_currency}
+        case errors.PairUnknown():
+            metadata = {"base": error.base, "quote": error.quote}
+        case errors.RateNotHeld():
+            metadata = {"rate_id": str(error.rate_id), "state": error.state}
+        case errors.SamePerson():
+            metadata = {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
         case _:
             pass
     return metadata

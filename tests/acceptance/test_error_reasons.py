@@ -31,9 +31,17 @@ ELSEWHERE = {
     "OVERLOADED": "test_store_failures, test_outbox_pressure, test_admission",
     "STOPPING": "test_shutdown",
     "DEADLINE_EXCEEDED": "test_store_failures",
+    "RATE_UNKNOWN": "fx/test_conversions_of_now",
+    "RATE_STALE": "fx/test_conversions_of_now",
+    "RATE_HELD": "fx/test_conversions_of_now",
+    "CURRENCY_DEPEGGED": "fx/test_conversions_of_now",
+    "PAIR_UNKNOWN": "fx/test_fx_service",
+    "RATE_NOT_FOUND": "fx/test_fx_service, fx/test_rate_history",
+    "RATE_NOT_HELD": "fx/test_held_rates",
+    "SAME_PERSON": "fx/test_held_rates",
     "INTERNAL": "a bug: no request is known that causes it",
 }
-"""Reasons that only a broken infrastructure causes, and where they are reached."""
+"""Reasons that only a broken infrastructure causes, or rates, and where they are reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.WalletNotFound("p1", "EUR"),
     errors.SourceNotFound("games"),
     errors.BalanceNotFound("not yet", currency="EUR", version=7),
+    errors.PairUnknown("EUR", "USD"),
+    errors.RateNotFound("there is no rate 7"),
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
@@ -58,6 +60,12 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.QuoteAmountMismatch("other", {"sell_amount": "1.00", "buy_amount": "1.09"}),
     errors.CurrencyImmutable("EUR"),
     errors.CurrencyDisabled("EUR"),
+    errors.RateUnknown("no rate", currency="BRL", wallet_currency="EUR"),
+    errors.RateStale("too old", currency="BRL", wallet_currency="EUR"),
+    errors.RateHeld("held", currency="BRL", wallet_currency="EUR"),
+    errors.CurrencyDepegged("off its peg", currency="USDT", wallet_currency="EUR"),
+    errors.RateNotHeld(7, "accepted"),
+    errors.SamePerson(7, "alice"),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""
@@ -205,7 +213,7 @@ def test_a_final_refusal_never_has_a_code_that_clients_retry() -> None:
 
 
 def test_every_exception_that_may_reach_a_caller_is_in_the_table() -> None:
-    only_groups = {errors.NotDone, errors.NotFound, errors.QuoteMismatch}
+    only_groups = {errors.NotDone, errors.NotFound, errors.QuoteMismatch, errors.RateUnusable}
 
     assert set(ERROR_CODES) == set(exceptions_for_callers(errors.StakeholdError)) - only_groups - {Refused}
 

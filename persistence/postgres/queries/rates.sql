@@ -40,14 +40,16 @@ FROM unnest($4::text[], $5::text[], $6::numeric[], $7::timestamptz[], $8::text[]
 ORDER BY place
 RETURNING rate_id;
 
--- rate_pair --
-SELECT base, quote FROM fx.rates WHERE rate_id = $1;
-
 -- judged_rate --
 SELECT * FROM fx.judged_rates WHERE rate_id = $1;
 
 -- decide_rate --
-INSERT INTO fx.rate_decisions (rate_id, decision, decided_by, reason) VALUES ($1, $2, $3, $4);
+-- Times of rates are whole milliseconds everywhere.
+INSERT INTO fx.rate_decisions (rate_id, decision, decided_by, reason, decided_time)
+VALUES ($1, $2, $3, $4, date_trunc('milliseconds', clock_timestamp()));
+
+-- pair_exists --
+SELECT true FROM fx.pairs WHERE base = $1 AND quote = $2;
 
 -- await_pushes --
 -- What is pushed or decided meanwhile is committed, or gets a later time than now.

@@ -177,6 +177,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[FAILED_PRECONDITION] The quote is for other amounts: the metadata say what was quoted. Nothing is remembered.
     Metadata: sell_amount, buy_amount.
     """
+    ERROR_REASON_PAIR_UNKNOWN: _ErrorReason.ValueType  # 47
+    """[NOT_FOUND] The pair was never put with FxService.PutPair. Metadata: base, quote."""
+    ERROR_REASON_RATE_NOT_FOUND: _ErrorReason.ValueType  # 48
+    """[NOT_FOUND] There is no rate of this id, or the pair had none at that time."""
+    ERROR_REASON_RATE_NOT_HELD: _ErrorReason.ValueType  # 49
+    """[FAILED_PRECONDITION] The rate does not wait for a decision, or got another one. Metadata: rate_id, state."""
+    ERROR_REASON_SAME_PERSON: _ErrorReason.ValueType  # 50
+    """[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
+    Metadata: rate_id, pushed_by.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -339,5 +349,15 @@ quoted. Nothing is remembered. Metadata: sell_currency_code, buy_currency_code.
 ERROR_REASON_QUOTE_AMOUNT_MISMATCH: ErrorReason.ValueType  # 46
 """[FAILED_PRECONDITION] The quote is for other amounts: the metadata say what was quoted. Nothing is remembered.
 Metadata: sell_amount, buy_amount.
+"""
+ERROR_REASON_PAIR_UNKNOWN: ErrorReason.ValueType  # 47
+"""[NOT_FOUND] The pair was never put with FxService.PutPair. Metadata: base, quote."""
+ERROR_REASON_RATE_NOT_FOUND: ErrorReason.ValueType  # 48
+"""[NOT_FOUND] There is no rate of this id, or the pair had none at that time."""
+ERROR_REASON_RATE_NOT_HELD: ErrorReason.ValueType  # 49
+"""[FAILED_PRECONDITION] The rate does not wait for a decision, or got another one. Metadata: rate_id, state."""
+ERROR_REASON_SAME_PERSON: ErrorReason.ValueType  # 50
+"""[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
+Metadata: rate_id, pushed_by.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
