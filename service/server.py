@@ -15,16 +15,20 @@ from fx.currencies import initial_currencies
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
+from persistence.postgres.rate_reader import RateReader
+from persistence.postgres.rates import PostgresRates
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.registry import PostgresRegistry
 from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
+from service.rates import Rates
 from service.reflection import add_reflection
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
 from service.servicers.deadlines import Deadlines
+from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
 from service.servicers.wallet import WalletServicer
@@ -32,6 +36,8 @@ from service.settings import Settings
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    fx_service_pb2,
+    fx_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
     wallet_service_pb2,
@@ -47,13 +53,14 @@ _MOST_REFUSING_S = 2.0
 """Once gRPC itself closes, calls that are on their way end as CANCELLED: so nobody should call any more."""
 _LAST_GRACE_S = 0.5
 """For answers to leave once all calls are done. Whoever still holds a reflection's stream is cut off then."""
-_REGISTRY_POOL_SIZE = 2
+_REGISTRAR_POOL_SIZE = 4
 _LEDGER_POOL_SIZE = 8
 
 SERVICE_NAMES = (
     wallet_service_pb2.DESCRIPTOR.services_by_name["WalletService"].full_name,
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    fx_service_pb2.DESCRIPTOR.services_by_name["FxService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -96,7 +103,9 @@ async def running_server(
     async with AsyncExitStack() as stack:
         metrics_registry = CollectorRegistry()
         metrics = CallMetrics(metrics_registry)
-        registry = await _open_registry(settings, stack)
+        registrar_pool = await _open_registrar_pool(settings, stack)
+        registry = await _open_registry(settings, stack, registrar_pool)
+        rates = await _open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await _open_reading_pool(settings, stack)
         engine = await open_hot_path(settings, stack, metrics, reading_pool)
         reader = LedgerReader(reading_pool)
@@ -117,6 +126,9 @@ async def running_server(
         )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(
             LedgerServicer(reader, registry, audit, deadlines), server
+        )
+        fx_service_pb2_grpc.add_FxServiceServicer_to_server(
+            FxServicer(rates, RateReader(registrar_pool), registry, deadlines), server
         )
         server.add_generic_rpc_handlers(tuple(extra_handlers))
         health_servicer = HealthServicer(["", *SERVICE_NAMES])
@@ -142,16 +154,19 @@ async def running_server(
         yield RunningServer(address)
 
 
-async def _open_registry(settings: Settings, stack: AsyncExitStack) -> Registry:
-    pool = await stack.enter_async_context(
+async def _open_registrar_pool(settings: Settings, stack: AsyncExitStack) -> Pool:
+    return await stack.enter_async_context(
         ledger_pool(
             settings.postgres_url.get_secret_value(),
             role=LedgerRole.REGISTRAR,
-            size=_REGISTRY_POOL_SIZE,
+            size=_REGISTRAR_POOL_SIZE,
             statement_timeout_s=settings.call_timeout_s,
             application="stakehold serve",
         )
     )
+
+
+async def _open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:
     store = PostgresRegistry(pool)
     await store.plant_currencies(initial_currencies())
     registry = Registry(store)
@@ -159,6 +174,14 @@ async def _open_registry(settings: Settings, stack: AsyncExitStack) -> Registry:
     refresher = asyncio.create_task(registry.keep_fresh(settings.registry_refresh_s), name="registry")
     stack.push_async_callback(_cancel, refresher)
     return registry
+
+
+async def _open_rates(settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry) -> Rates:
+    rates = Rates(PostgresRates(pool), registry, read_timeout_s=settings.call_timeout_s)
+    await rates.refresh()
+    refresher = asyncio.create_task(rates.keep_fresh(settings.registry_refresh_s), name="rates")
+    stack.push_async_callback(_cancel, refresher)
+    return rates
 
 
 async def _open_reading_pool(settings: Settings, stack: AsyncExitStack) -> Pool:
