@@ -27,8 +27,8 @@ CREATE TABLE fx.rates (
     reason text NOT NULL,
     CONSTRAINT a_held_rate_says_why CHECK (((state <> 'held'::text) OR (reason <> ''::text))),
     CONSTRAINT a_rate_has_at_most_36_significant_digits CHECK ((length(ltrim(replace((trim_scale(mid))::text, '.'::text, ''::text), '0'::text)) <= 36)),
+    CONSTRAINT a_rate_is_a_positive_number CHECK (((mid > (0)::numeric) AND (mid < 'Infinity'::numeric))),
     CONSTRAINT a_rate_is_not_of_the_future CHECK ((published_time <= (received_time + '00:01:00'::interval))),
-    CONSTRAINT a_rate_is_positive CHECK ((mid > (0)::numeric)),
     CONSTRAINT a_rate_is_received_as_accepted_or_held CHECK ((state = ANY (ARRAY['accepted'::text, 'held'::text])))
 );
 
@@ -300,7 +300,7 @@ CREATE TABLE fx.pairs (
     CONSTRAINT a_jump_has_a_size CHECK ((jump_bps > 0)),
     CONSTRAINT a_pair_is_of_two_currencies CHECK ((base <> quote)),
     CONSTRAINT a_peg_has_a_band CHECK ((((peg IS NULL) AND (peg_band_bps = 0)) OR ((peg IS NOT NULL) AND (peg_band_bps > 0)))),
-    CONSTRAINT a_peg_is_positive CHECK ((peg > (0)::numeric)),
+    CONSTRAINT a_peg_is_a_positive_number CHECK (((peg > (0)::numeric) AND (peg < 'Infinity'::numeric))),
     CONSTRAINT rates_become_stale CHECK ((stale_after_s > 0)),
     CONSTRAINT what_takes_two_persons_has_a_size CHECK ((two_person_bps >= 0))
 );

@@ -23,7 +23,7 @@ CREATE TABLE fx.pairs (
     CONSTRAINT rates_become_stale CHECK (stale_after_s > 0),
     CONSTRAINT a_jump_has_a_size CHECK (jump_bps > 0),
     CONSTRAINT what_takes_two_persons_has_a_size CHECK (two_person_bps >= 0),
-    CONSTRAINT a_peg_is_positive CHECK (peg > 0),
+    CONSTRAINT a_peg_is_a_positive_number CHECK (peg > 0 AND peg < 'Infinity'),
     CONSTRAINT a_peg_has_a_band CHECK ((peg IS NULL AND peg_band_bps = 0) OR (peg IS NOT NULL AND peg_band_bps > 0))
 );
 COMMENT ON COLUMN fx.pairs.peg IS 'What one unit of base should be worth, for a stablecoin.';
@@ -41,7 +41,7 @@ CREATE TABLE fx.rates (
     reason text NOT NULL,
     CONSTRAINT rates_are_numbered PRIMARY KEY (rate_id),
     CONSTRAINT a_rate_is_of_a_pair FOREIGN KEY (base, quote) REFERENCES fx.pairs,
-    CONSTRAINT a_rate_is_positive CHECK (mid > 0),
+    CONSTRAINT a_rate_is_a_positive_number CHECK (mid > 0 AND mid < 'Infinity'),
     CONSTRAINT a_rate_has_at_most_36_significant_digits CHECK (
         length(ltrim(replace(trim_scale(mid)::text, '.', ''), '0')) <= 36
     ),
