@@ -67,9 +67,6 @@ local function decide(step)
     return refuse_for_now(step, 'TRANSACTION_ROLLED_BACK', nil, record.related)
   end
   if record.fingerprint ~= step.fingerprint then
-    if step.kind == 'exchange' and step.operation == 'credit' then
-      return refuse_for_now(step, 'QUOTE_USED', record.currency, record.reference)
-    end
     return refuse_for_now(step, 'TRANSACTION_ID_CONFLICT', record.currency)
   end
   if record.state == 'refused' then

@@ -16,6 +16,7 @@ from persistence.postgres.migrating import require_migrated
 from persistence.postgres.reading.memory import LedgerMemory
 from persistence.valkey.engine import SCRIPTS, Engine
 from persistence.valkey.hydration import Hydration
+from persistence.valkey.requests import RateOffers
 from persistence.valkey.store import open_store
 from service.metrics import CallMetrics
 from service.settings import Settings
@@ -24,7 +25,11 @@ _log = structlog.get_logger(__name__)
 
 
 async def open_hot_path(
-    settings: Settings, stack: AsyncExitStack, metrics: CallMetrics, reading_pool: Pool
+    settings: Settings,
+    stack: AsyncExitStack,
+    metrics: CallMetrics,
+    reading_pool: Pool,
+    rates: RateOffers,
 ) -> Engine:
     """Checks that the store is safe and is the ledger's, takes over what has to be, and leaves out the rest.
 
@@ -60,6 +65,7 @@ async def open_hot_path(
         partition_count=ledger.partition_count,
         adoptions=guard,
         hydration=hydration,
+        rates=rates,
         acknowledged=acknowledged,
         room=pressure,
     )

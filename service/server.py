@@ -15,6 +15,7 @@ from fx.currencies import initial_currencies
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
+from persistence.postgres.quote_keys import read_quote_keys
 from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.rates import PostgresRates
 from persistence.postgres.reading.ledger_reader import LedgerReader
@@ -23,7 +24,8 @@ from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
-from service.rates import Rates
+from service.quotes import QuoteLimits, Quotes
+from service.rates import Rates, system_now_ms
 from service.reflection import add_reflection
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
@@ -107,7 +109,8 @@ async def running_server(
         registry = await _open_registry(settings, stack, registrar_pool)
         rates = await _open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await _open_reading_pool(settings, stack)
-        engine = await open_hot_path(settings, stack, metrics, reading_pool)
+        quotes = await _open_quotes(settings, stack, registrar_pool, registry, rates)
+        engine = await open_hot_path(settings, stack, metrics, reading_pool, rates)
         reader = LedgerReader(reading_pool)
         audit = Audit(
             settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value()
@@ -119,7 +122,7 @@ async def running_server(
         answers = AnswerInterceptor(registry, metrics, admission)
         server = grpc.aio.server(interceptors=[answers], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
-            WalletServicer(engine, registry, deadlines), server
+            WalletServicer(engine, registry, quotes, deadlines), server
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(engine, registry, deadlines), server
@@ -182,6 +185,19 @@ async def _open_rates(settings: Settings, stack: AsyncExitStack, pool: Pool, reg
     refresher = asyncio.create_task(rates.keep_fresh(settings.registry_refresh_s), name="rates")
     stack.push_async_callback(_cancel, refresher)
     return rates
+
+
+async def _open_quotes(
+    settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry, rates: Rates
+) -> Quotes:
+    limits = QuoteLimits(
+        longest_ms=int(settings.quote_longest_s * 1000), grace_ms=int(settings.quote_grace_s * 1000)
+    )
+    quotes = Quotes(rates, registry, keys=lambda: read_quote_keys(pool), limits=limits, now_ms=system_now_ms)
+    await quotes.refresh()
+    refresher = asyncio.create_task(quotes.keep_fresh(), name="quote-keys")
+    stack.push_async_callback(_cancel, refresher)
+    return quotes
 
 
 async def _open_reading_pool(settings: Settings, stack: AsyncExitStack) -> Pool:

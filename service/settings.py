@@ -98,6 +98,12 @@ class Settings(BaseSettings):
     registry_refresh_s: float = Field(
         default=1.0, gt=0, description="How often currencies and sources are read again."
     )
+    quote_longest_s: float = Field(
+        default=300.0, ge=1, le=3600, description="The longest that a quote may be asked to hold."
+    )
+    quote_grace_s: float = Field(
+        default=2.0, ge=0, le=60, description="For how long after its end a quote's exchange still counts."
+    )
     shutdown_grace_s: float = Field(
         default=10.0, ge=0, description="How long calls in flight may take when the service stops."
     )

@@ -56,6 +56,7 @@ class FxApi:
 
     fx: "FxServiceAsyncStub"
     admin: "AdminServiceAsyncStub"
+    channel: grpc.aio.Channel | None = None
 
     async def call(self, request: Any) -> Any:
         """Sends a request to the method that it is named after."""
@@ -181,4 +182,4 @@ async def fx_api(address: str) -> AsyncIterator[FxApi]:
     """Through a connection of its own."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        yield FxApi(FxServiceStub(channel), AdminServiceStub(channel))
+        yield FxApi(FxServiceStub(channel), AdminServiceStub(channel), channel)

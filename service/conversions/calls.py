@@ -4,13 +4,12 @@ from persistence.calls import Call, Source, Step
 from persistence.errors import FieldInvalid
 from persistence.transactions import CurrencyCode, Operation, PlayerId, TransactionKind
 from service.conversions.fields import (
-    read_metadata,
+    read_context,
     read_money,
     read_optional_id,
     read_player_id,
     read_transaction_id,
     read_version,
-    unix_ms_of,
 )
 from service.registry import Registry
 from stakehold.v1 import transaction_pb2, wallet_service_pb2
@@ -113,7 +112,7 @@ def _movement_step(
     round_id = read_optional_id(message.round_id, f"{path}round_id")
     if message.close_round and not round_id:
         raise FieldInvalid(f"{path}round_id", "must be set where close_round is")
-    occurred_ms, metadata = _context(message, path)
+    occurred_ms, metadata = read_context(message, path)
     return Step(
         operation=operation,
         kind=kind,
@@ -148,7 +147,7 @@ def _rollback_step(message: _Reversal, registry: Registry, path: str) -> Step:
     if message.HasField("amount"):
         named, amount = read_money(message.amount, registry, f"{path}amount")
         currency = CurrencyCode(named.code)
-    occurred_ms, metadata = _context(message, path)
+    occurred_ms, metadata = read_context(message, path)
     return Step(
         operation=Operation.ROLLBACK,
         kind=TransactionKind.ROLLBACK,
@@ -161,13 +160,3 @@ def _rollback_step(message: _Reversal, registry: Registry, path: str) -> Step:
         occurred_ms=occurred_ms,
         metadata=metadata,
     )
-
-
-def _context(message: _Movement | _Reversal, path: str) -> tuple[int | None, str]:
-    if not message.HasField("context"):
-        return None, ""
-    context = message.context
-    occurred_ms = None
-    if context.HasField("occurred_time"):
-        occurred_ms = unix_ms_of(context.occurred_time, f"{path}context.occurred_time")
-    return occurred_ms, read_metadata(context.metadata, f"{path}context.metadata")

@@ -11,10 +11,20 @@ from fx.currencies import Currency
 from persistence.errors import FieldInvalid
 from persistence.transactions import PlayerId, TransactionId
 from service.registry import Registry
-from stakehold.v1 import money_pb2
+from stakehold.v1 import money_pb2, wallet_service_pb2
 
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_CHARACTERS = 256
+
+_Contextual = (
+    wallet_service_pb2.DebitRequest
+    | wallet_service_pb2.CreditRequest
+    | wallet_service_pb2.RollbackRequest
+    | wallet_service_pb2.ExchangeRequest
+    | wallet_service_pb2.DebitStep
+    | wallet_service_pb2.CreditStep
+    | wallet_service_pb2.RollbackStep
+)
 
 _ID = re.compile(r"[\x20-\x7e]{1,128}")
 _OPTIONAL_ID = re.compile(r"[\x20-\x7e]{0,128}")
@@ -79,3 +89,14 @@ def read_version(version: int, field: str = "expected_version") -> int:
     if version < 1:
         raise FieldInvalid(field, "must be at least 1, the version of a wallet that was just opened")
     return version
+
+
+def read_context(message: _Contextual, path: str) -> tuple[int | None, str]:
+    """When it happened, and the metadata as JSON, as far as the caller says."""
+    if not message.HasField("context"):
+        return None, ""
+    context = message.context
+    occurred_ms = None
+    if context.HasField("occurred_time"):
+        occurred_ms = unix_ms_of(context.occurred_time, f"{path}context.occurred_time")
+    return occurred_ms, read_metadata(context.metadata, f"{path}context.metadata")

@@ -11,7 +11,9 @@ from persistence.transactions import SourceId
 from persistence.valkey.engine import Engine
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.fields import read_player_id, read_transaction_id
+from service.conversions.quotes import exchange_call, give_quote, quote_message
 from service.conversions.results import balance_message, result_message, transaction_message
+from service.quotes import Quotes
 from service.registry import Registry
 from service.servicers.deadlines import Deadlines
 from stakehold.v1 import wallet_service_pb2 as pb
@@ -23,19 +25,24 @@ Context = ServicerContext[Any, Any]
 class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
     """Answers from the hot path alone."""
 
-    def __init__(self, engine: Engine, registry: Registry, deadlines: Deadlines) -> None:
+    def __init__(self, engine: Engine, registry: Registry, quotes: Quotes, deadlines: Deadlines) -> None:
         self._engine = engine
         self._registry = registry
+        self._quotes = quotes
         self._deadlines = deadlines
 
     async def Debit(self, request: pb.DebitRequest, context: Context) -> pb.DebitResponse:
         call = debit_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        if result.conversion is not None:
+            await self._registry.learn(_currencies_of([result]))
         return pb.DebitResponse(result=result_message(result, self._registry))
 
     async def Credit(self, request: pb.CreditRequest, context: Context) -> pb.CreditResponse:
         call = credit_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        if result.conversion is not None:
+            await self._registry.learn(_currencies_of([result]))
         return pb.CreditResponse(result=result_message(result, self._registry))
 
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
@@ -49,6 +56,17 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         results = await self._engine.transact(call, deadline=self._deadlines.of(context))
         await self._registry.learn(_currencies_of(results))
         return pb.TransactResponse(results=[result_message(result, self._registry) for result in results])
+
+    async def LockQuote(self, request: pb.LockQuoteRequest, context: Context) -> pb.LockQuoteResponse:
+        quote, text = give_quote(request, self._quotes, self._registry)
+        return pb.LockQuoteResponse(quote=quote_message(quote, text, self._registry))
+
+    async def Exchange(self, request: pb.ExchangeRequest, context: Context) -> pb.ExchangeResponse:
+        call = exchange_call(request, self._quotes, self._registry)
+        sold, bought = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        return pb.ExchangeResponse(
+            sold=result_message(sold, self._registry), bought=result_message(bought, self._registry)
+        )
 
     async def GetWallet(self, request: pb.GetWalletRequest, context: Context) -> pb.GetWalletResponse:
         player_id = read_player_id(request.player_id)

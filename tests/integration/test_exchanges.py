@@ -136,7 +136,7 @@ async def test_who_cannot_pay_gets_nothing_and_the_quote_is_gone(player: Player)
 
     assert await player.refused(*exchange("e1", quote)) is RefusalReason.INSUFFICIENT_FUNDS
     assert await player.refused(*exchange("e1", quote)) is RefusalReason.INSUFFICIENT_FUNDS
-    assert await player.refused(*exchange("e2", quote)) is RefusalReason.INSUFFICIENT_FUNDS
+    assert await player.refused(*exchange("e2", quote)) is RefusalReason.QUOTE_USED
     assert await balances(player) == (10_000, 10_000)
 
 

@@ -22,13 +22,14 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from stakehold.v1 import error_reason_pb2 as stakehold_dot_v1_dot_error__reason__pb2
 from stakehold.v1 import money_pb2 as stakehold_dot_v1_dot_money__pb2
 from stakehold.v1 import transaction_pb2 as stakehold_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stakehold/v1/wallet_service.proto\x12\x0cstakehold.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fstakehold/v1/error_reason.proto\x1a\x18stakehold/v1/money.proto\x1a\x1estakehold/v1/transaction.proto\"%\n\x10GetWalletRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\"U\n\x11GetWalletResponse\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12-\n\x08\x62\x61lances\x18\x02 \x03(\x0b\x32\x1b.stakehold.v1.WalletBalance\"\xba\x01\n\x12TransactionContext\x12\x31\n\roccurred_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x08metadata\x18\x02 \x03(\x0b\x32..stakehold.v1.TransactionContext.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x03\n\x0c\x44\x65\x62itRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12 \n\x18reference_transaction_id\x18\x08 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\t \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\x0b \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\x0c \x01(\t\x12\x14\n\x0cplayer_group\x18\r \x01(\tB\x13\n\x11_expected_version\"@\n\rDebitResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\x94\x03\n\rCreditRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12 \n\x18reference_transaction_id\x18\x08 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\t \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\x0b \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\x0c \x01(\t\x12\x14\n\x0cplayer_group\x18\r \x01(\tB\x13\n\x11_expected_version\"A\n\x0e\x43reditResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\xeb\x01\n\x0fRollbackRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x04 \x01(\t\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12\x31\n\x07\x63ontext\x18\x08 \x01(\x0b\x32 .stakehold.v1.TransactionContext\"C\n\x10RollbackResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"x\n\x0fTransactRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12)\n\x05steps\x18\x03 \x03(\x0b\x32\x1a.stakehold.v1.TransactStep\x12\x14\n\x0cplayer_group\x18\x04 \x01(\t\"\xa1\x01\n\x0cTransactStep\x12(\n\x05\x64\x65\x62it\x18\x01 \x01(\x0b\x32\x17.stakehold.v1.DebitStepH\x00\x12*\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x18.stakehold.v1.CreditStepH\x00\x12.\n\x08rollback\x18\x03 \x01(\x0b\x32\x1a.stakehold.v1.RollbackStepH\x00\x42\x0b\n\toperation\"\xd4\x02\n\tDebitStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12 \n\x18reference_transaction_id\x18\x06 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\x07 \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\t \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\n \x01(\tB\x13\n\x11_expected_version\"\xd5\x02\n\nCreditStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12 \n\x18reference_transaction_id\x18\x06 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\x07 \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\t \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\n \x01(\tB\x13\n\x11_expected_version\"\xc2\x01\n\x0cRollbackStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x02 \x01(\t\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12\x31\n\x07\x63ontext\x18\x06 \x01(\x0b\x32 .stakehold.v1.TransactionContext\"D\n\x10TransactResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.stakehold.v1.TransactionResult\"U\n\x15GetTransactionRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\"\xb9\x03\n\x16GetTransactionResponse\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.stakehold.v1.TransactionState\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12/\n\x06result\x18\x04 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\x12\x31\n\x0erefusal_reason\x18\x05 \x01(\x0e\x32\x19.stakehold.v1.ErrorReason\x12&\n\x07refusal\x18\x06 \x01(\x0b\x32\x15.stakehold.v1.Refusal\x12\x1f\n\x17rollback_transaction_id\x18\x07 \x01(\t\x12\x10\n\x08round_id\x18\x08 \x01(\t\x12\x0f\n\x07game_id\x18\t \x01(\t\x12 \n\x18reference_transaction_id\x18\n \x01(\t\x12,\n\nconversion\x18\x0b \x01(\x0b\x32\x18.stakehold.v1.Conversion*\xd8\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_NOT_SEEN\x10\x01\x12\x1d\n\x19TRANSACTION_STATE_APPLIED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_REFUSED\x10\x03\x12!\n\x1dTRANSACTION_STATE_ROLLED_BACK\x10\x04\x12 \n\x1cTRANSACTION_STATE_TOMBSTONED\x10\x05\x32\xd7\x03\n\rWalletService\x12L\n\tGetWallet\x12\x1e.stakehold.v1.GetWalletRequest\x1a\x1f.stakehold.v1.GetWalletResponse\x12@\n\x05\x44\x65\x62it\x12\x1a.stakehold.v1.DebitRequest\x1a\x1b.stakehold.v1.DebitResponse\x12\x43\n\x06\x43redit\x12\x1b.stakehold.v1.CreditRequest\x1a\x1c.stakehold.v1.CreditResponse\x12I\n\x08Rollback\x12\x1d.stakehold.v1.RollbackRequest\x1a\x1e.stakehold.v1.RollbackResponse\x12I\n\x08Transact\x12\x1d.stakehold.v1.TransactRequest\x1a\x1e.stakehold.v1.TransactResponse\x12[\n\x0eGetTransaction\x12#.stakehold.v1.GetTransactionRequest\x1a$.stakehold.v1.GetTransactionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!stakehold/v1/wallet_service.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fstakehold/v1/error_reason.proto\x1a\x18stakehold/v1/money.proto\x1a\x1estakehold/v1/transaction.proto\"%\n\x10GetWalletRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\"U\n\x11GetWalletResponse\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12-\n\x08\x62\x61lances\x18\x02 \x03(\x0b\x32\x1b.stakehold.v1.WalletBalance\"\xba\x01\n\x12TransactionContext\x12\x31\n\roccurred_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x08metadata\x18\x02 \x03(\x0b\x32..stakehold.v1.TransactionContext.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x93\x03\n\x0c\x44\x65\x62itRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12 \n\x18reference_transaction_id\x18\x08 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\t \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\x0b \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\x0c \x01(\t\x12\x14\n\x0cplayer_group\x18\r \x01(\tB\x13\n\x11_expected_version\"@\n\rDebitResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\x94\x03\n\rCreditRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12+\n\x04kind\x18\x04 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12 \n\x18reference_transaction_id\x18\x08 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\t \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\n \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\x0b \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\x0c \x01(\t\x12\x14\n\x0cplayer_group\x18\r \x01(\tB\x13\n\x11_expected_version\"A\n\x0e\x43reditResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\xeb\x01\n\x0fRollbackRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x04 \x01(\t\x12#\n\x06\x61mount\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x06 \x01(\t\x12\x0f\n\x07game_id\x18\x07 \x01(\t\x12\x31\n\x07\x63ontext\x18\x08 \x01(\x0b\x32 .stakehold.v1.TransactionContext\"C\n\x10RollbackResponse\x12/\n\x06result\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"x\n\x0fTransactRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12)\n\x05steps\x18\x03 \x03(\x0b\x32\x1a.stakehold.v1.TransactStep\x12\x14\n\x0cplayer_group\x18\x04 \x01(\t\"\xa1\x01\n\x0cTransactStep\x12(\n\x05\x64\x65\x62it\x18\x01 \x01(\x0b\x32\x17.stakehold.v1.DebitStepH\x00\x12*\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x18.stakehold.v1.CreditStepH\x00\x12.\n\x08rollback\x18\x03 \x01(\x0b\x32\x1a.stakehold.v1.RollbackStepH\x00\x42\x0b\n\toperation\"\xd4\x02\n\tDebitStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12 \n\x18reference_transaction_id\x18\x06 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\x07 \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\t \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\n \x01(\tB\x13\n\x11_expected_version\"\xd5\x02\n\nCreditStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12 \n\x18reference_transaction_id\x18\x06 \x01(\t\x12\x13\n\x0b\x63lose_round\x18\x07 \x01(\x08\x12\x1d\n\x10\x65xpected_version\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x31\n\x07\x63ontext\x18\t \x01(\x0b\x32 .stakehold.v1.TransactionContext\x12\x1c\n\x14wallet_currency_code\x18\n \x01(\tB\x13\n\x11_expected_version\"\xc2\x01\n\x0cRollbackStep\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12\x1f\n\x17original_transaction_id\x18\x02 \x01(\t\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x10\n\x08round_id\x18\x04 \x01(\t\x12\x0f\n\x07game_id\x18\x05 \x01(\t\x12\x31\n\x07\x63ontext\x18\x06 \x01(\x0b\x32 .stakehold.v1.TransactionContext\"D\n\x10TransactResponse\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\xed\x01\n\x10LockQuoteRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x1a\n\x12sell_currency_code\x18\x03 \x01(\t\x12\x19\n\x11\x62uy_currency_code\x18\x04 \x01(\t\x12\x15\n\x0bsell_amount\x18\x05 \x01(\tH\x00\x12\x14\n\nbuy_amount\x18\x06 \x01(\tH\x00\x12/\n\x0ctime_to_live\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cplayer_group\x18\x08 \x01(\tB\x08\n\x06\x61mount\"\x88\x02\n\x05Quote\x12\x10\n\x08quote_id\x18\x01 \x01(\t\x12!\n\x04sell\x18\x02 \x01(\x0b\x32\x13.stakehold.v1.Money\x12 \n\x03\x62uy\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x0c\n\x04rate\x18\x04 \x01(\t\x12\x10\n\x08mid_rate\x18\x05 \x01(\t\x12\x12\n\nspread_bps\x18\x06 \x01(\x05\x12\x0f\n\x07rate_id\x18\x07 \x01(\t\x12\x32\n\x0epublished_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\x11LockQuoteResponse\x12\"\n\x05quote\x18\x01 \x01(\x0b\x32\x13.stakehold.v1.Quote\"\xd9\x01\n\x0f\x45xchangeRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\x12\x10\n\x08quote_id\x18\x04 \x01(\t\x12!\n\x04sell\x18\x05 \x01(\x0b\x32\x13.stakehold.v1.Money\x12 \n\x03\x62uy\x18\x06 \x01(\x0b\x32\x13.stakehold.v1.Money\x12\x31\n\x07\x63ontext\x18\x07 \x01(\x0b\x32 .stakehold.v1.TransactionContext\"r\n\x10\x45xchangeResponse\x12-\n\x04sold\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\x12/\n\x06\x62ought\x18\x02 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\"U\n\x15GetTransactionRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x11\n\tplayer_id\x18\x02 \x01(\t\x12\x16\n\x0etransaction_id\x18\x03 \x01(\t\"\xb9\x03\n\x16GetTransactionResponse\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.stakehold.v1.TransactionState\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.stakehold.v1.TransactionKind\x12#\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\x12/\n\x06result\x18\x04 \x01(\x0b\x32\x1f.stakehold.v1.TransactionResult\x12\x31\n\x0erefusal_reason\x18\x05 \x01(\x0e\x32\x19.stakehold.v1.ErrorReason\x12&\n\x07refusal\x18\x06 \x01(\x0b\x32\x15.stakehold.v1.Refusal\x12\x1f\n\x17rollback_transaction_id\x18\x07 \x01(\t\x12\x10\n\x08round_id\x18\x08 \x01(\t\x12\x0f\n\x07game_id\x18\t \x01(\t\x12 \n\x18reference_transaction_id\x18\n \x01(\t\x12,\n\nconversion\x18\x0b \x01(\x0b\x32\x18.stakehold.v1.Conversion*\xd8\x01\n\x10TransactionState\x12!\n\x1dTRANSACTION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRANSACTION_STATE_NOT_SEEN\x10\x01\x12\x1d\n\x19TRANSACTION_STATE_APPLIED\x10\x02\x12\x1d\n\x19TRANSACTION_STATE_REFUSED\x10\x03\x12!\n\x1dTRANSACTION_STATE_ROLLED_BACK\x10\x04\x12 \n\x1cTRANSACTION_STATE_TOMBSTONED\x10\x05\x32\xf0\x04\n\rWalletService\x12L\n\tGetWallet\x12\x1e.stakehold.v1.GetWalletRequest\x1a\x1f.stakehold.v1.GetWalletResponse\x12@\n\x05\x44\x65\x62it\x12\x1a.stakehold.v1.DebitRequest\x1a\x1b.stakehold.v1.DebitResponse\x12\x43\n\x06\x43redit\x12\x1b.stakehold.v1.CreditRequest\x1a\x1c.stakehold.v1.CreditResponse\x12I\n\x08Rollback\x12\x1d.stakehold.v1.RollbackRequest\x1a\x1e.stakehold.v1.RollbackResponse\x12I\n\x08Transact\x12\x1d.stakehold.v1.TransactRequest\x1a\x1e.stakehold.v1.TransactResponse\x12L\n\tLockQuote\x12\x1e.stakehold.v1.LockQuoteRequest\x1a\x1f.stakehold.v1.LockQuoteResponse\x12I\n\x08\x45xchange\x12\x1d.stakehold.v1.ExchangeRequest\x1a\x1e.stakehold.v1.ExchangeResponse\x12[\n\x0eGetTransaction\x12#.stakehold.v1.GetTransactionRequest\x1a$.stakehold.v1.GetTransactionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,44 +38,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._loaded_options = None
   _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRANSACTIONSTATE']._serialized_start=3515
-  _globals['_TRANSACTIONSTATE']._serialized_end=3731
-  _globals['_GETWALLETREQUEST']._serialized_start=175
-  _globals['_GETWALLETREQUEST']._serialized_end=212
-  _globals['_GETWALLETRESPONSE']._serialized_start=214
-  _globals['_GETWALLETRESPONSE']._serialized_end=299
-  _globals['_TRANSACTIONCONTEXT']._serialized_start=302
-  _globals['_TRANSACTIONCONTEXT']._serialized_end=488
-  _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._serialized_start=441
-  _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._serialized_end=488
-  _globals['_DEBITREQUEST']._serialized_start=491
-  _globals['_DEBITREQUEST']._serialized_end=894
-  _globals['_DEBITRESPONSE']._serialized_start=896
-  _globals['_DEBITRESPONSE']._serialized_end=960
-  _globals['_CREDITREQUEST']._serialized_start=963
-  _globals['_CREDITREQUEST']._serialized_end=1367
-  _globals['_CREDITRESPONSE']._serialized_start=1369
-  _globals['_CREDITRESPONSE']._serialized_end=1434
-  _globals['_ROLLBACKREQUEST']._serialized_start=1437
-  _globals['_ROLLBACKREQUEST']._serialized_end=1672
-  _globals['_ROLLBACKRESPONSE']._serialized_start=1674
-  _globals['_ROLLBACKRESPONSE']._serialized_end=1741
-  _globals['_TRANSACTREQUEST']._serialized_start=1743
-  _globals['_TRANSACTREQUEST']._serialized_end=1863
-  _globals['_TRANSACTSTEP']._serialized_start=1866
-  _globals['_TRANSACTSTEP']._serialized_end=2027
-  _globals['_DEBITSTEP']._serialized_start=2030
-  _globals['_DEBITSTEP']._serialized_end=2370
-  _globals['_CREDITSTEP']._serialized_start=2373
-  _globals['_CREDITSTEP']._serialized_end=2714
-  _globals['_ROLLBACKSTEP']._serialized_start=2717
-  _globals['_ROLLBACKSTEP']._serialized_end=2911
-  _globals['_TRANSACTRESPONSE']._serialized_start=2913
-  _globals['_TRANSACTRESPONSE']._serialized_end=2981
-  _globals['_GETTRANSACTIONREQUEST']._serialized_start=2983
-  _globals['_GETTRANSACTIONREQUEST']._serialized_end=3068
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=3071
-  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=3512
-  _globals['_WALLETSERVICE']._serialized_start=3734
-  _globals['_WALLETSERVICE']._serialized_end=4205
+  _globals['_TRANSACTIONSTATE']._serialized_start=4447
+  _globals['_TRANSACTIONSTATE']._serialized_end=4663
+  _globals['_GETWALLETREQUEST']._serialized_start=207
+  _globals['_GETWALLETREQUEST']._serialized_end=244
+  _globals['_GETWALLETRESPONSE']._serialized_start=246
+  _globals['_GETWALLETRESPONSE']._serialized_end=331
+  _globals['_TRANSACTIONCONTEXT']._serialized_start=334
+  _globals['_TRANSACTIONCONTEXT']._serialized_end=520
+  _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._serialized_start=473
+  _globals['_TRANSACTIONCONTEXT_METADATAENTRY']._serialized_end=520
+  _globals['_DEBITREQUEST']._serialized_start=523
+  _globals['_DEBITREQUEST']._serialized_end=926
+  _globals['_DEBITRESPONSE']._serialized_start=928
+  _globals['_DEBITRESPONSE']._serialized_end=992
+  _globals['_CREDITREQUEST']._serialized_start=995
+  _globals['_CREDITREQUEST']._serialized_end=1399
+  _globals['_CREDITRESPONSE']._serialized_start=1401
+  _globals['_CREDITRESPONSE']._serialized_end=1466
+  _globals['_ROLLBACKREQUEST']._serialized_start=1469
+  _globals['_ROLLBACKREQUEST']._serialized_end=1704
+  _globals['_ROLLBACKRESPONSE']._serialized_start=1706
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1773
+  _globals['_TRANSACTREQUEST']._serialized_start=1775
+  _globals['_TRANSACTREQUEST']._serialized_end=1895
+  _globals['_TRANSACTSTEP']._serialized_start=1898
+  _globals['_TRANSACTSTEP']._serialized_end=2059
+  _globals['_DEBITSTEP']._serialized_start=2062
+  _globals['_DEBITSTEP']._serialized_end=2402
+  _globals['_CREDITSTEP']._serialized_start=2405
+  _globals['_CREDITSTEP']._serialized_end=2746
+  _globals['_ROLLBACKSTEP']._serialized_start=2749
+  _globals['_ROLLBACKSTEP']._serialized_end=2943
+  _globals['_TRANSACTRESPONSE']._serialized_start=2945
+  _globals['_TRANSACTRESPONSE']._serialized_end=3013
+  _globals['_LOCKQUOTEREQUEST']._serialized_start=3016
+  _globals['_LOCKQUOTEREQUEST']._serialized_end=3253
+  _globals['_QUOTE']._serialized_start=3256
+  _globals['_QUOTE']._serialized_end=3520
+  _globals['_LOCKQUOTERESPONSE']._serialized_start=3522
+  _globals['_LOCKQUOTERESPONSE']._serialized_end=3577
+  _globals['_EXCHANGEREQUEST']._serialized_start=3580
+  _globals['_EXCHANGEREQUEST']._serialized_end=3797
+  _globals['_EXCHANGERESPONSE']._serialized_start=3799
+  _globals['_EXCHANGERESPONSE']._serialized_end=3913
+  _globals['_GETTRANSACTIONREQUEST']._serialized_start=3915
+  _globals['_GETTRANSACTIONREQUEST']._serialized_end=4000
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_start=4003
+  _globals['_GETTRANSACTIONRESPONSE']._serialized_end=4444
+  _globals['_WALLETSERVICE']._serialized_start=4666
+  _globals['_WALLETSERVICE']._serialized_end=5290
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -712,6 +713,232 @@ class TransactResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransactResponse: _TypeAlias = TransactResponse  # noqa: Y015
+
+@_typing.final
+class LockQuoteRequest(_message.Message):
+    """What to exchange, and for how long the rate is to hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    SELL_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    BUY_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    SELL_AMOUNT_FIELD_NUMBER: _builtins.int
+    BUY_AMOUNT_FIELD_NUMBER: _builtins.int
+    TIME_TO_LIVE_FIELD_NUMBER: _builtins.int
+    PLAYER_GROUP_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The source that will exchange."""
+    player_id: _builtins.str
+    """The player."""
+    sell_currency_code: _builtins.str
+    """The currency of the wallet that gives."""
+    buy_currency_code: _builtins.str
+    """The currency of the wallet that gets."""
+    sell_amount: _builtins.str
+    """Decimal string: what the player gives."""
+    buy_amount: _builtins.str
+    """Decimal string: what the player gets at least. Where no amount to give becomes exactly this, the least one is
+    taken that becomes more.
+    """
+    player_group: _builtins.str
+    """Whose spreads hold."""
+    @_builtins.property
+    def time_to_live(self) -> _duration_pb2.Duration:
+        """How long the quote holds: at least one second, at most what the service is set to. Absent: 30 seconds."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        player_id: _builtins.str = ...,
+        sell_currency_code: _builtins.str = ...,
+        buy_currency_code: _builtins.str = ...,
+        sell_amount: _builtins.str = ...,
+        buy_amount: _builtins.str = ...,
+        time_to_live: _duration_pb2.Duration | None = ...,
+        player_group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "buy_amount", b"buy_amount", "sell_amount", b"sell_amount", "time_to_live", b"time_to_live"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "buy_amount", b"buy_amount", "buy_currency_code", b"buy_currency_code", "player_group", b"player_group", "player_id", b"player_id", "sell_amount", b"sell_amount", "sell_currency_code", b"sell_currency_code", "source_id", b"source_id", "time_to_live", b"time_to_live"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_amount: _TypeAlias = _typing.Literal["sell_amount", "buy_amount"]  # noqa: Y015
+    _WhichOneofArgType_amount: _TypeAlias = _typing.Literal["amount", b"amount"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_amount) -> _WhichOneofReturnType_amount | None: ...
+
+Global___LockQuoteRequest: _TypeAlias = LockQuoteRequest  # noqa: Y015
+
+@_typing.final
+class Quote(_message.Message):
+    """A rate that was promised."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
+    SELL_FIELD_NUMBER: _builtins.int
+    BUY_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    MID_RATE_FIELD_NUMBER: _builtins.int
+    SPREAD_BPS_FIELD_NUMBER: _builtins.int
+    RATE_ID_FIELD_NUMBER: _builtins.int
+    PUBLISHED_TIME_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    quote_id: _builtins.str
+    """What to bring back. Opaque, signed, at most 512 printable ASCII characters."""
+    rate: _builtins.str
+    """Units bought for one unit sold, spread included: an exact decimal string of at most 18 significant digits."""
+    mid_rate: _builtins.str
+    """The rate of the market that it was made of."""
+    spread_bps: _builtins.int
+    """The spread in ten thousandths of the mid rate."""
+    rate_id: _builtins.str
+    """Names the rates of the market that it was made of."""
+    @_builtins.property
+    def sell(self) -> _money_pb2.Money:
+        """What the player gives."""
+
+    @_builtins.property
+    def buy(self) -> _money_pb2.Money:
+        """What the player gets, rounded down."""
+
+    @_builtins.property
+    def published_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of these rates was published."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it can be used. Exchanges that are on their way then are taken for a moment more, 2 seconds unless
+        the service is set otherwise.
+        """
+
+    def __init__(
+        self,
+        *,
+        quote_id: _builtins.str = ...,
+        sell: _money_pb2.Money | None = ...,
+        buy: _money_pb2.Money | None = ...,
+        rate: _builtins.str = ...,
+        mid_rate: _builtins.str = ...,
+        spread_bps: _builtins.int = ...,
+        rate_id: _builtins.str = ...,
+        published_time: _timestamp_pb2.Timestamp | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["buy", b"buy", "expire_time", b"expire_time", "published_time", b"published_time", "sell", b"sell"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buy", b"buy", "expire_time", b"expire_time", "mid_rate", b"mid_rate", "published_time", b"published_time", "quote_id", b"quote_id", "rate", b"rate", "rate_id", b"rate_id", "sell", b"sell", "spread_bps", b"spread_bps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quote: _TypeAlias = Quote  # noqa: Y015
+
+@_typing.final
+class LockQuoteResponse(_message.Message):
+    """The answer to LockQuote."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUOTE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quote(self) -> Global___Quote:
+        """The quote."""
+
+    def __init__(
+        self,
+        *,
+        quote: Global___Quote | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quote", b"quote"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockQuoteResponse: _TypeAlias = LockQuoteResponse  # noqa: Y015
+
+@_typing.final
+class ExchangeRequest(_message.Message):
+    """An exchange between two wallets of a player."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    QUOTE_ID_FIELD_NUMBER: _builtins.int
+    SELL_FIELD_NUMBER: _builtins.int
+    BUY_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The source that the quote was given to."""
+    player_id: _builtins.str
+    """The player that it was given to."""
+    transaction_id: _builtins.str
+    """The caller's id of this exchange, unique for this player and source for ever."""
+    quote_id: _builtins.str
+    """The quote."""
+    @_builtins.property
+    def sell(self) -> _money_pb2.Money:
+        """Where given, must be what the quote sells; otherwise refused QUOTE_SIDE_MISMATCH or QUOTE_AMOUNT_MISMATCH."""
+
+    @_builtins.property
+    def buy(self) -> _money_pb2.Money:
+        """Where given, must be what the quote buys."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        player_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        quote_id: _builtins.str = ...,
+        sell: _money_pb2.Money | None = ...,
+        buy: _money_pb2.Money | None = ...,
+        context: Global___TransactionContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["buy", b"buy", "context", b"context", "sell", b"sell"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buy", b"buy", "context", b"context", "player_id", b"player_id", "quote_id", b"quote_id", "sell", b"sell", "source_id", b"source_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeRequest: _TypeAlias = ExchangeRequest  # noqa: Y015
+
+@_typing.final
+class ExchangeResponse(_message.Message):
+    """The answer to an exchange."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOLD_FIELD_NUMBER: _builtins.int
+    BOUGHT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sold(self) -> _transaction_pb2.TransactionResult:
+        """What was given."""
+
+    @_builtins.property
+    def bought(self) -> _transaction_pb2.TransactionResult:
+        """What was got, with its conversion. Its transaction id is the quote's."""
+
+    def __init__(
+        self,
+        *,
+        sold: _transaction_pb2.TransactionResult | None = ...,
+        bought: _transaction_pb2.TransactionResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bought", b"bought", "sold", b"sold"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bought", b"bought", "sold", b"sold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExchangeResponse: _TypeAlias = ExchangeResponse  # noqa: Y015
 
 @_typing.final
 class GetTransactionRequest(_message.Message):

@@ -67,6 +67,16 @@ class WalletServiceStub:
                 request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.TransactRequest.SerializeToString,
                 response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.TransactResponse.FromString,
                 _registered_method=True)
+        self.LockQuote = channel.unary_unary(
+                '/stakehold.v1.WalletService/LockQuote',
+                request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteResponse.FromString,
+                _registered_method=True)
+        self.Exchange = channel.unary_unary(
+                '/stakehold.v1.WalletService/Exchange',
+                request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.ExchangeRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.ExchangeResponse.FromString,
+                _registered_method=True)
         self.GetTransaction = channel.unary_unary(
                 '/stakehold.v1.WalletService/GetTransaction',
                 request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.GetTransactionRequest.SerializeToString,
@@ -130,6 +140,24 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LockQuote(self, request, context):
+        """Promises a rate to a player for a while. Nothing is moved or reserved. Each call gives another quote.
+        Errors: RATE_UNKNOWN, RATE_STALE, RATE_HELD, CURRENCY_DEPEGGED, CURRENCY_DISABLED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exchange(self, request, context):
+        """Moves money between two wallets of a player at a quote's rate, both sides or none. Idempotent by (player,
+        source, transaction id), also when the quote is long over. A quote is used once. Cannot be rolled back.
+        Errors: QUOTE_EXPIRED, QUOTE_USED, QUOTE_INVALID, QUOTE_OF_ANOTHER_PLAYER, QUOTE_SIDE_MISMATCH,
+        QUOTE_AMOUNT_MISMATCH, INSUFFICIENT_FUNDS, WALLET_NOT_FOUND and others. A final refusal uses the quote up.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetTransaction(self, request, context):
         """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
         that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
@@ -166,6 +194,16 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.Transact,
                     request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.TransactRequest.FromString,
                     response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.TransactResponse.SerializeToString,
+            ),
+            'LockQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.LockQuote,
+                    request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteResponse.SerializeToString,
+            ),
+            'Exchange': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.ExchangeRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.ExchangeResponse.SerializeToString,
             ),
             'GetTransaction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTransaction,
@@ -316,6 +354,60 @@ class WalletService:
             '/stakehold.v1.WalletService/Transact',
             stakehold_dot_v1_dot_wallet__service__pb2.TransactRequest.SerializeToString,
             stakehold_dot_v1_dot_wallet__service__pb2.TransactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LockQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.WalletService/LockQuote',
+            stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteRequest.SerializeToString,
+            stakehold_dot_v1_dot_wallet__service__pb2.LockQuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exchange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.WalletService/Exchange',
+            stakehold_dot_v1_dot_wallet__service__pb2.ExchangeRequest.SerializeToString,
+            stakehold_dot_v1_dot_wallet__service__pb2.ExchangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -65,6 +65,16 @@ class WalletServiceStub:
     """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
     an id of its own; funds are checked step by step. A refusal refuses all ids that are new in the call.
     """
+    LockQuote: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.LockQuoteRequest, _wallet_service_pb2.LockQuoteResponse]
+    """Promises a rate to a player for a while. Nothing is moved or reserved. Each call gives another quote.
+    Errors: RATE_UNKNOWN, RATE_STALE, RATE_HELD, CURRENCY_DEPEGGED, CURRENCY_DISABLED.
+    """
+    Exchange: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ExchangeRequest, _wallet_service_pb2.ExchangeResponse]
+    """Moves money between two wallets of a player at a quote's rate, both sides or none. Idempotent by (player,
+    source, transaction id), also when the quote is long over. A quote is used once. Cannot be rolled back.
+    Errors: QUOTE_EXPIRED, QUOTE_USED, QUOTE_INVALID, QUOTE_OF_ANOTHER_PLAYER, QUOTE_SIDE_MISMATCH,
+    QUOTE_AMOUNT_MISMATCH, INSUFFICIENT_FUNDS, WALLET_NOT_FOUND and others. A final refusal uses the quote up.
+    """
     GetTransaction: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.GetTransactionRequest, _wallet_service_pb2.GetTransactionResponse]
     """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
     that was not seen is an answer. It says what is so now: a call that is still on its way may yet be applied.
@@ -107,6 +117,16 @@ class WalletServiceAsyncStub(WalletServiceStub):
     Transact: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TransactRequest, _wallet_service_pb2.TransactResponse]  # type: ignore[assignment]
     """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
     an id of its own; funds are checked step by step. A refusal refuses all ids that are new in the call.
+    """
+    LockQuote: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.LockQuoteRequest, _wallet_service_pb2.LockQuoteResponse]  # type: ignore[assignment]
+    """Promises a rate to a player for a while. Nothing is moved or reserved. Each call gives another quote.
+    Errors: RATE_UNKNOWN, RATE_STALE, RATE_HELD, CURRENCY_DEPEGGED, CURRENCY_DISABLED.
+    """
+    Exchange: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ExchangeRequest, _wallet_service_pb2.ExchangeResponse]  # type: ignore[assignment]
+    """Moves money between two wallets of a player at a quote's rate, both sides or none. Idempotent by (player,
+    source, transaction id), also when the quote is long over. A quote is used once. Cannot be rolled back.
+    Errors: QUOTE_EXPIRED, QUOTE_USED, QUOTE_INVALID, QUOTE_OF_ANOTHER_PLAYER, QUOTE_SIDE_MISMATCH,
+    QUOTE_AMOUNT_MISMATCH, INSUFFICIENT_FUNDS, WALLET_NOT_FOUND and others. A final refusal uses the quote up.
     """
     GetTransaction: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.GetTransactionRequest, _wallet_service_pb2.GetTransactionResponse]  # type: ignore[assignment]
     """Tells what became of a transaction; this is how a caller resolves a timeout. Never NOT_FOUND: an id
@@ -177,6 +197,28 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_wallet_service_pb2.TransactResponse, _abc.Awaitable[_wallet_service_pb2.TransactResponse]]:
         """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
         an id of its own; funds are checked step by step. A refusal refuses all ids that are new in the call.
+        """
+
+    @_abc_1.abstractmethod
+    def LockQuote(
+        self,
+        request: _wallet_service_pb2.LockQuoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.LockQuoteResponse, _abc.Awaitable[_wallet_service_pb2.LockQuoteResponse]]:
+        """Promises a rate to a player for a while. Nothing is moved or reserved. Each call gives another quote.
+        Errors: RATE_UNKNOWN, RATE_STALE, RATE_HELD, CURRENCY_DEPEGGED, CURRENCY_DISABLED.
+        """
+
+    @_abc_1.abstractmethod
+    def Exchange(
+        self,
+        request: _wallet_service_pb2.ExchangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.ExchangeResponse, _abc.Awaitable[_wallet_service_pb2.ExchangeResponse]]:
+        """Moves money between two wallets of a player at a quote's rate, both sides or none. Idempotent by (player,
+        source, transaction id), also when the quote is long over. A quote is used once. Cannot be rolled back.
+        Errors: QUOTE_EXPIRED, QUOTE_USED, QUOTE_INVALID, QUOTE_OF_ANOTHER_PLAYER, QUOTE_SIDE_MISMATCH,
+        QUOTE_AMOUNT_MISMATCH, INSUFFICIENT_FUNDS, WALLET_NOT_FOUND and others. A final refusal uses the quote up.
         """
 
     @_abc_1.abstractmethod
