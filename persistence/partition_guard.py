@@ -193,16 +193,18 @@ class PartitionGuard:
         self.view.answers_let_go = self._acknowledged.let_go
 
     async def _raise_lost(self, ledger: AdoptingLedger, partition: int, lost: list[Acknowledged]) -> None:
-        """Names each transaction; what the ledger has all the same, or again, is not lost."""
-        answers: dict[TransactionName, tuple[Told, OutboxPosition]] = {
-            (answer.player_id, answer.source_id, transaction_id): (told, answer.position)
+        """Names each answer; what the ledger has all the same, or again, is not lost. An id may have been
+        answered anew by each of several stores that were lost one after the other.
+        """
+        answers: list[tuple[TransactionName, Told, OutboxPosition]] = [
+            ((answer.player_id, answer.source_id, transaction_id), told, answer.position)
             for answer in lost
             for transaction_id, told in answer.transactions
-        }
-        known = await ledger.known(list(answers))
+        ]
+        known = await ledger.known([name for name, _, _ in answers])
         missing = [
             _lost_incident(partition, name, told, position)
-            for name, (told, position) in answers.items()
+            for name, told, position in answers
             if name not in known or not _stands(told, position, *known[name])
         ]
         await ledger.raise_incidents(missing)

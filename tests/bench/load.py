@@ -18,10 +18,10 @@ import grpc
 import uvloop
 
 from tests.bench.figures import percentile
-from tests.bench.workload import PATHS, requests
+from tests.bench.workload import PATHS, requests, with_quote
 
 MOST_PER_S = 12_000
-"""More requests than this for each second are not prepared."""
+"""More requests than this for each second are not prepared, and half as many exchanges."""
 
 TICK_S = 0.002
 Send = Callable[[bytes], Awaitable[bytes]]
@@ -64,7 +64,7 @@ class _Log:
 
 async def run_job(channel: grpc.aio.Channel, job: Job) -> Outcome:
     count = job.count or int(job.seconds * (job.per_s or MOST_PER_S))
-    prepared = iter(requests(job.method, count=count, players=job.players, run=job.run, first=job.first))
+    prepared = iter(await _prepared(channel, job, count))
     send = cast(Send, channel.unary_unary(PATHS[job.method]))
     log = _Log()
     gc.collect()
@@ -78,6 +78,26 @@ async def run_job(channel: grpc.aio.Channel, job: Job) -> Outcome:
     gc.enable()
     p50, p95, p99 = (1000 * percentile(log.latencies_s or [0.0], q) for q in (0.5, 0.95, 0.99))
     return Outcome(len(log.latencies_s), elapsed_s, p50, p95, p99, dict(log.errors))
+
+
+async def _prepared(channel: grpc.aio.Channel, job: Job, count: int) -> list[bytes]:
+    """Requests that need nothing but to be sent. Each exchange gets a quote of its own first."""
+
+    def made(method: str, count: int) -> list[bytes]:
+        return requests(method, count=count, players=job.players, run=job.run, first=job.first)
+
+    if job.method != "exchange":
+        return made(job.method, count)
+    quote = cast(Send, channel.unary_unary(PATHS["quote"]))
+    pairs = iter(zip(made("exchange", count // 2), made("quote", count // 2), strict=True))
+    exchanges: list[bytes] = []
+
+    async def asker() -> None:
+        for exchange, question in pairs:
+            exchanges.append(with_quote(exchange, await quote(question)))
+
+    await asyncio.gather(*(asker() for _ in range(job.concurrency)))
+    return exchanges
 
 
 async def _saturated(send: Send, prepared: Iterator[bytes], job: Job, log: _Log) -> None:

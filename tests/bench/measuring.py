@@ -18,7 +18,7 @@ from tests.bench.loader import Loader, running_loader
 from tests.bench.memory import bytes_used
 from tests.bench.neighbours import Neighbours
 from tests.bench.plan import CONCURRENCIES, MAIN_CONCURRENCY, Plan
-from tests.bench.setting_up import put_source
+from tests.bench.setting_up import put_rates, put_source
 
 HOT = 0
 """As a number of players: the hot one alone."""
@@ -48,6 +48,7 @@ class Bench:
         """Opens and fills the wallets, and weighs them."""
         self._partition_count = await self._ledger.partition_count()
         await put_source(self._stack.address)
+        await put_rates(self._stack.address)
         players = self._plan.players
         before = await self._bytes_used()
         async with self._stack.draining():
@@ -57,6 +58,7 @@ class Bench:
             await self._send_all("deposit", players, count=players)
             for method in ("open", "deposit"):
                 await self._send_all(method, HOT, count=1)
+            await self._send_all("open_bought", self._half, count=self._half)
             await self._ledger.until_drained()
         self.results.product["redis_bytes_per_wallet"] = round(per_wallet)
         self.results.environment = await environment(self._stack, self._ledger, self._plan)
@@ -90,6 +92,22 @@ class Bench:
                 self.results.ratios[f"unary_c{concurrency}"] = unary.rate_ratio(rounds, "debit", "echo")
             if concurrency == MAIN_CONCURRENCY:
                 self.results.ratios["hot_wallet"] = unary.rate_ratio(rounds, "debit_hot", "debit")
+
+    async def conversions(self) -> None:
+        """Plain debits, debits in another currency, and exchanges, in turns; of players who have a second
+        wallet only exchanges.
+        """
+        half = self._half
+        contestants = [
+            unary.Contestant("plain_debit", "debit", half, first=half),
+            unary.Contestant("foreign_debit", "foreign_debit", half, first=half),
+            unary.Contestant("exchange", "exchange", half),
+        ]
+        rounds = await unary.in_turns(self._loader, self._plan, contestants, concurrency=MAIN_CONCURRENCY)
+        for name, figures in unary.summaries(rounds).items():
+            self.results.product[f"{name}_c{MAIN_CONCURRENCY}"] = asdict(figures)
+        for name in ("foreign_debit", "exchange"):
+            self.results.ratios[name] = unary.rate_ratio(rounds, name, "plain_debit")
 
     async def drain(self) -> None:
         """Drains what the unary rounds left, then measures debits while the drainer works."""
@@ -128,6 +146,11 @@ class Bench:
         self.results.ratios["unary_vs_script"] = self._debit_per_s() / scripts
         self.results.ratios["drain_vs_copy"] = float(self.results.product["drain"]["per_s"]) / copied
 
+    @property
+    def _half(self) -> int:
+        """How many players have a second wallet."""
+        return self._plan.players // 2
+
     def _debit_per_s(self) -> float:
         return float(self.results.product[f"debit_c{MAIN_CONCURRENCY}"]["per_s"])
 
@@ -157,6 +180,7 @@ def _steps(bench: Bench) -> Sequence[tuple[str, Callable[[], Any]]]:
     return (
         ("weighing remembered ids", bench.remembered_ids),
         ("echo and debit in turns", bench.unary),
+        ("conversions and plain debits in turns", bench.conversions),
         ("draining the backlog", bench.drain),
         ("lag at half load", bench.half_load),
         ("the bare script and the bare COPY", bench.bare_ceilings),

@@ -27,6 +27,8 @@ GOALS: Mapping[str, Goal] = {
     "unary_c1_p50": Goal(3.0, at_least=False),
     "drain_vs_unary": Goal(1.0),
     "hot_wallet": Goal(0.9),
+    "foreign_debit": Goal(0.85),
+    "exchange": Goal(0.8),
 }
 
 

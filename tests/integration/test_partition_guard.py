@@ -127,6 +127,25 @@ async def test_what_is_lost_is_named_though_the_ledger_did_not_take_it_at_first(
     assert watch.guard.view.acknowledged_lost == 1
 
 
+async def test_an_id_that_two_stores_answered_and_lost_is_named_twice(watch: Watch) -> None:
+    for position, entry_type in (
+        (OutboxPosition(1, 5), EntryType.NO_MOVEMENT),
+        (OutboxPosition(2, 0), EntryType.APPLIED),
+    ):
+        told = (TransactionId("x1"), Told(entry_type, "payload"))
+        answer = Acknowledged(position, PlayerId("p1"), SourceId("games"), (told,))
+        watch.acknowledged.add(PARTITION, answer)
+    for _ in range(2):
+        await watch.store.flushdb()
+        await watch.guard.start()
+
+    async def named() -> bool:
+        return await watch.lost() == ["x1", "x1"]
+
+    async with watch.looking():
+        await until(named, what="both answers are named")
+
+
 async def test_a_start_waits_until_what_another_server_said_does_not_count_any_more(watch: Watch) -> None:
     await watch.as_if_promoted()
     await AdoptingLedger(watch.ledger).vouch("a server that is gone", {PARTITION: ELSEWHERE})
