@@ -9,6 +9,7 @@ _COMMANDS = {
     "demo": "Play an evening in a casino against a fresh stack and check every promise.",
     "serve": "Serve the gRPC API.",
     "drain": "Carry committed entries from the outbox into the ledger.",
+    "feed": "Fetch rates of the market, and push them to the service.",
     "migrate": "Bring the ledger's schema up to date.",
     "verify": "Audit the ledger offline; exit 1 with findings.",
     "doctor": "Say what is wrong, and which copy is right; exit 1 if something is.",

@@ -117,8 +117,9 @@ class WebDocument:
 
 @asynccontextmanager
 async def web_client() -> AsyncIterator[httpx.AsyncClient]:
-    """Verifies certificates. Obeys HTTPS_PROXY and SSL_CERT_FILE."""
-    async with httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=2)) as client:
+    """Verifies certificates, obeys HTTPS_PROXY and SSL_CERT_FILE, and leaves all timing to documents."""
+    limits = httpx.Limits(max_connections=2)
+    async with httpx.AsyncClient(follow_redirects=False, limits=limits, timeout=None) as client:
         yield client
 
 

@@ -50,7 +50,9 @@ class FeedSettings(BaseSettings):
         default=ALL_PAIRS, description="Which rates are wanted, like EUR/USD,EUR/BRL; or all that there are."
     )
     source: str = Field(
-        default="", max_length=64, description="As whose rates they are pushed; default: the kind."
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9_.-]{0,63})?$",
+        description="As whose rates they are pushed: up to 64 of a-z, 0-9, -, _ and .; default: the kind.",
     )
     target: str = Field(default="127.0.0.1:50051", description="Where the service is, host:port.")
     every_s: float = Field(default=60.0, gt=0, le=86_400, description="How often the feed is asked.")
@@ -58,7 +60,7 @@ class FeedSettings(BaseSettings):
     push_timeout_s: float = Field(
         default=10.0, gt=0, le=600, description="The longest that the service may take for a batch."
     )
-    batch_rates: int = Field(default=100, ge=1, le=1000, description="The most rates in one push.")
+    batch_rates: int = Field(default=100, ge=1, le=500, description="The most rates in one push.")
     token: SecretStr | None = Field(
         default=None, description="Of ecb and http_json: sent as Authorization: Bearer, over https only."
     )

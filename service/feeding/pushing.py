@@ -1,11 +1,24 @@
-"""What a round needs of the service: to be told rates, and to say what became of each."""
+"""Tells the service rates, and what it says became of each."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
 
 from fx.feeds.feed import FeedRate
+from stakehold.v1 import fx_service_pb2 as pb
+from stakehold.v1.fx_service_pb2_grpc import FxServiceStub
+
+if TYPE_CHECKING:  # exists for type checkers only
+    from stakehold.v1.fx_service_pb2_grpc import FxServiceAsyncStub
+
+_CHANNEL_OPTIONS = (
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2_000),  # by default two minutes, in which rates become stale
+)
 
 
 class Reception(StrEnum):
@@ -15,6 +28,14 @@ class Reception(StrEnum):
     HELD = "held"
     IGNORED = "ignored"
     REFUSED = "refused"
+
+
+_RECEPTIONS = {
+    pb.PUSH_OUTCOME_ACCEPTED: Reception.ACCEPTED,
+    pb.PUSH_OUTCOME_HELD: Reception.HELD,
+    pb.PUSH_OUTCOME_IGNORED: Reception.IGNORED,
+    pb.PUSH_OUTCOME_REFUSED: Reception.REFUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +57,51 @@ class Pusher(Protocol):
     async def push(self, rates: Sequence[FeedRate]) -> Sequence[Received]:
         """What became of each, in their order. A rate may be pushed again and again. Raises PushFailed."""
         ...
+
+
+class GrpcPusher:
+    """Pushes in batches, one after the other."""
+
+    def __init__(self, fx: "FxServiceAsyncStub", *, source: str, batch_rates: int, timeout_s: float) -> None:
+        self._fx = fx
+        self._source = source
+        self._batch_rates = batch_rates
+        self._timeout_s = timeout_s
+
+    async def push(self, rates: Sequence[FeedRate]) -> Sequence[Received]:
+        """Raises PushFailed."""
+        received: list[Received] = []
+        for start in range(0, len(rates), self._batch_rates):
+            received += await self._push_batch(rates[start : start + self._batch_rates])
+        return received
+
+    async def _push_batch(self, rates: Sequence[FeedRate]) -> list[Received]:
+        request = pb.PushRatesRequest(source=self._source, rates=map(_message, rates))
+        try:
+            response = await self._fx.PushRates(request, timeout=self._timeout_s)
+        except grpc.aio.AioRpcError as error:
+            raise PushFailed(f"{error.code().name}: {error.details()}") from error
+        if len(response.results) != len(rates):
+            raise PushFailed(f"{len(response.results)} results for {len(rates)} rates")
+        return [_received(rate, result) for rate, result in zip(rates, response.results, strict=True)]
+
+
+@asynccontextmanager
+async def open_pusher(
+    target: str, *, source: str, batch_rates: int, timeout_s: float
+) -> AsyncIterator[GrpcPusher]:
+    """Through a connection of its own, which is made when it is needed, and again when it is lost."""
+    async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
+        fx = FxServiceStub(channel)
+        yield GrpcPusher(fx, source=source, batch_rates=batch_rates, timeout_s=timeout_s)
+
+
+def _message(rate: FeedRate) -> pb.PushedRate:
+    message = pb.PushedRate(base=rate.base, quote=rate.quote, mid=format(rate.mid, "f"))
+    message.published_time.FromMilliseconds(rate.published_ms)
+    return message
+
+
+def _received(rate: FeedRate, result: pb.PushResult) -> Received:
+    """An outcome that only newer services know is not taken for a rate's use."""
+    return Received(rate, _RECEPTIONS.get(result.outcome, Reception.REFUSED), result.reason)

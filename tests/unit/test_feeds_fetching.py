@@ -162,6 +162,10 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
     assert "within 0.2 s" in str(failed)
 
 
+async def test_no_other_time_limits_than_the_documents(client: httpx.AsyncClient) -> None:
+    assert client.timeout == httpx.Timeout(None)
+
+
 async def test_a_server_that_goes_on_and_on_is_not_waited_for(client: httpx.AsyncClient) -> None:
     async with await asyncio.start_server(drip, LOOPBACK, 0) as slow:
         port = slow.sockets[0].getsockname()[1]
