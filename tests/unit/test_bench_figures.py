@@ -92,6 +92,8 @@ def results() -> Results:
             "unary_c1_p50": 3.1,
             "drain_vs_unary": 1.2,
             "hot_wallet": 0.95,
+            "foreign_debit": 0.9,
+            "exchange": 0.7,
             "other": 1.0,
         },
     )
@@ -107,6 +109,8 @@ def test_the_document_says_of_each_goal_whether_it_is_met(results: Results) -> N
         "unary_c1_p50": False,
         "drain_vs_unary": True,
         "hot_wallet": True,
+        "foreign_debit": True,
+        "exchange": False,
     }
 
 
