@@ -1,13 +1,18 @@
 """A server on this machine that answers as banks and exchanges do, and as they do on bad days."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
+from pathlib import Path
 
 from service.embedded.ports import LOOPBACK
+
+OWN_CERTIFICATE = Path(__file__).with_name("self_signed.pem")
+"""Of 127.0.0.1, with its key. Nobody trusts it who was not told to."""
 
 
 def reference_rates(day: date | str, rates: Mapping[str, str]) -> bytes:
@@ -54,14 +59,15 @@ Answering = Callable[[Asked], Reply | None]
 class RateServer:
     """Answers every request as ``answer`` says, and remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, scheme: str) -> None:
+        self._scheme = scheme
         self.port = 0
         self.asked: list[Asked] = []
         self.answer: Answering = lambda _: Reply(status=404)
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}/rates"
+        return f"{self._scheme}://{LOOPBACK}:{self.port}/rates"
 
     def always(self, body: bytes, status: int = 200, **headers: str) -> None:
         """Headers have _ for -."""
@@ -70,7 +76,7 @@ class RateServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, for one request."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        with suppress(OSError, asyncio.IncompleteReadError):
             asked = _asked((await reader.readuntil(b"\r\n\r\n")).decode())
             self.asked.append(asked)
             reply = self.answer(asked)
@@ -80,6 +86,12 @@ class RateServer:
                 writer.write(_head(reply) + reply.body[: reply.sent_bytes])
                 await writer.drain()
         writer.close()
+
+
+def _own_tls() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(OWN_CERTIFICATE)
+    return made
 
 
 def _asked(head: str) -> Asked:
@@ -100,10 +112,10 @@ def _head(reply: Reply) -> bytes:
 
 
 @asynccontextmanager
-async def rate_server(port: int = 0) -> AsyncIterator[RateServer]:
+async def rate_server(port: int = 0, *, encrypted: bool = False) -> AsyncIterator[RateServer]:
     """Runs until the context is left; then connections to its port are refused."""
-    made = RateServer()
-    server = await asyncio.start_server(made.serve, LOOPBACK, port)
+    made = RateServer("https" if encrypted else "http")
+    server = await asyncio.start_server(made.serve, LOOPBACK, port, ssl=_own_tls() if encrypted else None)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -11,15 +11,17 @@ import pytest_asyncio
 from fx.feeds.feed import MAX_BODY_BYTES, FeedError, FeedMalformed, FeedUnavailable
 from fx.feeds.fetching import Headers, WebDocument, web_client
 from service.embedded.ports import LOOPBACK, free_port
-from tests.rate_servers import Asked, RateServer, Reply, rate_server
+from tests.rate_servers import OWN_CERTIFICATE, Asked, RateServer, Reply, rate_server
 
 TOKEN = "hunter2"
 BODY = b"a document"
 
 
 @pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", LOOPBACK)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
 
 
 @pytest_asyncio.fixture
@@ -280,6 +282,35 @@ async def test_a_redirect_to_nonsense(client: httpx.AsyncClient, server: RateSer
     server.answer = lambda _: Reply(status=301, headers={"Location": location})
 
     assert isinstance(await failure(document(client, server.url)), FeedUnavailable)
+
+
+async def test_a_server_whose_certificate_nobody_vouches_for_is_not_asked() -> None:
+    async with rate_server(encrypted=True) as server, web_client() as client:
+        failed = await failure(document(client, server.url))
+
+    assert isinstance(failed, FeedUnavailable)
+    assert not server.asked
+
+
+async def test_a_server_whose_certificate_the_operator_vouches_for_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(OWN_CERTIFICATE))
+    async with rate_server(encrypted=True) as server, web_client() as client:
+        server.always(BODY)
+
+        assert (await document(client, server.url).fetch()).body == BODY
+
+
+async def test_a_redirect_away_from_encryption_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(OWN_CERTIFICATE))
+    async with rate_server() as plain, rate_server(encrypted=True) as server, web_client() as client:
+        server.always(b"", 302, Location=plain.url)
+
+        failed = await failure(document(client, server.url))
+
+    assert "without encryption" in str(failed)
+    assert not plain.asked
 
 
 async def test_what_is_no_http(client: httpx.AsyncClient) -> None:
