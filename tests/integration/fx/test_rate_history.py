@@ -70,6 +70,19 @@ async def test_history_is_listed_by_published_time_page_by_page(pair: PairApi) -
     ]
 
 
+async def test_bounds_finer_than_a_millisecond_cut_between_two_rates(pair: PairApi) -> None:
+    published = now_ms() - HOUR_MS
+    await pair.accepted("1.001", published)
+    await pair.accepted("1.002", published + 1)
+    just_after = timestamp(published)
+    just_after.nanos += 1
+    earlier = pb.ListRatesRequest(base=pair.base, quote=pair.quote, end_time=just_after)
+    later = pb.ListRatesRequest(base=pair.base, quote=pair.quote, start_time=just_after)
+
+    assert [rate.mid for rate in (await pair.api.call(earlier)).rates] == ["1.001"]
+    assert [rate.mid for rate in (await pair.api.call(later)).rates] == ["1.002"]
+
+
 async def test_a_history_ends_at_what_there_was_when_its_first_page_was_read(pair: PairApi) -> None:
     start = now_ms() - HOUR_MS
     for step in range(3):
