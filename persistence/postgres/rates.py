@@ -95,7 +95,7 @@ class PostgresRates:
                 received_ms=unix_ms(await connection.fetchval(query("clock"))),
                 pairs=pairs,
                 accepted=await _rates_of_pairs(connection, "rates_in_use", pairs),
-                from_source=await _rates_of_pairs(connection, "newest_rates_of_source", pairs, source),
+                from_source=await _rates_of_pairs(connection, "last_rates_of_source", pairs, source),
             )
             judged = [bench.judge(rate) for rate in rates]
             ids = iter(await _record(connection, bench, judged, pushed_by))

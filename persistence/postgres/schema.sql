@@ -832,7 +832,7 @@ CREATE INDEX held_rates ON fx.rates USING btree (base, quote, published_time DES
 
 CREATE INDEX rates_by_pair ON fx.rates USING btree (base, quote, published_time, rate_id);
 
-CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, published_time, rate_id);
+CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, rate_id);
 
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 

@@ -57,7 +57,7 @@ COMMENT ON COLUMN fx.rates.pushed_by IS 'Who pushed it by hand; empty for a feed
 CREATE INDEX accepted_rates ON fx.rates (base, quote, published_time DESC, rate_id DESC) WHERE state = 'accepted';
 CREATE INDEX held_rates ON fx.rates (base, quote, published_time DESC, rate_id DESC) WHERE state = 'held';
 CREATE INDEX rates_by_pair ON fx.rates (base, quote, published_time, rate_id);
-CREATE INDEX rates_by_source ON fx.rates (base, quote, source, published_time, rate_id);
+CREATE INDEX rates_by_source ON fx.rates (base, quote, source, rate_id);
 
 CREATE TABLE fx.rate_decisions (
     rate_id bigint NOT NULL,

@@ -18,15 +18,16 @@ CROSS JOIN LATERAL (
     SELECT * FROM fx.waiting_rates(pairs.base, pairs.quote) ORDER BY published_time DESC, rate_id DESC LIMIT 1
 ) AS newest;
 
--- newest_rates_of_source --
-SELECT newest.*
+-- last_rates_of_source --
+-- As they were received, whatever their times.
+SELECT latest.*
 FROM unnest($1::text[], $2::text[]) AS pairs (base, quote)
 CROSS JOIN LATERAL (
     SELECT * FROM fx.judged_rates
     WHERE base = pairs.base AND quote = pairs.quote AND source = $3
-    ORDER BY published_time DESC, rate_id DESC
+    ORDER BY rate_id DESC
     LIMIT 1
-) AS newest;
+) AS latest;
 
 -- clock --
 SELECT clock_timestamp();

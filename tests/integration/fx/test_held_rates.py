@@ -70,6 +70,15 @@ async def test_a_feed_that_repeats_what_was_rejected_is_not_heard_again(pair: Pa
     assert (await pair.push("1.10", published)).outcome == pb.PUSH_OUTCOME_IGNORED
 
 
+async def test_a_feed_that_repeats_what_it_sent_last_is_not_heard_again(pair: PairApi) -> None:
+    start = now_ms() - MINUTE_MS
+    await pair.accepted("1.00", start)
+    await pair.held("1.20", start + 2)
+    await pair.held("1.10", start + 1)
+
+    assert (await pair.push("1.10", start + 1)).outcome == pb.PUSH_OUTCOME_IGNORED
+
+
 async def test_the_same_decision_again_changes_nothing(pair: PairApi) -> None:
     await pair.accepted("1.00", now_ms() - MINUTE_MS)
     held = await pair.held("1.10")

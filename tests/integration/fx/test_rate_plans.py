@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from persistence.postgres.queries import query
 from service.embedded.postgres_data import OWNER, SUPERUSER
-from tests.integration.test_ledger_read_plans import plans, scanned_whole
+from tests.integration.test_ledger_read_plans import indexes, plans, scanned_whole
 from tests.ledgers import Ledgers
 
 PAIRS = 20
@@ -61,19 +61,23 @@ async def grown(ledgers: Ledgers) -> AsyncIterator[asyncpg.Connection]:
         await connection.close()
 
 
+IN_USE = {"accepted_rates", "held_rates"}
+
+
 @pytest.mark.parametrize(
-    ("name", "arguments"),
+    ("name", "arguments", "by"),
     [
-        ("rates_in_use", (BASES, QUOTES)),
-        ("newest_waiting_rates", (BASES, QUOTES)),
-        ("newest_rates_of_source", (BASES, QUOTES, "by-hand")),
-        ("rate_at", ("EUR", "Q03", START, None)),
-        ("list_rates", ("EUR", "Q03", START, 0, 2**60, None, 101)),
-        ("list_waiting_rates", (0, 101)),
+        ("rates_in_use", (BASES, QUOTES), IN_USE),
+        ("newest_waiting_rates", (BASES, QUOTES), IN_USE),
+        ("last_rates_of_source", (BASES, QUOTES, "by-hand"), {"rates_by_source"}),
+        ("rate_at", ("EUR", "Q03", START, None), {"accepted_rates"}),
+        ("list_rates", ("EUR", "Q03", START, 0, 2**60, None, 101), {"rates_by_pair"}),
+        ("list_waiting_rates", (0, 101), IN_USE),
     ],
 )
-async def test_rates_are_never_looked_through(
-    grown: asyncpg.Connection, name: str, arguments: tuple[object, ...]
+async def test_rates_are_found_by_the_index_that_is_made_for_it(
+    grown: asyncpg.Connection, name: str, arguments: tuple[object, ...], by: set[str]
 ) -> None:
     for plan in await plans(grown, query(name), *arguments):
+        assert by <= indexes(plan)
         assert "rates" not in scanned_whole(plan)
