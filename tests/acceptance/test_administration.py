@@ -142,6 +142,7 @@ async def test_a_source_gets_the_defaults_spelled_out(api: WalletApi) -> None:
         late_win=pb.LATE_WIN_POLICY_ACCEPT,
         shortfall=pb.SHORTFALL_POLICY_NEGATIVE,
         zero_amount=pb.ZERO_AMOUNT_POLICY_ACCEPT,
+        foreign_currency=pb.FOREIGN_CURRENCY_POLICY_REFUSE,
     )
 
 

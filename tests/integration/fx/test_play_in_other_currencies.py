@@ -1,6 +1,6 @@
 """Through the API: a game that counts in another currency, at rates that were pushed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import pytest
@@ -14,6 +14,7 @@ from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.answers import Refused, refused
 from tests.fx_api import FxApi, PairApi, now_ms, timestamp
 from tests.serving import Grounds
+from tests.waiting import until
 from tests.wallet_api import TIMEOUT_S, new_name
 
 BET, WIN = transaction_pb2.TRANSACTION_KIND_BET, transaction_pb2.TRANSACTION_KIND_WIN
@@ -290,3 +291,43 @@ async def test_another_server_takes_the_quote_too(seat: Seat, ground: Grounds) -
 
     assert done.bought.conversion.converted.amount == "108.90"
     assert quote.expire_time.ToMilliseconds() > timestamp(now_ms()).ToMilliseconds()
+
+
+async def test_with_several_wallets_the_call_has_to_name_one(seat: Seat, api: FxApi) -> None:
+    await seat.open(await api.currency(), "1.00")
+    await seat.pair.accepted("0.9200")
+
+    refused = await seat.refused(seat.debit("b1", "10.00"))
+
+    assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "WALLET_AMBIGUOUS")
+    assert refused.details.metadata["player_id"] == seat.player
+
+
+async def test_a_win_that_would_be_nothing_is_refused(seat: Seat) -> None:
+    await seat.pair.accepted("0.0100")
+    await seat.bet("b1", "10.00")
+
+    with pytest.raises(Refused) as caught:
+        await seat.win("w1", "0.99", of="b1")
+
+    assert (caught.value.code, caught.value.reason) == ("FAILED_PRECONDITION", "AMOUNT_TOO_SMALL")
+
+
+async def test_a_quote_that_is_over_is_refused(seat: Seat, ground: Grounds) -> None:
+    await seat.open(seat.pair.base, "100.00")
+    await seat.pair.accepted("1.0890")
+    quote = await seat.quote(sell_amount="100.00", time_to_live=Duration(seconds=1))
+
+    async def is_over() -> bool:
+        return now_ms() > quote.expire_time.ToMilliseconds()
+
+    await until(is_over, what="the quote is over")
+    async with (
+        ground.serving(quote_grace_s=0) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        strict = replace(seat, wallets=WalletServiceStub(channel))
+        refused = await strict.refused(seat.exchange("e1", quote))
+
+    assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "QUOTE_EXPIRED")
+    assert await seat.cash() == {seat.pair.base: "100.00", seat.pair.quote: "100.00"}
