@@ -336,8 +336,9 @@ async def test_positions_are_valued_directly_inversely_or_through_a_pivot_and_sa
         "JPY": f"{to_pivot}.{in_euros}",
         "USD": in_euros,
     }
-    assert rates[JPY] is not None
-    assert rates[JPY].published_ms == int((published - timedelta(hours=3)).timestamp() * 1000)
+    through_pivot = rates[JPY]
+    assert through_pivot is not None
+    assert through_pivot.published_ms == int((published - timedelta(hours=3)).timestamp() * 1000)
 
 
 async def test_a_day_is_valued_by_what_was_known_at_its_end(house: House) -> None:
