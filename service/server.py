@@ -19,6 +19,7 @@ from persistence.postgres.quote_keys import read_quote_keys
 from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.rates import PostgresRates
 from persistence.postgres.reading.ledger_reader import LedgerReader
+from persistence.postgres.reading.positions import PositionReader
 from persistence.postgres.registry import PostgresRegistry
 from service.admission import Admission
 from service.hot_path import open_hot_path
@@ -131,7 +132,15 @@ async def running_server(
             LedgerServicer(reader, registry, audit, deadlines), server
         )
         fx_service_pb2_grpc.add_FxServiceServicer_to_server(
-            FxServicer(rates, RateReader(registrar_pool), registry, deadlines), server
+            FxServicer(
+                rates,
+                RateReader(registrar_pool),
+                PositionReader(reading_pool),
+                registry,
+                deadlines,
+                now_ms=system_now_ms,
+            ),
+            server,
         )
         server.add_generic_rpc_handlers(tuple(extra_handlers))
         health_servicer = HealthServicer(["", *SERVICE_NAMES])

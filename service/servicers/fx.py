@@ -1,5 +1,6 @@
-"""FxService: rates, decisions about held ones, pairs, pivots and spreads."""
+"""FxService: rates, decisions about held ones, pairs, pivots and spreads; and the house's positions."""
 
+from collections.abc import Callable
 from typing import Any
 
 from grpc.aio import ServicerContext
@@ -8,9 +9,11 @@ from persistence.errors import FieldInvalid
 from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.rate_rows import RecordedRate
 from persistence.postgres.rates import Decision
+from persistence.postgres.reading.positions import PositionReader
 from service.conversions.administration import read_reason
 from service.conversions.fields import read_optional_id
 from service.conversions.ledger import read_page_size
+from service.conversions.positions import positions_response, read_position_period
 from service.conversions.rates import (
     conversion_response,
     pair_message,
@@ -44,11 +47,22 @@ Context = ServicerContext[Any, Any]
 class FxServicer(fx_service_pb2_grpc.FxServiceServicer):
     """Conversions are answered from memory, everything else by Postgres."""
 
-    def __init__(self, rates: Rates, reader: RateReader, registry: Registry, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        rates: Rates,
+        reader: RateReader,
+        positions: PositionReader,
+        registry: Registry,
+        deadlines: Deadlines,
+        *,
+        now_ms: Callable[[], int],
+    ) -> None:
         self._rates = rates
         self._reader = reader
+        self._positions = positions
         self._registry = registry
         self._deadlines = deadlines
+        self._now_ms = now_ms
 
     async def PushRates(self, request: pb.PushRatesRequest, context: Context) -> pb.PushRatesResponse:
         results = await self._rates.push(
@@ -152,3 +166,13 @@ class FxServicer(fx_service_pb2_grpc.FxServiceServicer):
     async def ListSpreads(self, request: pb.ListSpreadsRequest, context: Context) -> pb.ListSpreadsResponse:
         spreads = await self._reader.spreads(deadline=self._deadlines.of(context))
         return pb.ListSpreadsResponse(spreads=[spread_message(spread) for spread in spreads])
+
+    async def GetPositions(
+        self, request: pb.GetPositionsRequest, context: Context
+    ) -> pb.GetPositionsResponse:
+        reporting = self._registry.currency(request.reporting_currency_code, "reporting_currency_code").code
+        period = read_position_period(request, now_ms=self._now_ms())
+        report = await self._positions.report(
+            period, reporting=reporting, deadline=self._deadlines.of(context)
+        )
+        return positions_response(report, period, reporting=reporting, scales=self._registry)

@@ -1,8 +1,10 @@
 """What the house has of each currency for others, read from the ledger alone."""
 
 import asyncio
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
@@ -11,12 +13,14 @@ from fx.position_results import Books, CurrencyResult, results_of
 from fx.positions import Earning, Movement, carry_incomes, carry_positions
 from fx.rates import Pair, Rate
 from fx.valuation import Valuation
-from persistence.postgres.database import Connection, Pool, Row
+from persistence.postgres.database import Connection, Pool, Row, translated_errors
 from persistence.postgres.queries import query
 from persistence.postgres.rate_rows import rate_of, read_pairs, read_pivots, unix_ms
 from persistence.postgres.timed_transactions import timed_transaction
 
 _DAY = timedelta(days=1)
+_REPORTS_AT_ONCE = 2
+"""Others wait for their turn, and leave connections to those who play."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +58,27 @@ class PositionReader:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._turns = asyncio.Semaphore(_REPORTS_AT_ONCE)
 
     async def report(self, period: Period, *, reporting: str, deadline: float) -> PositionReport:
         """Each day is valued at the rates of its end, as they were known then. Raises LedgerUnavailable."""
-        async with timed_transaction(self._pool, deadline, snapshot=True) as connection:
-            balances = await read_house_balances(connection)
-            journal = await _read_journal(connection, period, reporting)
-        # With years of history it takes longer than other calls should wait for.
-        results = await asyncio.to_thread(_results, journal, period)
+        async with self._turn(deadline):
+            async with timed_transaction(self._pool, deadline, snapshot=True) as connection:
+                balances = await read_house_balances(connection)
+                journal = await _read_journal(connection, period, reporting, deadline)
+            # With years of history it takes longer than other calls should wait for.
+            results = await asyncio.to_thread(_results, journal, period)
         return PositionReport(results, balances)
+
+    @asynccontextmanager
+    async def _turn(self, deadline: float) -> AsyncIterator[None]:
+        with translated_errors():
+            async with asyncio.timeout_at(deadline):
+                await self._turns.acquire()
+        try:
+            yield
+        finally:
+            self._turns.release()
 
 
 async def read_house_balances(connection: Connection) -> dict[str, HouseBalance]:
@@ -101,8 +117,10 @@ class _Journal:
         return self.valuation(_end_of(day)).worth(currency, amount)
 
 
-async def _read_journal(connection: Connection, period: Period, reporting: str) -> _Journal:
-    rows = await connection.fetch(query("fx_movements"), _midnight(period.end))
+async def _read_journal(connection: Connection, period: Period, reporting: str, deadline: float) -> _Journal:
+    left_s = max(0.001, deadline - asyncio.get_running_loop().time())
+    await connection.execute(query("limit_statements"), str(math.ceil(left_s * 1000)))
+    rows = await connection.fetch(query("fx_movements"), _midnight(period.end), timeout=left_s)
     movements, earnings = [_movement(row) for row in rows], [*_earnings(rows)]
     pairs, pivots = await read_pairs(connection), await read_pivots(connection)
     moments = _moments_of(movements, earnings, period, reporting)

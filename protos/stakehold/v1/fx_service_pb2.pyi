@@ -1083,3 +1083,275 @@ class ListSpreadsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSpreadsResponse: _TypeAlias = ListSpreadsResponse  # noqa: Y015
+
+@_typing.final
+class GetPositionsRequest(_message.Message):
+    """Which positions to work out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTING_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    reporting_currency_code: _builtins.str
+    """The currency that everything is valued in."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of the period, a midnight of UTC; absent: since the beginning of the ledger."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the period, a midnight of UTC, not included; absent: the end of today."""
+
+    def __init__(
+        self,
+        *,
+        reporting_currency_code: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "reporting_currency_code", b"reporting_currency_code", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPositionsRequest: _TypeAlias = GetPositionsRequest  # noqa: Y015
+
+@_typing.final
+class PositionFigures(_message.Message):
+    """Figures in the reporting currency. Each one is absent where it cannot be told for want of a rate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    UNREALISED_FIELD_NUMBER: _builtins.int
+    OPENING_UNREALISED_FIELD_NUMBER: _builtins.int
+    REALISED_FIELD_NUMBER: _builtins.int
+    REALISED_IN_ALL_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    ROUNDING_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def value(self) -> _money_pb2.Money:
+        """What the position is worth at mid, at the end of the period."""
+
+    @_builtins.property
+    def cost(self) -> _money_pb2.Money:
+        """What was given for it; below zero, what was received for it."""
+
+    @_builtins.property
+    def unrealised(self) -> _money_pb2.Money:
+        """Value less cost."""
+
+    @_builtins.property
+    def opening_unrealised(self) -> _money_pb2.Money:
+        """The same at the beginning of the period."""
+
+    @_builtins.property
+    def realised(self) -> _money_pb2.Money:
+        """What was got in the period for what is gone, less its share of the cost."""
+
+    @_builtins.property
+    def realised_in_all(self) -> _money_pb2.Money:
+        """The same since the beginning of the ledger."""
+
+    @_builtins.property
+    def spread(self) -> _money_pb2.Money:
+        """The period's spread income, as it was worth on each day."""
+
+    @_builtins.property
+    def rounding(self) -> _money_pb2.Money:
+        """The period's rounding income, as it was worth on each day."""
+
+    @_builtins.property
+    def result(self) -> _money_pb2.Money:
+        """What came of the period: realised, the change of what is unrealised, spread and rounding."""
+
+    def __init__(
+        self,
+        *,
+        value: _money_pb2.Money | None = ...,
+        cost: _money_pb2.Money | None = ...,
+        unrealised: _money_pb2.Money | None = ...,
+        opening_unrealised: _money_pb2.Money | None = ...,
+        realised: _money_pb2.Money | None = ...,
+        realised_in_all: _money_pb2.Money | None = ...,
+        spread: _money_pb2.Money | None = ...,
+        rounding: _money_pb2.Money | None = ...,
+        result: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "opening_unrealised", b"opening_unrealised", "realised", b"realised", "realised_in_all", b"realised_in_all", "result", b"result", "rounding", b"rounding", "spread", b"spread", "unrealised", b"unrealised", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "opening_unrealised", b"opening_unrealised", "realised", b"realised", "realised_in_all", b"realised_in_all", "result", b"result", "rounding", b"rounding", "spread", b"spread", "unrealised", b"unrealised", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionFigures: _TypeAlias = PositionFigures  # noqa: Y015
+
+@_typing.final
+class CurrencyPosition(_message.Message):
+    """The house's position in one currency, and what came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SPREAD_INCOME_FIELD_NUMBER: _builtins.int
+    SPREAD_INCOME_IN_ALL_FIELD_NUMBER: _builtins.int
+    ROUNDING_INCOME_FIELD_NUMBER: _builtins.int
+    ROUNDING_INCOME_IN_ALL_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    RATE_ID_FIELD_NUMBER: _builtins.int
+    PUBLISHED_TIME_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """The currency."""
+    rate: _builtins.str
+    """The rate of the period's end, as it was known then: units of the reporting currency for one of this. Empty for
+    the reporting currency, and where there was none.
+    """
+    rate_id: _builtins.str
+    """The ids of the rates of the market that it was made of, with "." between them."""
+    @_builtins.property
+    def position(self) -> _money_pb2.Money:
+        """What the house has of it for other currencies at the end of the period; below zero, what it owes."""
+
+    @_builtins.property
+    def spread_income(self) -> _money_pb2.Money:
+        """What the house earned in it by spreads in the period."""
+
+    @_builtins.property
+    def spread_income_in_all(self) -> _money_pb2.Money:
+        """The same since the beginning of the ledger."""
+
+    @_builtins.property
+    def rounding_income(self) -> _money_pb2.Money:
+        """What the house earned in it by rounding in the period."""
+
+    @_builtins.property
+    def rounding_income_in_all(self) -> _money_pb2.Money:
+        """The same since the beginning of the ledger."""
+
+    @_builtins.property
+    def published_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of these was published. It may be of any age."""
+
+    @_builtins.property
+    def figures(self) -> Global___PositionFigures:
+        """What that is in the reporting currency."""
+
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        position: _money_pb2.Money | None = ...,
+        spread_income: _money_pb2.Money | None = ...,
+        spread_income_in_all: _money_pb2.Money | None = ...,
+        rounding_income: _money_pb2.Money | None = ...,
+        rounding_income_in_all: _money_pb2.Money | None = ...,
+        rate: _builtins.str = ...,
+        rate_id: _builtins.str = ...,
+        published_time: _timestamp_pb2.Timestamp | None = ...,
+        figures: Global___PositionFigures | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures", "position", b"position", "published_time", b"published_time", "rounding_income", b"rounding_income", "rounding_income_in_all", b"rounding_income_in_all", "spread_income", b"spread_income", "spread_income_in_all", b"spread_income_in_all"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "figures", b"figures", "position", b"position", "published_time", b"published_time", "rate", b"rate", "rate_id", b"rate_id", "rounding_income", b"rounding_income", "rounding_income_in_all", b"rounding_income_in_all", "spread_income", b"spread_income", "spread_income_in_all", b"spread_income_in_all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurrencyPosition: _TypeAlias = CurrencyPosition  # noqa: Y015
+
+@_typing.final
+class HouseBalance(_message.Message):
+    """Balances of the house's accounts in one currency, over all partitions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    ROUNDING_FIELD_NUMBER: _builtins.int
+    currency_code: _builtins.str
+    """The currency."""
+    @_builtins.property
+    def position(self) -> _money_pb2.Money:
+        """Of "fx_position"."""
+
+    @_builtins.property
+    def spread(self) -> _money_pb2.Money:
+        """Of "fx_spread"."""
+
+    @_builtins.property
+    def rounding(self) -> _money_pb2.Money:
+        """Of "fx_rounding"."""
+
+    def __init__(
+        self,
+        *,
+        currency_code: _builtins.str = ...,
+        position: _money_pb2.Money | None = ...,
+        spread: _money_pb2.Money | None = ...,
+        rounding: _money_pb2.Money | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "rounding", b"rounding", "spread", b"spread"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "position", b"position", "rounding", b"rounding", "spread", b"spread"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HouseBalance: _TypeAlias = HouseBalance  # noqa: Y015
+
+@_typing.final
+class GetPositionsResponse(_message.Message):
+    """The house's positions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORTING_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BALANCES_FIELD_NUMBER: _builtins.int
+    reporting_currency_code: _builtins.str
+    """The currency that everything is valued in."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The beginning of the period; absent: the beginning of the ledger."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """The end of the period."""
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurrencyPosition]:
+        """Every currency that was converted from or to before that, by code."""
+
+    @_builtins.property
+    def total(self) -> Global___PositionFigures:
+        """The sums. One is absent where one of its parts is."""
+
+    @_builtins.property
+    def balances(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseBalance]:
+        """The balances of now, whatever the period, by code."""
+
+    def __init__(
+        self,
+        *,
+        reporting_currency_code: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        positions: _abc.Iterable[Global___CurrencyPosition] | None = ...,
+        total: Global___PositionFigures | None = ...,
+        balances: _abc.Iterable[Global___HouseBalance] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "end_time", b"end_time", "positions", b"positions", "reporting_currency_code", b"reporting_currency_code", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPositionsResponse: _TypeAlias = GetPositionsResponse  # noqa: Y015

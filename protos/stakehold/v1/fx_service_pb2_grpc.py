@@ -105,6 +105,11 @@ class FxServiceStub:
                 request_serializer=stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsRequest.SerializeToString,
                 response_deserializer=stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsResponse.FromString,
                 _registered_method=True)
+        self.GetPositions = channel.unary_unary(
+                '/stakehold.v1.FxService/GetPositions',
+                request_serializer=stakehold_dot_v1_dot_fx__service__pb2.GetPositionsRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_fx__service__pb2.GetPositionsResponse.FromString,
+                _registered_method=True)
 
 
 class FxServiceServicer:
@@ -219,6 +224,15 @@ class FxServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPositions(self, request, context):
+        """What the house has of each currency for others, what that is worth at mid, and what came of it in a period of
+        whole UTC days: from the ledger alone, at average cost, day by day. A period that is over and drained keeps its
+        answer, as long as the pivots stay. Errors: INVALID_FIELD, CURRENCY_UNKNOWN, LEDGER_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FxServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -286,6 +300,11 @@ def add_FxServiceServicer_to_server(servicer, server):
                     servicer.ListSpreads,
                     request_deserializer=stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsRequest.FromString,
                     response_serializer=stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsResponse.SerializeToString,
+            ),
+            'GetPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPositions,
+                    request_deserializer=stakehold_dot_v1_dot_fx__service__pb2.GetPositionsRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_fx__service__pb2.GetPositionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -645,6 +664,33 @@ class FxService:
             '/stakehold.v1.FxService/ListSpreads',
             stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsRequest.SerializeToString,
             stakehold_dot_v1_dot_fx__service__pb2.ListSpreadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.FxService/GetPositions',
+            stakehold_dot_v1_dot_fx__service__pb2.GetPositionsRequest.SerializeToString,
+            stakehold_dot_v1_dot_fx__service__pb2.GetPositionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -88,6 +88,11 @@ class FxServiceStub:
     """
     ListSpreads: _grpc.UnaryUnaryMultiCallable[_fx_service_pb2.ListSpreadsRequest, _fx_service_pb2.ListSpreadsResponse]
     """Lists all spreads, ordered by their scopes."""
+    GetPositions: _grpc.UnaryUnaryMultiCallable[_fx_service_pb2.GetPositionsRequest, _fx_service_pb2.GetPositionsResponse]
+    """What the house has of each currency for others, what that is worth at mid, and what came of it in a period of
+    whole UTC days: from the ledger alone, at average cost, day by day. A period that is over and drained keeps its
+    answer, as long as the pivots stay. Errors: INVALID_FIELD, CURRENCY_UNKNOWN, LEDGER_UNAVAILABLE.
+    """
 
 @_typing.type_check_only
 class FxServiceAsyncStub(FxServiceStub):
@@ -149,6 +154,11 @@ class FxServiceAsyncStub(FxServiceStub):
     """
     ListSpreads: _aio.UnaryUnaryMultiCallable[_fx_service_pb2.ListSpreadsRequest, _fx_service_pb2.ListSpreadsResponse]  # type: ignore[assignment]
     """Lists all spreads, ordered by their scopes."""
+    GetPositions: _aio.UnaryUnaryMultiCallable[_fx_service_pb2.GetPositionsRequest, _fx_service_pb2.GetPositionsResponse]  # type: ignore[assignment]
+    """What the house has of each currency for others, what that is worth at mid, and what came of it in a period of
+    whole UTC days: from the ledger alone, at average cost, day by day. A period that is over and drained keeps its
+    answer, as long as the pivots stay. Errors: INVALID_FIELD, CURRENCY_UNKNOWN, LEDGER_UNAVAILABLE.
+    """
 
 class FxServiceServicer(metaclass=_abc_1.ABCMeta):
     """Rates of the market: feeds and people push them, what looks wrong is held until somebody confirms it, and
@@ -285,5 +295,16 @@ class FxServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fx_service_pb2.ListSpreadsResponse, _abc.Awaitable[_fx_service_pb2.ListSpreadsResponse]]:
         """Lists all spreads, ordered by their scopes."""
+
+    @_abc_1.abstractmethod
+    def GetPositions(
+        self,
+        request: _fx_service_pb2.GetPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fx_service_pb2.GetPositionsResponse, _abc.Awaitable[_fx_service_pb2.GetPositionsResponse]]:
+        """What the house has of each currency for others, what that is worth at mid, and what came of it in a period of
+        whole UTC days: from the ledger alone, at average cost, day by day. A period that is over and drained keeps its
+        answer, as long as the pivots stay. Errors: INVALID_FIELD, CURRENCY_UNKNOWN, LEDGER_UNAVAILABLE.
+        """
 
 def add_FxServiceServicer_to_server(servicer: FxServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
