@@ -11,6 +11,7 @@ _COMMANDS = {
     "drain": "Carry committed entries from the outbox into the ledger.",
     "feed": "Fetch rates of the market, and push them to the service.",
     "migrate": "Bring the ledger's schema up to date.",
+    "positions": "Say what the house has of each currency, and what came of it.",
     "verify": "Audit the ledger offline; exit 1 with findings.",
     "doctor": "Say what is wrong, and which copy is right; exit 1 if something is.",
     "recover": "Take over stores that wait for it, and book again what was answered and lost.",
