@@ -1,8 +1,9 @@
 """Takes partitions' stores over: at the first start, after a restart, a failover or a loss.
 
-Each in three steps, so that nobody serves a partition that is between two epochs: the ledger starts the
-epoch, the store gets its witness, the ledger says that the epoch is open. Any number of programs may do so at
-once: each waits for the others, and in the store only the witness that was looked at is replaced.
+Each in four steps, so that nobody serves a partition that is between two epochs, and nothing is written
+behind its end: the store is closed, the ledger starts the epoch, the store gets its witness, the ledger says
+that the epoch is open. Any number of programs may do so at once: each waits for the others, and in the store
+only the witness that was looked at is replaced.
 """
 
 from collections import defaultdict
@@ -36,6 +37,8 @@ _log = structlog.get_logger(__name__)
 _TIMEOUT_S = 10.0
 _SETTINGS = {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 """Whoever freezes in the middle of an adoption does not hold up the others for longer."""
+
+_CHANGED = "the store was changed by somebody else at the same time"
 
 VOUCHER_S = 3.0
 """For how long a store that a server has reached is not replaced by another one."""
@@ -138,7 +141,7 @@ class Adoption:
                 void_up_to=plan.follows if plan.lost else None,
             )
             if not taken:
-                return Refuse("the store was changed by somebody else at the same time")
+                return Refuse(_CHANGED, passes=True)
             await self._ledger.open(number, plan.witness.epoch)
         return plan
 
@@ -157,21 +160,35 @@ class Adoption:
     async def _start_epoch(
         self, number: int, abandoned: str
     ) -> tuple[OutboxSurvey, Keep | TakeOver | Refuse]:
-        """What the store has, and what is to be done; if it is to be taken over, the ledger is in
-        the new epoch. The cursor stands still meanwhile.
+        """What the store has, and what is to be done; if it is to be taken over, nobody writes to it any
+        more, and the ledger is in the new epoch. The cursor stands still meanwhile.
         """
         async with self._ledger.locked(number) as partition:
-            survey = (await self._store.survey([number]))[number]
-            plan = plan_adoption(partition, _found(survey), self._ledger_id)
-            if abandoned and not isinstance(plan, Refuse):
-                plan = plan_abandoning(partition, plan.witness, abandoned)
+            survey, plan = await self._plan(partition, abandoned)
+            if not isinstance(plan, TakeOver):
+                return survey, plan
+            if voucher := await self._voucher_against(partition, plan):
+                why = f"server {voucher} reaches the store that was taken over before this one"
+                return survey, Refuse(why, passes=True)
+            if not survey.is_closed:
+                # A primary may be another incarnation and have its writers still: where it ends is told now.
+                if not await self._store.close(number, found=survey):
+                    return survey, Refuse(_CHANGED, passes=True)
+                survey, plan = await self._plan(partition, abandoned)
             if isinstance(plan, TakeOver):
-                if voucher := await self._voucher_against(partition, plan):
-                    why = f"server {voucher} reaches the store that was taken over before this one"
-                    return survey, Refuse(why, passes=True)
                 await self._ledger.start_epoch(number, plan)
                 if plan.lost:
                     await self._ledger.raise_incidents([_incident(number, plan)])
+        return survey, plan
+
+    async def _plan(
+        self, partition: LedgerPartition, abandoned: str
+    ) -> tuple[OutboxSurvey, Keep | TakeOver | Refuse]:
+        number = partition.partition
+        survey = (await self._store.survey([number]))[number]
+        plan = plan_adoption(partition, _found(survey), self._ledger_id)
+        if abandoned and not isinstance(plan, Refuse):
+            plan = plan_abandoning(partition, plan.witness, abandoned)
         return survey, plan
 
     async def _voucher_against(self, partition: LedgerPartition, plan: TakeOver) -> str | None:

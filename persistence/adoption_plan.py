@@ -12,12 +12,13 @@ from typing import Literal
 from uuid import UUID
 
 from persistence.transactions import OutboxPosition
-from persistence.witness import Witness, shown
+from persistence.witness import CLOSED, Witness, shown
 
 OpeningState = Literal["new", "opening", "open"]
 
 FIRST_EPOCH = 1
 BEFORE_ALL = OutboxPosition(0, -1)
+_NOT_TO_THE_END = "the store was not taken over to the end"
 _NOTHING_DRAINED = OutboxPosition(FIRST_EPOCH, -1)
 
 
@@ -55,7 +56,10 @@ class LedgerPartition:
 
 @dataclass(frozen=True, slots=True)
 class FoundStore:
-    """The store of a partition. ``last`` is the newest record ever written there; None: there was none."""
+    """The store of a partition. ``last`` is the newest record ever written there; None: there was none.
+
+    A witness that is closed is that of a store that somebody began to take over.
+    """
 
     witness: str | None
     last: OutboxPosition | None
@@ -94,7 +98,7 @@ def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID
     if found.witness is None:
         return _plan_empty(partition, found, ledger_id)
     try:
-        witness = Witness.parse(found.witness)
+        witness = Witness.parse(found.witness.removesuffix(CLOSED))
     except ValueError:
         return Refuse(
             f"the ledger is in epoch {partition.epoch}, but the store has {shown(found.witness)!r} where an "
@@ -137,11 +141,12 @@ def _plan_empty(partition: LedgerPartition, found: FoundStore, ledger_id: UUID) 
 def _plan_known(partition: LedgerPartition, found: FoundStore, witness: Witness) -> Keep | TakeOver:
     lost = _loss(partition, found, witness)
     if not lost and witness == partition.witness(witness.ledger_id):
-        if found.incarnation == witness.incarnation:
+        is_closed = str(found.witness).endswith(CLOSED)
+        if found.incarnation == witness.incarnation and not is_closed:
             return Keep(witness)
-        reason = "the store was started again, or another one was promoted"
+        reason = _NOT_TO_THE_END if is_closed else "the store was started again, or another one was promoted"
     else:
-        reason = lost or "the store was not taken over to the end"
+        reason = lost or _NOT_TO_THE_END
     epoch = partition.epoch + 1
     follows = partition.cursor
     if found.last is not None:

@@ -8,6 +8,10 @@ _SHOWN_CHARACTERS = 60
 _INCARNATION = re.compile(r"[0-9a-f]{1,64}")
 
 
+CLOSED = " closed"
+"""Stands after a witness while the store is taken over: no script means such a one, so nobody writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
     """A partition's place in its history. As text, in the store:

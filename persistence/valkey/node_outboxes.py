@@ -20,8 +20,9 @@ from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
 from persistence.valkey.memory_use import memory_share
 from persistence.valkey.node import node_connections
 from persistence.valkey.server_errors import said_by
-from persistence.witness import Witness
+from persistence.witness import CLOSED, Witness
 
+_CLOSE = load_script("close_partition")
 _TAKE_OVER = load_script("take_over")
 _LAST_SEQUENCE = 2**64 - 1
 _Streams = Sequence[tuple[bytes, list[tuple[bytes, list[bytes]]]]]
@@ -41,8 +42,15 @@ class OutboxSurvey:
     incarnation: str = ""
     memory_share: float = 0.0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether nobody can write: the store is being taken over, or says of no ledger that it is its."""
+        return self.witness is None or self.witness.endswith(CLOSED)
+
     def problem(self, ledger_id: UUID, epoch: int, cursor: OutboxPosition) -> str | None:
         """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
+        if self.witness is not None and self.is_closed:
+            return "the store is being taken over"
         try:
             witness = Witness.parse(self.witness or "")
         except ValueError:
@@ -147,6 +155,12 @@ class NodeOutboxes:
         last = "*" if whatever_came else str(found.last or "")
         arguments = (found.witness or "", last, witness, str(void_up_to or ""))
         (reply,) = await self._ask([["EVAL", _TAKE_OVER.source, len(keys), *keys, *arguments]])
+        return cast("list[bytes]", reply)[0] == b"OK"
+
+    async def close(self, partition: int, *, found: OutboxSurvey) -> bool:
+        """Lets nobody write to a partition any more, if it still has the witness that was found."""
+        words = (found.witness or "", f"{found.witness}{CLOSED}")
+        (reply,) = await self._ask([["EVAL", _CLOSE.source, 1, epoch_key(partition), *words]])
         return cast("list[bytes]", reply)[0] == b"OK"
 
     async def _ask(

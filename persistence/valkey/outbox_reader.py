@@ -125,6 +125,11 @@ class OutboxReader:
         )
         return taken
 
+    async def close(self, partition: int, *, found: OutboxSurvey) -> bool:
+        """Lets nobody write to a partition any more, if it still has the witness that was found."""
+        [closed] = await self._each([partition], lambda node, _: node.close(partition, found=found))
+        return closed
+
     async def _each(
         self, partitions: Iterable[int], ask: Callable[[NodeOutboxes, list[int]], Awaitable[_Said]]
     ) -> list[_Said]:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from persistence.adoption import Adopted, adopt_partitions, adoption
+from persistence.adoption_plan import TakeOver
 from persistence.errors import LedgerUnavailable, SetupRefused, StoreUnavailable
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import Connection
@@ -19,7 +20,7 @@ from persistence.postgres.ledger_settings import read_settings
 from persistence.transactions import OutboxPosition
 from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey
-from persistence.witness import Witness
+from persistence.witness import CLOSED, Witness
 from service.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
 from tests.books import tamper
@@ -61,6 +62,24 @@ class Pair:
         keys = [epoch_key(partition) for partition in PARTITIONS]
         found = cast("list[bytes]", await self.store.mget(keys))
         return {n: Witness.parse(text.decode()) for n, text in zip(PARTITIONS, found, strict=True)}
+
+    async def planted_text(self, partition: int) -> str:
+        found = await self.store.get(epoch_key(partition))
+        assert isinstance(found, bytes)
+        return found.decode()
+
+    async def write_as(self, partition: int, witness: str) -> bool:
+        """As a script writes that means this witness; whether it could."""
+        written = await self.store.eval(
+            "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end "
+            "redis.call('XADD', KEYS[2], ARGV[2], 'a', 'b') return 1",
+            2,
+            epoch_key(partition),
+            outbox_key(partition),
+            witness,
+            f"{witness.split(maxsplit=1)[0]}-*",
+        )
+        return bool(written == 1)
 
     async def incidents(self) -> list[tuple[str, int]]:
         rows = await self.ledger.fetch("SELECT kind, partition FROM ledger.incidents ORDER BY incident_id")
@@ -306,6 +325,51 @@ async def test_what_an_old_copy_went_on_to_write_is_kept_to_be_booked_again(pair
         (3, 3, [b"a", b"forked"]),
     ]
     assert (await pair.adopt()).taken_over == {}
+
+
+async def test_a_crash_after_the_store_was_closed_is_made_good(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.adopt()
+    await pair.as_if_promoted(3)
+
+    async def crash(*_: object) -> None:
+        raise Crash
+
+    monkeypatch.setattr(AdoptingLedger, "start_epoch", crash)
+    with pytest.raises(Crash):
+        await pair.adopt()
+    monkeypatch.undo()
+    closed = await pair.planted_text(3)
+
+    adopted = await pair.adopt()
+
+    assert closed.endswith(CLOSED)
+    assert list(adopted.taken_over) == [3]
+    assert (adopted.witnesses[3].epoch, adopted.witnesses[3].generation) == (2, 1)
+    assert adopted.witnesses == await pair.planted()
+    assert await pair.incidents() == []
+
+
+async def test_nothing_is_written_behind_the_end_that_the_ledger_was_told(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A primary is another incarnation once its first replica comes, and its writers are connected still."""
+    await pair.adopt()
+    await pair.as_if_promoted(3)
+    start_epoch, refused = AdoptingLedger.start_epoch, []
+
+    async def write_and_start(self: AdoptingLedger, partition: int, plan: TakeOver) -> None:
+        witness = (await pair.planted_text(3)).removesuffix(CLOSED)
+        refused.append(await pair.write_as(3, witness))
+        await start_epoch(self, partition, plan)
+
+    monkeypatch.setattr(AdoptingLedger, "start_epoch", write_and_start)
+    adopted = await pair.adopt()
+
+    assert refused == [False]
+    assert adopted.fenced == {}
+    assert await pair.incidents() == []
 
 
 async def test_a_store_that_another_server_reaches_is_not_replaced(pair: Pair) -> None:

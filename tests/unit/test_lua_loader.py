@@ -26,7 +26,7 @@ def store(valkey: EmbeddedValkey) -> Iterator["redis.Redis"]:
 def test_there_are_the_scripts_that_the_engine_runs() -> None:
     run_on_players = {script.name for script in (*SCRIPTS, *FORGETTING_SCRIPTS)}
 
-    assert set(script_names()) == run_on_players | {"take_over"}
+    assert set(script_names()) == run_on_players | {"close_partition", "take_over"}
 
 
 @pytest.mark.parametrize("name", script_names())
