@@ -47,12 +47,16 @@ class House:
     def dsn(self) -> str:
         return self.player.house.ledger_dsn
 
-    async def report(self, period: Period = FOR_EVER, *, reporting: str = EUR) -> PositionReport:
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[PositionReader]:
+        """Once everything is drained."""
         await self.player.house.drain()
-        async with ledger_pool(self.dsn, role=LedgerRole.READER, size=1, statement_timeout_s=10.0) as pool:
-            return await PositionReader(pool).report(
-                period, reporting=reporting, deadline=deadline_after(10.0)
-            )
+        async with ledger_pool(self.dsn, role=LedgerRole.READER, size=3, statement_timeout_s=10.0) as pool:
+            yield PositionReader(pool)
+
+    async def report(self, period: Period = FOR_EVER, *, reporting: str = EUR) -> PositionReport:
+        async with self.reader() as reader:
+            return await reader.report(period, reporting=reporting, deadline=deadline_after(10.0))
 
     async def results(self, period: Period = FOR_EVER, *, reporting: str = EUR) -> dict[str, CurrencyResult]:
         report = await self.report(period, reporting=reporting)

@@ -1,8 +1,10 @@
 """The house's positions, from a ledger that the engine and the drainer filled."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
+import pytest
 import pytest_asyncio
 
 from fx.currencies import CurrencyStatus
@@ -11,11 +13,13 @@ from fx.quotes import new_quote
 from fx.rate_locks import Side, split
 from persistence.calls import StepResult
 from persistence.drainer import wall_clock_ms
+from persistence.errors import LedgerUnavailable
 from persistence.exchanges import exchange_steps
 from persistence.postgres.reading.positions import HouseBalance, Period
 from persistence.transactions import TransactionId
+from persistence.valkey.engine import deadline_after
 from service.embedded import EmbeddedValkey
-from tests.converting_house import TODAY, House, days_ago, midnight, opened_house
+from tests.converting_house import FOR_EVER, TODAY, House, days_ago, midnight, opened_house
 from tests.drained_ledger import EUR, USD, rollback
 from tests.integration.test_foreign_transactions import BRL, JPY, Player, bet, on, win
 from tests.unit.test_fx_examples import tables_with
@@ -259,3 +263,24 @@ async def test_without_a_rate_values_are_absent_and_amounts_are_not(house: House
     for result in results.values():
         assert (result.rate, result.figures.value, result.figures.cost, result.figures.result) == (None,) * 4
     assert results[EUR].figures.spread is None
+
+
+async def test_many_reports_at_once_are_all_answered(house: House) -> None:
+    await house.player.one(bet("b1", 1000))
+    expected = await house.report()
+
+    async with house.reader() as reader:
+        asked = [reader.report(FOR_EVER, reporting=EUR, deadline=deadline_after(20.0)) for _ in range(8)]
+        reports = await asyncio.gather(*asked)
+
+    assert reports == [expected] * 8
+
+
+async def test_a_report_that_is_out_of_time_is_unavailable(house: House) -> None:
+    async with house.reader() as reader:
+        with pytest.raises(LedgerUnavailable):
+            await reader.report(FOR_EVER, reporting=EUR, deadline=deadline_after(-1.0))
+
+        answer = await reader.report(FOR_EVER, reporting=EUR, deadline=deadline_after(10.0))
+
+    assert answer.results == []

@@ -1,20 +1,16 @@
 -- What the house has of each currency for others, and what it earned on the way.
 
--- house_fx_balances --
+-- house_fx_accounts --
 -- The house has an account in each partition: from the index of owners, whoever else has accounts.
-SELECT currency, bucket, sum(balance) AS balance
+SELECT account_id, currency, bucket, balance
 FROM ledger.accounts
 JOIN ledger.balances USING (account_id)
-WHERE owner_kind = 'house' AND owner_id = '' AND bucket IN ('fx_position', 'fx_spread', 'fx_rounding')
-GROUP BY currency, bucket;
+WHERE owner_kind = 'house' AND owner_id = '' AND bucket IN ('fx_position', 'fx_spread', 'fx_rounding');
 
 -- fx_movements --
--- One row for a day, two currencies and a direction, of all conversions booked before a moment.
-WITH house_accounts AS MATERIALIZED (
-    SELECT account_id, bucket
-    FROM ledger.accounts
-    WHERE owner_kind = 'house' AND owner_id = '' AND bucket IN ('fx_position', 'fx_spread', 'fx_rounding')
-)
+-- One row for a day, two currencies and a direction, of all conversions booked before a moment. Each entry's
+-- postings are looked up by its place, and only then told by their accounts: the OFFSETs keep the planner to
+-- that order, which never reads the rest of the ledger, however it guesses.
 SELECT
     day,
     requested_currency,
@@ -30,14 +26,19 @@ FROM (
         split_part(conversion, ';', 1) AS requested_currency,
         entries.currency AS wallet_currency,
         cash_change + bonus_change + held_change - receivable_change < 0 AS is_paid,
-        bucket,
-        postings.currency,
-        postings.amount
+        of_entry.*
     FROM ledger.entries
-    JOIN ledger.postings USING (partition, epoch, sequence, entry_index)
-    JOIN house_accounts USING (account_id)
+    CROSS JOIN LATERAL (
+        SELECT account_id, postings.currency, postings.amount
+        FROM ledger.postings
+        WHERE partition = entries.partition AND epoch = entries.epoch
+            AND sequence = entries.sequence AND entry_index = entries.entry_index
+        OFFSET 0
+    ) AS of_entry
     WHERE conversion IS NOT NULL AND entry_type = 'applied' AND booked_time < $1
+    OFFSET 0
 ) AS legs
+JOIN unnest($2::bigint[], $3::text[]) AS house (account_id, bucket) USING (account_id)
 GROUP BY day, requested_currency, wallet_currency, is_paid
 ORDER BY day, requested_currency, wallet_currency, is_paid;
 

@@ -64,11 +64,12 @@ class PositionReader:
         """Each day is valued at the rates of its end, as they were known then. Raises LedgerUnavailable."""
         async with self._turn(deadline):
             async with timed_transaction(self._pool, deadline, snapshot=True) as connection:
-                balances = await read_house_balances(connection)
-                journal = await _read_journal(connection, period, reporting, deadline)
+                accounts = await connection.fetch(query("house_fx_accounts"))
+                moved = await _read_movements(connection, accounts, period, deadline)
+                journal = await _read_journal(connection, moved, period, reporting)
             # With years of history it takes longer than other calls should wait for.
             results = await asyncio.to_thread(_results, journal, period)
-        return PositionReport(results, balances)
+        return PositionReport(results, _balances(accounts))
 
     @asynccontextmanager
     async def _turn(self, deadline: float) -> AsyncIterator[None]:
@@ -81,11 +82,12 @@ class PositionReader:
             self._turns.release()
 
 
-async def read_house_balances(connection: Connection) -> dict[str, HouseBalance]:
-    amounts: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for row in await connection.fetch(query("house_fx_balances")):
-        amounts[row["currency"]][row["bucket"].removeprefix("fx_")] = int(row["balance"])
-    return {currency: HouseBalance(**of_currency) for currency, of_currency in sorted(amounts.items())}
+def _balances(accounts: Iterable[Row]) -> dict[str, HouseBalance]:
+    """Each currency has an account of each bucket in every partition."""
+    sums: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for account in accounts:
+        sums[account["currency"]][account["bucket"].removeprefix("fx_")] += int(account["balance"])
+    return {currency: HouseBalance(**of_currency) for currency, of_currency in sorted(sums.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +119,19 @@ class _Journal:
         return self.valuation(_end_of(day)).worth(currency, amount)
 
 
-async def _read_journal(connection: Connection, period: Period, reporting: str, deadline: float) -> _Journal:
+async def _read_movements(
+    connection: Connection, accounts: Sequence[Row], period: Period, deadline: float
+) -> Sequence[Row]:
+    """It may take as long as the caller will wait, though other reads have less time."""
     left_s = max(0.001, deadline - asyncio.get_running_loop().time())
     await connection.execute(query("limit_statements"), str(math.ceil(left_s * 1000)))
-    rows = await connection.fetch(query("fx_movements"), _midnight(period.end), timeout=left_s)
+    columns = [[account[name] for account in accounts] for name in ("account_id", "bucket")]
+    return await connection.fetch(query("fx_movements"), _midnight(period.end), *columns, timeout=left_s)
+
+
+async def _read_journal(
+    connection: Connection, rows: Sequence[Row], period: Period, reporting: str
+) -> _Journal:
     movements, earnings = [_movement(row) for row in rows], [*_earnings(rows)]
     pairs, pivots = await read_pairs(connection), await read_pivots(connection)
     moments = _moments_of(movements, earnings, period, reporting)
