@@ -181,8 +181,8 @@ def _with_earning(income: Income, earning: Earning, worth: Worth) -> Income:
 
 
 def _share(worth: Fraction | None, part: int, whole: int) -> Fraction | None:
-    if worth is None or part == whole:
-        return worth
+    if worth is None:
+        return None
     return Fraction(round(worth * part / whole * 10**COST_DECIMALS), 10**COST_DECIMALS)
 
 

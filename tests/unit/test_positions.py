@@ -229,7 +229,10 @@ def test_what_is_opened_and_closed_at_one_rate_has_no_result(parts: list[int], i
     def worth(_day: date, currency: str, amount: int) -> Fraction | None:
         return None if currency == JPY else amount * RATES[USD]
 
-    positions = carry_positions({}, [opened, *closed], reporting=EUR, worth=worth)
+    positions: dict[str, Position] = {}
+    for movement in (opened, *closed):
+        positions = carry_positions(positions, [movement], reporting=EUR, worth=worth)
+        assert positions[USD].realised == 0
 
     assert positions[USD] == Position()
 
@@ -256,7 +259,7 @@ def valuation(mid: str = "0.95", *, at: date = FIRST_DAY, reporting: str = EUR, 
         rates=[
             Rate(7, "test", code, EUR, Decimal(mid), published_ms, published_ms) for code, mid in mids.items()
         ],
-        pairs=[Pair(code, EUR, stale_after_s=60, jump_bps=1, two_person_bps=1) for code in mids],
+        pairs=[Pair(code, EUR, 60, 1, 1, peg=Decimal(1), peg_band_bps=10) for code in mids],
         pivots=[],
         scales=SCALES,
     )
@@ -312,6 +315,25 @@ def test_figures_of_consecutive_periods_add_up(moved: list[Movement], one: int, 
         assert sum(each.result or 0 for each in figures) == whole.figures.result
 
 
+def test_thirds_of_a_cent_are_told_when_they_have_become_one() -> None:
+    opened = bets(1, 100, 3)
+    closed = [wins(2 + place, 33, 1) for place in range(3)]
+    earned = [Earning(day(1 + place), BRL, 3, 2) for place in range(3)]
+    at = valuation(BRL="0.11111111111111111")
+
+    def until(count: int) -> Books:
+        incomes = carry_incomes({}, earned[:count], worth=lambda _day, code, amount: at.worth(code, amount))
+        return Books(in_euros(opened, *closed[:count]), incomes, at)
+
+    bounds = [until(count) for count in range(4)]
+    parts = [total_of(results_of(start, end)) for start, end in pairwise(bounds)]
+    whole = total_of(results_of(bounds[0], bounds[-1]))
+
+    assert ([part.realised for part in parts], whole.realised) == ([0, 1, 0], 1)
+    assert ([part.spread for part in parts], whole.spread) == ([0, 1, 0], 1)
+    assert ([part.rounding for part in parts], whole.rounding) == ([0, 0, 1], 1)
+
+
 def test_without_a_rate_figures_are_absent_and_so_are_their_sums() -> None:
     at = books(Movement(day(1), EUR, 92, BRL, 100))
 
@@ -339,9 +361,13 @@ def test_income_without_a_rate_has_amounts_and_no_worth() -> None:
     [reals] = results_of(books(), books(earnings=[Earning(day(1), BRL, 5, 1)]))
 
     assert (reals.spread, reals.rounding, reals.figures.spread, reals.figures.rounding) == (5, 1, None, None)
+    [later] = results_of(
+        books(earnings=[Earning(day(1), BRL, 5, 1)]), books(earnings=[Earning(day(1), BRL, 5, 1)])
+    )
+    assert (later.spread, later.spread_in_all, later.figures.spread, later.figures.rounding) == (0, 5, 0, 0)
 
 
-def test_a_rate_of_any_age_values_a_position() -> None:
+def test_a_rate_of_any_age_and_however_far_from_its_peg_values_a_position() -> None:
     at = valuation(at=date(2030, 1, 1))
 
     assert at.worth(USD, -1000) == -950
