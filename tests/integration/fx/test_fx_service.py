@@ -7,7 +7,7 @@ import pytest
 
 from stakehold.v1 import fx_service_pb2 as pb
 from tests.answers import Refused
-from tests.fx_api import DAY_S, FxApi, PairApi, fx_api, now_ms, refusal, timestamp, told
+from tests.fx_api import DAY_S, HOUR_MS, FxApi, PairApi, fx_api, now_ms, refusal, timestamp, told
 from tests.serving import Grounds
 from tests.waiting import until
 
@@ -148,6 +148,10 @@ MALFORMED: list[tuple[str, Callable[[PairApi], Any]]] = [
         "pivot_currency_codes",
         lambda pair: pb.PutPivotsRequest(pivot_currency_codes=[f"X{n}" for n in range(9)]),
     ),
+    (
+        "start_time",
+        lambda pair: pb.GetPositionsRequest(reporting_currency_code=pair.base, start_time=timestamp(HOUR_MS)),
+    ),
 ]
 UNKNOWN_CURRENCIES: list[tuple[str, Callable[[PairApi], Any]]] = [
     ("base", lambda pair: pb.ListRatesRequest(base="XYZ", quote=pair.quote)),
@@ -159,6 +163,7 @@ UNKNOWN_CURRENCIES: list[tuple[str, Callable[[PairApi], Any]]] = [
     ("spread.currency_code", spreading(currency_code="XYZ")),
     ("spread.wallet_currency_code", spreading(wallet_currency_code="XYZ")),
     ("wallet_currency_code", lambda pair: pb.DeleteSpreadRequest(wallet_currency_code="XYZ")),
+    ("reporting_currency_code", lambda pair: pb.GetPositionsRequest(reporting_currency_code="XYZ")),
     ("pivot_currency_codes[1]", lambda pair: pb.PutPivotsRequest(pivot_currency_codes=["EUR", "XYZ"])),
 ]
 
