@@ -15,7 +15,7 @@ _INTEGER = re.compile(r"[0-9]{1,128}", re.ASCII)
 class Denomination:
     """10^``exponent`` of a currency: -3 for mBTC. ``scale`` is always the currency's number of decimals."""
 
-    name: str
+    code: str
     currency: str
     exponent: int
 
@@ -44,7 +44,7 @@ class Denomination:
 
     def from_minor_integer(self, minor: int, scale: int) -> int:
         """The same as a whole number. Raises AmountInvalid where it is none."""
-        return _shifted(minor, -self._decimals(scale), f"must be a whole number of {self.name}")
+        return _shifted(minor, -self._decimals(scale), f"must be a whole number of {self.code}")
 
     def _decimals(self, scale: int) -> int:
         """How many an amount in this unit may have; negative where a unit is less than a minor unit."""

@@ -295,10 +295,10 @@ class QuoteAmountMismatch(QuoteMismatch):
 
 
 class CurrencyImmutable(StakeholdError):
-    """A currency's scale or kind cannot change: amounts would change their meaning."""
+    """What a code means cannot change, be it a currency's or a denomination's: its amounts would."""
 
     def __init__(self, currency: str) -> None:
-        super().__init__(f"the scale and kind of {currency} cannot be changed")
+        super().__init__(f"what amounts in {currency} mean cannot be changed")
         self.currency = currency
 
 

@@ -1,4 +1,4 @@
-"""Currencies and sources as the service knows them: read from the ledger's registry, kept in memory.
+"""Currencies, denominations and sources as the service knows them: from the ledger's registry, in memory.
 
 A read costs no I/O. The registry is read again every second or so, and at once after this server changed it,
 so that every server knows a change within seconds. Should Postgres be away, what is known stays in use.
@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from fx.currencies import Currency
+from fx.denominations import Denomination
 from persistence.calls import Source
 from persistence.errors import CurrencyUnknown, LedgerUnavailable, OutcomeUnknown, SourceNotFound
 
@@ -24,19 +25,23 @@ class CurrencyScales(Protocol):
 
 
 class RegistryStore(Protocol):
-    """Where currencies and sources are kept: persistence.postgres.registry."""
+    """Where all of it is kept: persistence.postgres.registry."""
 
-    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Source]]: ...
+    async def read(
+        self,
+    ) -> tuple[Mapping[str, Currency], Mapping[str, Denomination], Mapping[str, Source]]: ...
     async def put_currency(self, currency: Currency) -> bool: ...
+    async def put_denomination(self, denomination: Denomination) -> bool: ...
     async def put_source(self, source: Source) -> bool: ...
 
 
 class Registry:
-    """All currencies and sources."""
+    """All currencies, denominations and sources."""
 
     def __init__(self, store: RegistryStore) -> None:
         self._store = store
         self._currencies: Mapping[str, Currency] = {}
+        self._denominations: Mapping[str, Denomination] = {}
         self._sources: Mapping[str, Source] = {}
         self._reading = asyncio.Lock()
 
@@ -50,6 +55,14 @@ class Registry:
     def currencies(self) -> list[Currency]:
         """All currencies, by code."""
         return sorted(self._currencies.values(), key=lambda currency: currency.code)
+
+    def denomination(self, code: str) -> Denomination | None:
+        """The denomination of that code, if it is one. Its currency is always known."""
+        return self._denominations.get(code)
+
+    def denominations(self) -> list[Denomination]:
+        """All denominations, by code."""
+        return sorted(self._denominations.values(), key=lambda denomination: denomination.code)
 
     def scale_of(self, code: str) -> int:
         """The number of decimals of a currency that a wallet is in. Such currencies are never removed."""
@@ -65,6 +78,12 @@ class Registry:
     async def put_currency(self, currency: Currency) -> bool:
         """Stores a currency and returns whether it is new. Raises CurrencyImmutable and LedgerUnavailable."""
         created = await self._store.put_currency(currency)
+        await self.refresh()
+        return created
+
+    async def put_denomination(self, denomination: Denomination) -> bool:
+        """As put_currency; none is ever changed. Raises CurrencyImmutable and LedgerUnavailable."""
+        created = await self._store.put_denomination(denomination)
         await self.refresh()
         return created
 
@@ -93,7 +112,7 @@ class Registry:
         One read at a time: an older one that took longer must not undo what a newer one found.
         """
         async with self._reading:
-            self._currencies, self._sources = await self._store.read()
+            self._currencies, self._denominations, self._sources = await self._store.read()
 
     async def keep_fresh(self, every_s: float) -> None:
         """Refreshes for ever."""

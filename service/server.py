@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from fx.currencies import initial_currencies
+from fx.denominations import CRYPTO_DENOMINATIONS
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
@@ -181,6 +182,7 @@ async def _open_registrar_pool(settings: Settings, stack: AsyncExitStack) -> Poo
 async def _open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:
     store = PostgresRegistry(pool)
     await store.plant_currencies(initial_currencies())
+    await store.plant_denominations(CRYPTO_DENOMINATIONS)
     registry = Registry(store)
     await registry.refresh()
     refresher = asyncio.create_task(registry.keep_fresh(settings.registry_refresh_s), name="registry")

@@ -108,6 +108,15 @@ class WalletApi:
         except grpc.RpcError as error:
             raise refused(error) from None
 
+    async def put_denomination(
+        self, code: str, currency: str, exponent: int
+    ) -> admin_pb.PutDenominationResponse:
+        request = denomination_request(code, currency, exponent)
+        try:
+            return await self.admin.PutDenomination(request, timeout=TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise refused(error) from None
+
 
 @dataclass(frozen=True, slots=True)
 class BlockingWalletApi:
@@ -230,6 +239,11 @@ def currency_request(code: str, currency: Currency) -> admin_pb.PutCurrencyReque
             status=admin_pb.CurrencyStatus.Value(f"CURRENCY_STATUS_{currency.status}"),
         )
     )
+
+
+def denomination_request(code: str, currency: str, exponent: int) -> admin_pb.PutDenominationRequest:
+    denomination = admin_pb.Denomination(denomination_code=code, currency_code=currency, exponent=exponent)
+    return admin_pb.PutDenominationRequest(denomination=denomination)
 
 
 def _transaction_request(

@@ -277,6 +277,16 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION registry.refuse_to_change_a_denomination() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% cannot change: its amounts would', OLD.denomination_code
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'what_amounts_mean_never_changes';
+END
+$$;
+
 CREATE FUNCTION registry.refuse_to_change_what_amounts_mean() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -284,6 +294,28 @@ CREATE FUNCTION registry.refuse_to_change_what_amounts_mean() RETURNS trigger
 BEGIN
     RAISE EXCEPTION 'the code, scale and kind of % cannot change: its amounts would', OLD.currency_code
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'what_amounts_mean_never_changes';
+END
+$$;
+
+CREATE FUNCTION registry.require_one_meaning_of_a_code() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    code text := coalesce(to_jsonb(NEW) ->> 'denomination_code', to_jsonb(NEW) ->> 'currency_code');
+    is_taken boolean;
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('stakehold codes', 0));
+    IF TG_TABLE_NAME = 'currencies' THEN
+        is_taken := EXISTS (SELECT FROM registry.denominations WHERE denomination_code = code);
+    ELSE
+        is_taken := EXISTS (SELECT FROM registry.currencies WHERE currency_code = code);
+    END IF;
+    IF is_taken THEN
+        RAISE EXCEPTION '% cannot be both a currency and a denomination', code
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'a_code_is_a_currency_or_a_denomination';
+    END IF;
+    RETURN NEW;
 END
 $$;
 
@@ -717,6 +749,17 @@ CREATE TABLE registry.currencies (
     CONSTRAINT a_currency_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['fiat'::text, 'stablecoin'::text, 'crypto'::text])))
 );
 
+CREATE TABLE registry.denominations (
+    denomination_code text NOT NULL,
+    currency_code text NOT NULL,
+    exponent smallint NOT NULL,
+    created_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_denomination_code_has_1_to_32_characters CHECK ((denomination_code ~ '^[A-Za-z][A-Za-z0-9_.-]{0,31}$'::text)),
+    CONSTRAINT a_denomination_is_10_to_the_minus_18_to_18 CHECK (((exponent >= '-18'::integer) AND (exponent <= 18)))
+);
+
+COMMENT ON TABLE registry.denominations IS 'One unit is 10^exponent units of the currency. Never changed.';
+
 CREATE TABLE registry.sources (
     source_id text NOT NULL,
     display_name text NOT NULL,
@@ -823,6 +866,9 @@ ALTER TABLE ONLY ledger.salvaged
 ALTER TABLE ONLY registry.currencies
     ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
 
+ALTER TABLE ONLY registry.denominations
+    ADD CONSTRAINT a_denomination_code_is_unique PRIMARY KEY (denomination_code);
+
 ALTER TABLE ONLY registry.sources
     ADD CONSTRAINT a_source_id_is_unique PRIMARY KEY (source_id);
 
@@ -878,7 +924,13 @@ CREATE TRIGGER postings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON l
 
 CREATE TRIGGER the_cursor_only_moves_forward BEFORE UPDATE ON ledger.partitions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_a_cursor_that_moves_back();
 
+CREATE TRIGGER a_code_is_a_currency_or_a_denomination BEFORE INSERT ON registry.currencies FOR EACH ROW EXECUTE FUNCTION registry.require_one_meaning_of_a_code();
+
+CREATE TRIGGER a_code_is_a_currency_or_a_denomination BEFORE INSERT ON registry.denominations FOR EACH ROW EXECUTE FUNCTION registry.require_one_meaning_of_a_code();
+
 CREATE TRIGGER currencies_are_never_deleted BEFORE DELETE ON registry.currencies FOR EACH ROW EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
+
+CREATE TRIGGER denominations_are_never_changed BEFORE DELETE OR UPDATE ON registry.denominations FOR EACH ROW EXECUTE FUNCTION registry.refuse_to_change_a_denomination();
 
 CREATE TRIGGER what_amounts_mean_never_changes BEFORE UPDATE ON registry.currencies FOR EACH ROW WHEN ((((old.currency_code IS DISTINCT FROM new.currency_code) OR (old.scale IS DISTINCT FROM new.scale)) OR (old.kind IS DISTINCT FROM new.kind))) EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
 
@@ -920,6 +972,9 @@ ALTER TABLE ONLY ledger.epochs
 
 ALTER TABLE ONLY ledger.incidents
     ADD CONSTRAINT an_incident_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY registry.denominations
+    ADD CONSTRAINT a_denomination_is_of_a_currency FOREIGN KEY (currency_code) REFERENCES registry.currencies(currency_code);
 
 GRANT USAGE ON SCHEMA fx TO stakehold_reader;
 GRANT USAGE ON SCHEMA fx TO stakehold_writer;
@@ -971,7 +1026,11 @@ REVOKE ALL ON FUNCTION ledger.require_postings_to_have_entries() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION registry.refuse_to_change_a_denomination() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION registry.refuse_to_change_what_amounts_mean() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION registry.require_one_meaning_of_a_code() FROM PUBLIC;
 
 GRANT SELECT ON TABLE fx.pairs TO stakehold_reader;
 GRANT SELECT ON TABLE fx.pairs TO stakehold_writer;
@@ -1085,6 +1144,9 @@ GRANT UPDATE(kind) ON TABLE registry.currencies TO stakehold_registrar;
 GRANT UPDATE(status) ON TABLE registry.currencies TO stakehold_registrar;
 
 GRANT UPDATE(updated_time) ON TABLE registry.currencies TO stakehold_registrar;
+
+GRANT SELECT ON TABLE registry.denominations TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE registry.denominations TO stakehold_registrar;
 
 GRANT SELECT ON TABLE registry.sources TO stakehold_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE registry.sources TO stakehold_registrar;

@@ -1,10 +1,11 @@
-"""Between AdminService's messages and currencies, sources and wallet statuses."""
+"""Between AdminService's messages and currencies, denominations, sources and wallet statuses."""
 
 import re
 from collections.abc import Mapping
 from typing import TypeVar
 
 from fx.currencies import MAX_SCALE, Currency, CurrencyKind, CurrencyStatus
+from fx.denominations import Denomination
 from persistence.calls import (
     ForeignCurrencyPolicy,
     LateWinPolicy,
@@ -18,12 +19,14 @@ from persistence.calls import (
 from persistence.errors import FieldInvalid
 from persistence.transactions import OPERATOR_SOURCE, SourceId, WalletStatus
 from service.conversions.results import WALLET_STATUSES
+from service.registry import Registry
 from stakehold.v1 import admin_service_pb2 as pb
 
 MAX_NAME_CHARACTERS = 128
 MAX_REASON_CHARACTERS = 256
 
 _CURRENCY_CODE = re.compile(r"[A-Z][A-Z0-9]{2,11}")
+_DENOMINATION_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
 _SOURCE_ID = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 _CURRENCY_KINDS = {
@@ -99,6 +102,24 @@ def currency_message(currency: Currency) -> pb.Currency:
         scale=currency.scale,
         kind=_number_of(_CURRENCY_KINDS, currency.kind),
         status=_number_of(_CURRENCY_STATUSES, currency.status),
+    )
+
+
+def read_denomination(message: pb.Denomination, registry: Registry) -> Denomination:
+    if not _DENOMINATION_CODE.fullmatch(message.denomination_code):
+        rule = 'must be 1 to 32 of A-Z, a-z, 0-9, "_", "." and "-", starting with a letter'
+        raise FieldInvalid("denomination.denomination_code", rule)
+    if not -MAX_SCALE <= message.exponent <= MAX_SCALE:
+        raise FieldInvalid("denomination.exponent", f"must be -{MAX_SCALE} to {MAX_SCALE}")
+    currency = registry.currency(message.currency_code, "denomination.currency_code")
+    return Denomination(message.denomination_code, currency.code, message.exponent)
+
+
+def denomination_message(denomination: Denomination) -> pb.Denomination:
+    return pb.Denomination(
+        denomination_code=denomination.code,
+        currency_code=denomination.currency,
+        exponent=denomination.exponent,
     )
 
 

@@ -51,11 +51,18 @@ def read_optional_id(text: str, field: str) -> str:
 
 
 def read_money(message: money_pb2.Money, registry: Registry, field: str) -> tuple[Currency, int]:
-    """The currency and the amount in its minor units. Raises FieldInvalid and CurrencyUnknown."""
-    if not message.currency_code and not message.amount:
+    """The currency and the amount in its minor units, also of an amount in a denomination of the currency.
+
+    Raises FieldInvalid and CurrencyUnknown.
+    """
+    code = message.currency_code
+    if not code and not message.amount:
         raise FieldInvalid(field, "must be set")
-    currency = registry.currency(message.currency_code, f"{field}.currency_code")
+    denomination = registry.denomination(code)
+    currency = registry.currency(denomination.currency if denomination else code, f"{field}.currency_code")
     try:
+        if denomination:
+            return currency, denomination.to_minor(message.amount, currency.scale)
         return currency, parse_amount(message.amount, currency.scale)
     except AmountInvalid as error:
         raise FieldInvalid(f"{field}.amount", str(error)) from None

@@ -1,4 +1,4 @@
-"""AdminService: wallets, currencies and sources."""
+"""AdminService: wallets, currencies, denominations and sources."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ from persistence.transactions import CurrencyCode
 from persistence.valkey.engine import Engine
 from service.conversions.administration import (
     currency_message,
+    denomination_message,
     read_currency,
+    read_denomination,
     read_reason,
     read_source,
     read_wallet_status,
@@ -27,7 +29,7 @@ Context = ServicerContext[Any, Any]
 
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
-    """Wallets change on the hot path, as money does; currencies and sources in the registry."""
+    """Wallets change on the hot path, as money does; everything else in the registry."""
 
     def __init__(self, engine: Engine, registry: Registry, deadlines: Deadlines) -> None:
         self._engine = engine
@@ -78,6 +80,19 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         currency = read_currency(request.currency)
         created = await self._registry.put_currency(currency)
         return pb.PutCurrencyResponse(currency=currency_message(currency), created=created)
+
+    async def ListDenominations(
+        self, request: pb.ListDenominationsRequest, context: Context
+    ) -> pb.ListDenominationsResponse:
+        denominations = [denomination_message(each) for each in self._registry.denominations()]
+        return pb.ListDenominationsResponse(denominations=denominations)
+
+    async def PutDenomination(
+        self, request: pb.PutDenominationRequest, context: Context
+    ) -> pb.PutDenominationResponse:
+        denomination = read_denomination(request.denomination, self._registry)
+        created = await self._registry.put_denomination(denomination)
+        return pb.PutDenominationResponse(denomination=denomination_message(denomination), created=created)
 
     async def PutSource(self, request: pb.PutSourceRequest, context: Context) -> pb.PutSourceResponse:
         source = read_source(request.source)

@@ -61,6 +61,7 @@ WRITABLE = {
     *((("stakehold_writer", "vouchers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
     ("stakehold_registrar", "currencies", "INSERT"),
     ("stakehold_registrar", "currencies", "UPDATE"),
+    ("stakehold_registrar", "denominations", "INSERT"),
     ("stakehold_registrar", "sources", "INSERT"),
     ("stakehold_registrar", "sources", "UPDATE"),
     ("stakehold_registrar", "rates", "INSERT"),
@@ -90,6 +91,25 @@ async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining)
     )
 
     assert {tuple(row) for row in granted} == WRITABLE
+
+
+async def test_even_the_owner_cannot_change_a_denomination(books: Draining) -> None:
+    await books.sql.execute(
+        "INSERT INTO registry.currencies (currency_code, display_name, scale, kind, status) "
+        "VALUES ('BTC', '', 8, 'crypto', 'enabled') ON CONFLICT DO NOTHING"
+    )
+    await books.sql.execute(
+        "INSERT INTO registry.denominations (denomination_code, currency_code, exponent) "
+        "VALUES ('mBTC', 'BTC', -3)"
+    )
+    for statement in (
+        "UPDATE registry.denominations SET exponent = -6",
+        "UPDATE registry.denominations SET denomination_code = 'uBTC'",
+        "DELETE FROM registry.denominations",
+    ):
+        with pytest.raises(asyncpg.RestrictViolationError) as refused:
+            await books.sql.execute(statement)
+        assert refused.value.as_dict()["constraint_name"] == "what_amounts_mean_never_changes"
 
 
 async def test_a_writer_cannot_set_a_balance(played: Draining) -> None:

@@ -7,8 +7,11 @@ import pytest
 import pytest_asyncio
 
 from fx.currencies import Currency, CurrencyKind
+from fx.denominations import CRYPTO_DENOMINATIONS, Denomination
 from persistence.calls import Source
 from persistence.errors import CurrencyUnknown, LedgerUnavailable, SourceNotFound
+from persistence.postgres.database import LedgerRole, ledger_pool
+from persistence.postgres.registry import PostgresRegistry
 from persistence.transactions import SourceId
 from service.embedded import EmbeddedValkey
 from service.registry import Registry
@@ -35,7 +38,7 @@ class Store:
         self.reads = 0
         self.slow_read: asyncio.Event | None = None
 
-    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Source]]:
+    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Denomination], Mapping[str, Source]]:
         self.reads += 1
         currencies = dict(self.currencies)
         slow_read, self.slow_read = self.slow_read, None
@@ -43,11 +46,14 @@ class Store:
             await slow_read.wait()
         if self.failures:
             raise self.failures.pop(0)
-        return currencies, {"games": Source(SourceId("games"))}
+        return currencies, {}, {"games": Source(SourceId("games"))}
 
     async def put_currency(self, currency: Currency) -> bool:
         self.currencies[currency.code] = currency
         return True
+
+    async def put_denomination(self, denomination: Denomination) -> bool:
+        raise LedgerUnavailable("away")
 
     async def put_source(self, source: Source) -> bool:
         raise LedgerUnavailable("away")
@@ -122,6 +128,98 @@ async def test_a_currency_is_known_at_once_where_it_was_put_and_soon_elsewhere(
 
     await until(is_listed, what="the other server lists the currency")
     await other.open_wallet(new_name("player"), "GEM")
+
+
+async def test_a_denomination_is_known_at_once_where_it_was_put_and_soon_elsewhere(
+    servers: tuple[WalletApi, WalletApi],
+) -> None:
+    one, other = servers
+    source_id, player_id = new_name("source"), new_name("player")
+    await one.put_source(source_id)
+    await one.open_wallet(player_id, "EUR")
+    assert (await one.put_denomination("EUR-soon", "EUR", -5)).created
+    assert not (await one.put_denomination("EUR-soon", "EUR", -5)).created
+
+    (first,) = await one.transact(source_id, player_id, [deposit("d1", "150000", "EUR-soon")])
+
+    async def is_known() -> bool:
+        try:
+            (replay,) = await other.transact(source_id, player_id, [deposit("d1", "150000", "EUR-soon")])
+        except Refused as refusal:
+            assert refusal.reason in {"CURRENCY_UNKNOWN", "SOURCE_NOT_FOUND"}  # noqa: PT017
+            return False
+        return replay.replayed and replay.after == first.after
+
+    await until(is_known, what="the other server knows the denomination")
+
+
+async def test_what_operators_put_is_left_as_it_is_by_what_is_planted(ledger_dsn: str) -> None:
+    async with ledger_pool(
+        ledger_dsn, role=LedgerRole.REGISTRAR, size=1, statement_timeout_s=TIMEOUT_S
+    ) as pool:
+        registry = PostgresRegistry(pool)
+        await registry.plant_denominations(CRYPTO_DENOMINATIONS)
+        _, of_nothing, _ = await registry.read()
+        await registry.put_currency(Currency("BTC", "Bitcoin", 8, CurrencyKind.CRYPTO))
+        await registry.put_denomination(Denomination("mBTC", "BTC", -2))
+        await registry.put_denomination(Denomination("GEM", "BTC", -4))
+
+        await registry.plant_currencies([EUR, GEM])
+        await registry.plant_denominations(CRYPTO_DENOMINATIONS)
+
+        currencies, denominations, _ = await registry.read()
+    assert of_nothing == {}
+    assert set(currencies) == {"BTC", "EUR"}
+    assert {code: unit.exponent for code, unit in denominations.items()} == {
+        "mBTC": -2,
+        "uBTC": -6,
+        "satoshi": -8,
+        "GEM": -4,
+    }
+
+
+async def test_what_a_denomination_is_never_changes(servers: tuple[WalletApi, WalletApi]) -> None:
+    one, other = servers
+    await one.put_denomination("EUR-kept", "EUR", -5)
+    kept = pb.Denomination(denomination_code="EUR-kept", currency_code="EUR", exponent=-5)
+
+    for server in (one, other):
+        for currency, exponent in (("EUR", -4), ("USD", -5)):
+            with pytest.raises(Refused, match="CURRENCY_IMMUTABLE"):
+                await server.put_denomination("EUR-kept", currency, exponent)
+        listed = await one.admin.ListDenominations(pb.ListDenominationsRequest(), timeout=TIMEOUT_S)
+        assert kept in listed.denominations
+
+
+async def test_a_code_is_a_currency_or_a_denomination_whichever_came_first(
+    servers: tuple[WalletApi, WalletApi],
+) -> None:
+    one, other = servers
+    await one.put_denomination("MBTC", "BTC", -3)
+
+    for server in (one, other):
+        with pytest.raises(Refused, match="CURRENCY_IMMUTABLE"):
+            await server.put_denomination("USD", "EUR", 0)
+        with pytest.raises(Refused, match="CURRENCY_IMMUTABLE"):
+            await server.put_currency("MBTC", reference.Currency(5))
+
+
+async def test_of_a_currency_and_a_denomination_that_are_put_at_once_with_one_code_one_is_refused(
+    servers: tuple[WalletApi, WalletApi],
+) -> None:
+    one, other = servers
+    for number in range(20):
+        code = f"TWICE{number}"
+
+        answers = await asyncio.gather(
+            one.put_currency(code, reference.Currency(2)),
+            other.put_denomination(code, "EUR", -2),
+            return_exceptions=True,
+        )
+
+        [refusal] = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert isinstance(refusal, Refused)
+        assert refusal.reason == "CURRENCY_IMMUTABLE"
 
 
 @pytest.mark.parametrize("code", ["EUR", "ETH"])

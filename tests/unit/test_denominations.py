@@ -19,7 +19,7 @@ LARGEST = 10**MAX_DIGITS - 1
 MALFORMED = set(MALFORMED_AMOUNTS) - {str(LARGEST + 1)}
 """Without the one that is an amount once it is divided."""
 
-CRYPTO = {denomination.name: denomination for denomination in CRYPTO_DENOMINATIONS}
+CRYPTO = {denomination.code: denomination for denomination in CRYPTO_DENOMINATIONS}
 
 scales = st.integers(0, MAX_SCALE)
 exponents = st.integers(-MAX_SCALE, 3)

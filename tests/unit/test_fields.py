@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fx.currencies import Currency, CurrencyKind
+from fx.denominations import Denomination
 from persistence.calls import Source
 from persistence.errors import CurrencyUnknown, FieldInvalid
 from persistence.transactions import SEPARATOR
@@ -27,6 +28,16 @@ from stakehold.v1 import money_pb2
 from tests.malformed import MALFORMED_AMOUNTS
 
 EUR = Currency("EUR", "Euro", 2, CurrencyKind.FIAT)
+BTC = Currency("BTC", "Bitcoin", 8, CurrencyKind.CRYPTO)
+UNITS = {
+    unit.code: unit
+    for unit in (
+        Denomination("mBTC", "BTC", -3),
+        Denomination("XBT", "BTC", 0),
+        Denomination("EUR-100000ths", "EUR", -5),
+        Denomination("kEUR", "EUR", 3),
+    )
+}
 LONGEST_ID = 128
 
 WELL_FORMED_IDS = ("1", "b1", "A-b_c.d:e/f", "!~", "{w1}:epoch", "x" * LONGEST_ID, '"', "\\", "%s", "0")
@@ -48,12 +59,15 @@ ILL_FORMED_IDS = (
 
 
 class Store:
-    """A registry of one currency."""
+    """A registry of two currencies, and of units of theirs."""
 
-    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Source]]:
-        return {"EUR": EUR}, {}
+    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Denomination], Mapping[str, Source]]:
+        return {"EUR": EUR, "BTC": BTC}, UNITS, {}
 
     async def put_currency(self, currency: Currency) -> bool:
+        raise NotImplementedError
+
+    async def put_denomination(self, denomination: Denomination) -> bool:
         raise NotImplementedError
 
     async def put_source(self, source: Source) -> bool:
@@ -111,6 +125,46 @@ def test_money_is_read_in_minor_units_of_its_currency(registry: Registry) -> Non
     money = money_pb2.Money(currency_code="EUR", amount="12.5")
 
     assert read_money(money, registry, "amount") == (EUR, 1250)
+
+
+@pytest.mark.parametrize(
+    ("code", "amount", "currency", "minor"),
+    [
+        ("mBTC", "1.5", BTC, 150_000),
+        ("mBTC", "0.00001", BTC, 1),
+        ("XBT", "0.5", BTC, 50_000_000),
+        ("EUR-100000ths", "150000", EUR, 150),
+        ("EUR-100000ths", "0", EUR, 0),
+        ("kEUR", "1.23456", EUR, 123_456),
+    ],
+)
+def test_money_in_a_denomination_is_read_in_minor_units_of_its_currency(
+    registry: Registry, code: str, amount: str, currency: Currency, minor: int
+) -> None:
+    money = money_pb2.Money(currency_code=code, amount=amount)
+
+    assert read_money(money, registry, "amount") == (currency, minor)
+
+
+@pytest.mark.parametrize(
+    ("code", "amount", "why"),
+    [
+        ("mBTC", "0.000001", "must have at most 5 decimals"),
+        ("mBTC", "-1", "must be digits"),
+        ("EUR-100000ths", "150001", "must be a whole number of minor units"),
+        ("EUR-100000ths", "150000.0", "must be digits without a point"),
+        ("kEUR", "9" * 32, "must have at most 36 digits"),
+    ],
+)
+def test_money_in_a_denomination_that_is_no_whole_minor_unit_is_refused_with_its_path(
+    registry: Registry, code: str, amount: str, why: str
+) -> None:
+    money = money_pb2.Money(currency_code=code, amount=amount)
+
+    refused = refusal(lambda: read_money(money, registry, "steps[0].credit.amount"))
+
+    assert refused.field == "steps[0].credit.amount.amount"
+    assert refused.description.startswith(why)
 
 
 @pytest.mark.parametrize("text", MALFORMED_AMOUNTS)

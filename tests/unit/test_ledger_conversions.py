@@ -8,6 +8,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from fx.currencies import Currency, CurrencyKind
+from fx.denominations import Denomination
 from persistence.audit.findings import AuditSummary, Finding, FindingKind
 from persistence.calls import Source
 from persistence.errors import CurrencyUnknown, FieldInvalid
@@ -36,10 +37,13 @@ MOMENT = datetime(2026, 3, 1, 12, 0, 0, 123_457, tzinfo=UTC)
 
 
 class _Store:
-    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Source]]:
-        return {"EUR": EUR}, {}
+    async def read(self) -> tuple[Mapping[str, Currency], Mapping[str, Denomination], Mapping[str, Source]]:
+        return {"EUR": EUR}, {}, {}
 
     async def put_currency(self, currency: Currency) -> bool:
+        raise NotImplementedError
+
+    async def put_denomination(self, denomination: Denomination) -> bool:
         raise NotImplementedError
 
     async def put_source(self, source: Source) -> bool:

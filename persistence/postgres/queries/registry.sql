@@ -1,3 +1,6 @@
+-- denominations --
+SELECT denomination_code, currency_code, exponent FROM registry.denominations;
+
 -- currencies --
 SELECT currency_code, display_name, scale, kind, status FROM registry.currencies;
 
@@ -8,8 +11,14 @@ FROM registry.sources;
 
 -- plant_currency --
 INSERT INTO registry.currencies (currency_code, display_name, scale, kind, status)
-VALUES ($1, $2, $3, $4, $5)
+SELECT $1, $2, $3, $4, $5
+WHERE NOT EXISTS (SELECT FROM registry.denominations WHERE denomination_code = $1)
 ON CONFLICT (currency_code) DO NOTHING;
+
+-- plant_denomination --
+INSERT INTO registry.denominations (denomination_code, currency_code, exponent)
+SELECT $1, currency_code, $3 FROM registry.currencies WHERE currency_code = $2
+ON CONFLICT (denomination_code) DO NOTHING;
 
 -- put_currency --
 INSERT INTO registry.currencies AS stored (currency_code, display_name, scale, kind, status)
@@ -21,6 +30,15 @@ ON CONFLICT (currency_code) DO UPDATE SET
     status = excluded.status,
     updated_time = now()
 RETURNING (stored.xmax = 0) AS created;
+
+-- put_denomination --
+INSERT INTO registry.denominations (denomination_code, currency_code, exponent)
+VALUES ($1, $2, $3)
+ON CONFLICT (denomination_code) DO NOTHING
+RETURNING true AS created;
+
+-- denomination --
+SELECT denomination_code, currency_code, exponent FROM registry.denominations WHERE denomination_code = $1;
 
 -- put_source --
 INSERT INTO registry.sources AS stored (

@@ -423,6 +423,133 @@ class ListCurrenciesResponse(_message.Message):
 Global___ListCurrenciesResponse: _TypeAlias = ListCurrenciesResponse  # noqa: Y015
 
 @_typing.final
+class Denomination(_message.Message):
+    """A unit that providers write amounts of a currency in, such as mBTC. Nothing about it ever changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENOMINATION_CODE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    EXPONENT_FIELD_NUMBER: _builtins.int
+    denomination_code: _builtins.str
+    """What Money names it by: 1 to 32 characters, A to Z, a to z, 0 to 9, "_", "." and "-", starting with a letter.
+    Compared byte for byte, and never a currency's code, too.
+    """
+    currency_code: _builtins.str
+    """The currency that amounts in it are of."""
+    exponent: _builtins.int
+    """One unit is 10 to this power of the currency, -18 to 18: -3 for mBTC; -5 for hundred thousandths, of which
+    150000 are 1.50; 0 for another name of the currency.
+    """
+    def __init__(
+        self,
+        *,
+        denomination_code: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        exponent: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "denomination_code", b"denomination_code", "exponent", b"exponent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Denomination: _TypeAlias = Denomination  # noqa: Y015
+
+@_typing.final
+class ListDenominationsRequest(_message.Message):
+    """Lists denominations; there is nothing to choose."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDenominationsRequest: _TypeAlias = ListDenominationsRequest  # noqa: Y015
+
+@_typing.final
+class ListDenominationsResponse(_message.Message):
+    """The registry of denominations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENOMINATIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def denominations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Denomination]:
+        """All denominations, ordered by code."""
+
+    def __init__(
+        self,
+        *,
+        denominations: _abc.Iterable[Global___Denomination] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denominations", b"denominations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDenominationsResponse: _TypeAlias = ListDenominationsResponse  # noqa: Y015
+
+@_typing.final
+class PutDenominationRequest(_message.Message):
+    """The denomination to add."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENOMINATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def denomination(self) -> Global___Denomination:
+        """The whole denomination."""
+
+    def __init__(
+        self,
+        *,
+        denomination: Global___Denomination | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denomination", b"denomination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["denomination", b"denomination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutDenominationRequest: _TypeAlias = PutDenominationRequest  # noqa: Y015
+
+@_typing.final
+class PutDenominationResponse(_message.Message):
+    """The denomination as it is now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENOMINATION_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """True where it is new."""
+    @_builtins.property
+    def denomination(self) -> Global___Denomination:
+        """The stored denomination."""
+
+    def __init__(
+        self,
+        *,
+        denomination: Global___Denomination | None = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["denomination", b"denomination"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "denomination", b"denomination"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutDenominationResponse: _TypeAlias = PutDenominationResponse  # noqa: Y015
+
+@_typing.final
 class Currency(_message.Message):
     """A currency of the registry."""
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """What operators set up: wallets, currencies and the sources that may call.
+    """What operators set up: wallets, currencies, their denominations and the sources that may call.
     """
 
     def __init__(self, channel):
@@ -55,6 +55,16 @@ class AdminServiceStub:
                 request_serializer=stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyRequest.SerializeToString,
                 response_deserializer=stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyResponse.FromString,
                 _registered_method=True)
+        self.ListDenominations = channel.unary_unary(
+                '/stakehold.v1.AdminService/ListDenominations',
+                request_serializer=stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsResponse.FromString,
+                _registered_method=True)
+        self.PutDenomination = channel.unary_unary(
+                '/stakehold.v1.AdminService/PutDenomination',
+                request_serializer=stakehold_dot_v1_dot_admin__service__pb2.PutDenominationRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_admin__service__pb2.PutDenominationResponse.FromString,
+                _registered_method=True)
         self.PutSource = channel.unary_unary(
                 '/stakehold.v1.AdminService/PutSource',
                 request_serializer=stakehold_dot_v1_dot_admin__service__pb2.PutSourceRequest.SerializeToString,
@@ -63,7 +73,7 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """What operators set up: wallets, currencies and the sources that may call.
+    """What operators set up: wallets, currencies, their denominations and the sources that may call.
     """
 
     def OpenWallet(self, request, context):
@@ -92,6 +102,22 @@ class AdminServiceServicer:
     def PutCurrency(self, request, context):
         """Adds a currency, or changes the name and status of one. Every server knows it within seconds.
         Errors: INVALID_FIELD, CURRENCY_IMMUTABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDenominations(self, request, context):
+        """Lists all denominations of the registry, ordered by code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutDenomination(self, request, context):
+        """Adds a denomination: from then on amounts may be given in it. Every server knows it within seconds, and it
+        never changes. Idempotent: putting it again changes nothing.
+        Errors: INVALID_FIELD, CURRENCY_UNKNOWN, CURRENCY_IMMUTABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,6 +154,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyRequest.FromString,
                     response_serializer=stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyResponse.SerializeToString,
             ),
+            'ListDenominations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDenominations,
+                    request_deserializer=stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsResponse.SerializeToString,
+            ),
+            'PutDenomination': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutDenomination,
+                    request_deserializer=stakehold_dot_v1_dot_admin__service__pb2.PutDenominationRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_admin__service__pb2.PutDenominationResponse.SerializeToString,
+            ),
             'PutSource': grpc.unary_unary_rpc_method_handler(
                     servicer.PutSource,
                     request_deserializer=stakehold_dot_v1_dot_admin__service__pb2.PutSourceRequest.FromString,
@@ -142,7 +178,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """What operators set up: wallets, currencies and the sources that may call.
+    """What operators set up: wallets, currencies, their denominations and the sources that may call.
     """
 
     @staticmethod
@@ -243,6 +279,60 @@ class AdminService:
             '/stakehold.v1.AdminService/PutCurrency',
             stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyRequest.SerializeToString,
             stakehold_dot_v1_dot_admin__service__pb2.PutCurrencyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDenominations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.AdminService/ListDenominations',
+            stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsRequest.SerializeToString,
+            stakehold_dot_v1_dot_admin__service__pb2.ListDenominationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutDenomination(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.AdminService/PutDenomination',
+            stakehold_dot_v1_dot_admin__service__pb2.PutDenominationRequest.SerializeToString,
+            stakehold_dot_v1_dot_admin__service__pb2.PutDenominationResponse.FromString,
             options,
             channel_credentials,
             insecure,

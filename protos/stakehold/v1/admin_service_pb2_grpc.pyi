@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """What operators set up: wallets, currencies and the sources that may call."""
+    """What operators set up: wallets, currencies, their denominations and the sources that may call."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,6 +47,13 @@ class AdminServiceStub:
     """Adds a currency, or changes the name and status of one. Every server knows it within seconds.
     Errors: INVALID_FIELD, CURRENCY_IMMUTABLE.
     """
+    ListDenominations: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDenominationsRequest, _admin_service_pb2.ListDenominationsResponse]
+    """Lists all denominations of the registry, ordered by code."""
+    PutDenomination: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PutDenominationRequest, _admin_service_pb2.PutDenominationResponse]
+    """Adds a denomination: from then on amounts may be given in it. Every server knows it within seconds, and it
+    never changes. Idempotent: putting it again changes nothing.
+    Errors: INVALID_FIELD, CURRENCY_UNKNOWN, CURRENCY_IMMUTABLE.
+    """
     PutSource: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.PutSourceRequest, _admin_service_pb2.PutSourceResponse]
     """Adds a source (a calling provider or service), or changes its policies. Every server knows it within
     seconds; what was answered before stays answered. Errors: INVALID_FIELD.
@@ -54,7 +61,7 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """What operators set up: wallets, currencies and the sources that may call."""
+    """What operators set up: wallets, currencies, their denominations and the sources that may call."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenWallet: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.OpenWalletRequest, _admin_service_pb2.OpenWalletResponse]  # type: ignore[assignment]
@@ -71,13 +78,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Adds a currency, or changes the name and status of one. Every server knows it within seconds.
     Errors: INVALID_FIELD, CURRENCY_IMMUTABLE.
     """
+    ListDenominations: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDenominationsRequest, _admin_service_pb2.ListDenominationsResponse]  # type: ignore[assignment]
+    """Lists all denominations of the registry, ordered by code."""
+    PutDenomination: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PutDenominationRequest, _admin_service_pb2.PutDenominationResponse]  # type: ignore[assignment]
+    """Adds a denomination: from then on amounts may be given in it. Every server knows it within seconds, and it
+    never changes. Idempotent: putting it again changes nothing.
+    Errors: INVALID_FIELD, CURRENCY_UNKNOWN, CURRENCY_IMMUTABLE.
+    """
     PutSource: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.PutSourceRequest, _admin_service_pb2.PutSourceResponse]  # type: ignore[assignment]
     """Adds a source (a calling provider or service), or changes its policies. Every server knows it within
     seconds; what was answered before stays answered. Errors: INVALID_FIELD.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What operators set up: wallets, currencies and the sources that may call."""
+    """What operators set up: wallets, currencies, their denominations and the sources that may call."""
 
     @_abc_1.abstractmethod
     def OpenWallet(
@@ -115,6 +129,25 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_service_pb2.PutCurrencyResponse, _abc.Awaitable[_admin_service_pb2.PutCurrencyResponse]]:
         """Adds a currency, or changes the name and status of one. Every server knows it within seconds.
         Errors: INVALID_FIELD, CURRENCY_IMMUTABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDenominations(
+        self,
+        request: _admin_service_pb2.ListDenominationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.ListDenominationsResponse, _abc.Awaitable[_admin_service_pb2.ListDenominationsResponse]]:
+        """Lists all denominations of the registry, ordered by code."""
+
+    @_abc_1.abstractmethod
+    def PutDenomination(
+        self,
+        request: _admin_service_pb2.PutDenominationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_service_pb2.PutDenominationResponse, _abc.Awaitable[_admin_service_pb2.PutDenominationResponse]]:
+        """Adds a denomination: from then on amounts may be given in it. Every server knows it within seconds, and it
+        never changes. Idempotent: putting it again changes nothing.
+        Errors: INVALID_FIELD, CURRENCY_UNKNOWN, CURRENCY_IMMUTABLE.
         """
 
     @_abc_1.abstractmethod

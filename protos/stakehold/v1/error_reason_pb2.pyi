@@ -120,7 +120,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 28
     """[DEADLINE_EXCEEDED] The caller's deadline passed before anything was sent to the store."""
     ERROR_REASON_CURRENCY_IMMUTABLE: _ErrorReason.ValueType  # 29
-    """[FAILED_PRECONDITION] A currency's scale or kind cannot be changed. Metadata: currency_code."""
+    """[FAILED_PRECONDITION] A currency's scale or kind cannot be changed, nor a denomination, which is named in its place; nor can
+    a code be both. Metadata: currency_code.
+    """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 30
     """[INVALID_ARGUMENT] The page token is not from this list and filter."""
     ERROR_REASON_BALANCE_NOT_FOUND: _ErrorReason.ValueType  # 31
@@ -293,7 +295,9 @@ Metadata: cause.
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 28
 """[DEADLINE_EXCEEDED] The caller's deadline passed before anything was sent to the store."""
 ERROR_REASON_CURRENCY_IMMUTABLE: ErrorReason.ValueType  # 29
-"""[FAILED_PRECONDITION] A currency's scale or kind cannot be changed. Metadata: currency_code."""
+"""[FAILED_PRECONDITION] A currency's scale or kind cannot be changed, nor a denomination, which is named in its place; nor can
+a code be both. Metadata: currency_code.
+"""
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 30
 """[INVALID_ARGUMENT] The page token is not from this list and filter."""
 ERROR_REASON_BALANCE_NOT_FOUND: ErrorReason.ValueType  # 31

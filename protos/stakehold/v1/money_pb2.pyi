@@ -26,11 +26,15 @@ class Money(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     currency_code: _builtins.str
     """The currency's code as ListCurrencies names it: ISO 4217 ("EUR"), a stablecoin ("USDT") or a
-    crypto currency ("BTC"). Compared byte for byte.
+    crypto currency ("BTC"). Compared byte for byte. In requests also a denomination's code as
+    ListDenominations names it ("mBTC"): then the amount is in that unit, and is the same as what it comes to
+    in the currency, so that a retry may write either. Answers always name the currency.
     """
     amount: _builtins.str
     """A decimal string: digits, optionally one point and more digits ("12.50"). No sign in requests, no
     exponent, no blanks, at most 36 digits in minor units, and no more decimals than the currency has.
+    In a denomination: no more than make whole minor units of the currency, 1.5 mBTC being 0.00150000 BTC; where
+    the denomination is less than a minor unit, digits alone that make whole minor units. All else is refused.
     Balances in answers may start with "-". Never rounded and never truncated.
     """
     def __init__(
