@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fx.amounts import format_amount, parse_amount
+from fx.amounts import AmountInvalid, format_amount, parse_amount
 from fx.currencies import initial_currencies
+from fx.denominations import Denomination
 from fx.rate_book import RateBook
 from fx.rate_locks import RateLock, Side, split
 from fx.rates import WHOLE_BPS, Pair, Rate, Spread
@@ -33,6 +34,7 @@ def tables_with(column: str) -> Iterator[dict[str, str]]:
 
 CONVERSIONS = list(tables_with("exactly"))
 ROUND = list(tables_with("locked rate"))
+UNITS = list(tables_with("denomination"))
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,22 @@ def test_a_rounds_transactions_are_converted_at_the_rate_that_its_bet_locked(row
     assert written_parts(lock, amount, wallet) == (row["position"], row["spread"], row["rounding"])
 
 
+@pytest.mark.parametrize("row", UNITS, ids=lambda row: f"{row['amount']} {row['denomination']}")
+def test_an_amount_in_a_providers_unit_is_what_the_page_says(row: dict[str, str]) -> None:
+    unit = Denomination(row["denomination"], row["currency"], int(row["exponent"]))
+    scale = SCALES[unit.currency]
+
+    if row["is"].startswith("refused"):
+        with pytest.raises(AmountInvalid):
+            unit.to_minor(row["amount"], scale)
+    else:
+        minor = unit.to_minor(row["amount"], scale)
+        assert f"{format_amount(minor, scale)} {unit.currency}" == row["is"]
+
+
 def test_the_page_has_its_examples() -> None:
     """A table that is renamed would not be read, and none of its rows tested."""
+    assert len(UNITS) == 6
     assert len(ROUND) == 5
     assert {SCALES[row["wallet"].split()[1]] for row in CONVERSIONS} == {0, 2, 3, 8, 18}
 

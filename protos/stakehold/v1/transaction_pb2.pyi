@@ -262,7 +262,7 @@ class Conversion(_message.Message):
     """Where the rate is from."""
     @_builtins.property
     def requested(self) -> _money_pb2.Money:
-        """The amount as the caller named it."""
+        """The amount as the caller named it; where that was in a denomination, in its currency."""
 
     @_builtins.property
     def converted(self) -> _money_pb2.Money:

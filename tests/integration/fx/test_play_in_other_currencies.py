@@ -159,6 +159,29 @@ async def test_a_bet_its_win_and_their_rollbacks_at_one_rate(seat: Seat) -> None
     assert await seat.cash() == {seat.pair.quote: "100.00"}
 
 
+async def test_a_providers_unit_is_converted_as_its_currency_is(seat: Seat) -> None:
+    await seat.pair.accepted("0.9200")
+    unit = admin_pb.Denomination(
+        denomination_code=f"m{seat.pair.base}", currency_code=seat.pair.base, exponent=-3
+    )
+    await seat.api.admin.PutDenomination(
+        admin_pb.PutDenominationRequest(denomination=unit), timeout=TIMEOUT_S
+    )
+    request = seat.debit("b1", "")
+    request.amount.CopyFrom(seat.money("10000", unit.denomination_code))
+
+    taken = await seat.call(request)
+    again = await seat.bet("b1", "10.00")
+
+    assert isinstance(taken, pb.DebitResponse)
+    assert taken.result.conversion.requested == seat.money("10.00")
+    assert taken.result.conversion.converted.amount == "9.20"
+    assert again.replayed
+    quote = await seat.quote(buy_amount="9.20")
+    exchange = seat.exchange("e1", quote, sell=seat.money("20", unit.denomination_code))
+    assert (await seat.refused(exchange)).reason == "QUOTE_AMOUNT_MISMATCH"
+
+
 async def test_without_a_usable_rate_nothing_is_taken_and_the_reason_is_told(seat: Seat) -> None:
     refused = await seat.refused(seat.debit("b1", "10.00"))
 
