@@ -9,7 +9,7 @@ only the witness that was looked at is replaced.
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import structlog
@@ -174,7 +174,10 @@ class Adoption:
                 # A primary may be another incarnation and have its writers still: where it ends is told now.
                 if not await self._store.close(number, found=survey):
                     return survey, Refuse(_CHANGED, passes=True)
+                first_reason = plan.reason
                 survey, plan = await self._plan(partition, abandoned)
+                if isinstance(plan, TakeOver) and not plan.lost:
+                    plan = replace(plan, reason=first_reason)
             if isinstance(plan, TakeOver):
                 await self._ledger.start_epoch(number, plan)
                 if plan.lost:

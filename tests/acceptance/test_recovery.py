@@ -198,6 +198,7 @@ async def test_a_store_that_was_killed_goes_on_from_its_file(ledger_dsn: str, tm
         wallet_api(running.address) as api,
     ):
         seat = await seated(api)
+        await running.require_agreement()
         running.drainer.process.send_signal(signal.SIGSTOP)
         await seat.one(bet("b1", "10"))
         await store.kill()
