@@ -49,17 +49,15 @@ class OutboxSurvey:
 
     def problem(self, ledger_id: UUID, epoch: int, cursor: OutboxPosition) -> str | None:
         """Why this is not the outbox that a ledger in this epoch, drained up to the cursor, follows."""
-        if self.witness is not None and self.is_closed:
-            return "the store is being taken over"
         try:
-            witness = Witness.parse(self.witness or "")
+            witness = Witness.parse((self.witness or "").removesuffix(CLOSED))
         except ValueError:
             return f"the ledger is in epoch {epoch}, but the store does not say of which ledger it is"
         if witness.ledger_id != ledger_id:
             return f"the ledger is {ledger_id}, but the store is of another ledger, {witness.ledger_id}"
         if witness.epoch != epoch:
             return f"the ledger is in epoch {epoch}, but the store in epoch {witness.epoch}"
-        if witness.incarnation != self.incarnation:
+        if witness.incarnation != self.incarnation or self.is_closed:
             return "the store was started again, or another one was promoted, and is not taken over yet"
         # Of an epoch that goes on after records of an earlier one, the store need not have had those.
         drained_of_this_epoch = cursor.epoch == epoch and cursor.sequence >= 0
