@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from fx.rate_locks import Side
 
+MAX_SPREAD_BPS = 9_900
+"""Beyond it, what an amount is worth at mid could have more digits than the ledger takes."""
+
 WHOLE_BPS = 10_000
 
 
@@ -64,7 +67,7 @@ class Spread:
 
     Of a transaction in ``currency`` on a wallet in ``wallet_currency``, on one side, for one group of
     players; "" is any currency, None any side, "" any group. The most specific one counts. Raises ValueError
-    where nothing of the amount would be left, or more than all.
+    where next to nothing of the amount would be left, or more than all.
     """
 
     bps: int
@@ -74,5 +77,5 @@ class Spread:
     player_group: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.bps < WHOLE_BPS:
-            raise ValueError(f"a spread is 0 to {WHOLE_BPS - 1} bps, not {self.bps}")
+        if not 0 <= self.bps <= MAX_SPREAD_BPS:
+            raise ValueError(f"a spread is 0 to {MAX_SPREAD_BPS} bps, not {self.bps}")

@@ -5,7 +5,8 @@
 -- ARGV    witness, player, what the ledger does not know (includes/older.lua), then the fields of an entry as
 --         persistence/outbox.py names them; its version and balances are not used
 -- Reply   OK, "1" where it was booked, "0" where the id was known | NO_WALLET | NO_ORIGINAL: what it undoes was
---         never booked | ROLLED_BACK: what it undoes is undone already, or moved nothing | OVERFLOW | FENCED
+--         never booked | ROLLED_BACK: what it undoes is undone already, or moved nothing | OTHER_EXCHANGE: the other
+--         side of the exchange is of another one, or was refused | OVERFLOW | FENCED
 --         | MISS | COLD and the id: as transact
 -- Writes  the outbox record, the wallet, the ids and the rounds, or nothing: what rollbacks look for is counted as
 --         transact counts it.
@@ -84,9 +85,18 @@ local function count()
   close_round_if_asked(context)
 end
 
+-- Whether an exchange's other side is another's: half of it would be left.
+local function is_half_of_another()
+  local other = record.kind == 'exchange' and seen(SOURCE, record.reference)
+  return other and (other.state ~= 'applied' or other.reference ~= ID)
+end
+
 local function restore()
   if seen(SOURCE, ID) then
     return { 'OK', '0' }
+  end
+  if is_half_of_another() then
+    return { 'OTHER_EXCHANGE' }
   end
   local wallet
   if TYPE == 'applied' then

@@ -128,9 +128,10 @@ local function refused_record(step, refusal)
     currency = refusal.currency
   end
   local wallet = currency and currency ~= '' and stored_wallet(currency) or nil
+  local amount = step.moved or original and amount_in(step, currency) or step.amount
   return {
     id = step.id, state = 'refused', fingerprint = step.fingerprint, operation = step.operation,
-    kind = step.kind, currency = currency, amount = step.moved or step.amount, reason = refusal.reason,
+    kind = step.kind, currency = currency, amount = amount, reason = refusal.reason,
     related = own and refusal.related or refusal.step.id,
     version = wallet and wallet.version, status = wallet and wallet.status, cash = wallet and wallet.cash,
     bonus = wallet and wallet.bonus, held = wallet and wallet.held,

@@ -176,6 +176,8 @@ class Adoption:
                     return survey, Refuse(_CHANGED, passes=True)
                 first_reason = plan.reason
                 survey, plan = await self._plan(partition, abandoned)
+                if isinstance(plan, TakeOver) and not survey.is_closed:
+                    return survey, Refuse(_CHANGED, passes=True)
                 if isinstance(plan, TakeOver) and not plan.lost:
                     plan = replace(plan, reason=first_reason)
             if isinstance(plan, TakeOver):

@@ -177,6 +177,8 @@ class RestoreOutcome(StrEnum):
     ROLLED_BACK = "rolled_back"
     """It undoes what was undone already, or moved nothing."""
     OVERFLOW = "overflow"
+    OTHER_EXCHANGE = "other_exchange"
+    """It is one side of an exchange, and the other side stands as another's, or was refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def exchange_steps(
         reference=bought_as,
         occurred_ms=occurred_ms,
         metadata=metadata,
+        wallet_currency=sell,
     )
     purchase = Step(
         Operation.CREDIT,

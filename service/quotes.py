@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from fx.amounts import format_amount
+from fx.amounts import MAX_DIGITS, format_amount
 from fx.currencies import Currency
 from fx.quotes import Quote, QuoteForged, least_sale, new_quote, read, sign
 from fx.rate_locks import RateLock, Side
@@ -79,6 +79,8 @@ class Quotes:
                 await self.refresh()
             except LedgerUnavailable as error:
                 _log.warning("quote_keys_not_refreshed", error=str(error))
+            except Exception:
+                _log.exception("quote_keys_not_refreshed")
 
     def give(
         self,
@@ -105,6 +107,9 @@ class Quotes:
         )
         if quote.buy_amount == 0:
             raise FieldInvalid("sell_amount", f"must buy at least one minor unit of {buy.currency.code}")
+        if not _fits(quote):
+            named = "buy_amount" if sell.amount is None else "sell_amount"
+            raise FieldInvalid(named, f"both amounts must have at most {MAX_DIGITS} digits in minor units")
         key_id, key = next(iter(self._keys.items()))
         return quote, sign(quote, key_id, key)
 
@@ -122,6 +127,8 @@ class Quotes:
             quote = read(text, self._keys)
         except QuoteForged:
             raise QuoteInvalid from None
+        if not _fits(quote):
+            raise QuoteInvalid
         if not quote.is_of(source_id, player_id):
             raise QuoteOfAnotherPlayer
         sides = ((sell, quote.lock.currency), (buy, quote.lock.wallet_currency))
@@ -143,3 +150,8 @@ class Quotes:
             "sell_amount": format_amount(quote.sell_amount, sell_scale),
             "buy_amount": format_amount(quote.buy_amount, buy_scale),
         }
+
+
+def _fits(quote: Quote) -> bool:
+    largest: int = 10**MAX_DIGITS - 1
+    return quote.sell_amount <= largest and quote.buy_amount <= largest

@@ -10,9 +10,10 @@
 --
 -- A conversion is the text currency;amount;rate lock;origin, the amount and its currency as the caller named them.
 -- Origins: current (the rate of now), round (locked by the round's first bet), reference (locked by what the
--- transaction refers to), quote (promised ahead). A rate lock is the text currency,wallet currency,mantissa,exponent and more, with ","
--- between them (fx/rate_locks.py).
+-- transaction refers to), quote (promised ahead). A rate lock is the text currency,wallet currency,mantissa,exponent
+-- and more, with "," between them (fx/rate_locks.py).
 local PLAYS = { bet = true, win = true, refund = true }
+local REFERS = { win = true, refund = true, jackpot_win = true, promotional_win = true, correction = true }
 
 -- The currency and the amount that a transaction was asked for in.
 local function requested(record)
@@ -32,27 +33,44 @@ local function lock_rate(round, conversion)
   end
 end
 
--- What a step's reference or round has locked for its currency, and for its wallet where it names one: the lock,
--- the wallet's currency and the origin; nil for nearly all.
-local function named_lock(step)
-  local referred = step.reference ~= '' and seen(call.source, step.reference)
-  local locks, origin = referred and referred.kind ~= 'exchange' and referred.conversion, 'reference'
-  if not referred and step.round ~= '' and PLAYS[step.kind] then
-    locks, origin = round_of(call.source, step.game, step.round).locks, 'round'
+-- The locks that count for a step, and their origin. Wins and refunds, jackpots, prizes and corrections take the one
+-- of the transaction that they name; bets and what settles them that of their round. A bet that was refused has
+-- locked nothing.
+local function locks_of(step)
+  local referred = REFERS[step.kind] and step.reference ~= '' and seen(call.source, step.reference)
+  if referred then
+    local counts = referred.kind ~= 'exchange' and (referred.state == 'applied' or PLAYS[step.kind])
+    return counts and referred.conversion, 'reference'
   end
-  for currency, wallet, rest in string.gmatch(locks or '', '([^;,]*),([^;,]*)(,[^;]*)') do
-    if currency == step.currency and (step.wallet == '' or step.wallet == wallet) then
-      return currency .. ',' .. wallet .. rest, wallet, origin
-    end
+  if PLAYS[step.kind] and step.round ~= '' then
+    return round_of(call.source, step.game, step.round).locks, 'round'
   end
 end
 
--- Whether a step's amount has to become one in the currency of its wallet.
+-- The lock for a step's currency, and for its wallet where it names one: lock, wallet's currency, origin, and
+-- whether another one is for another wallet; nil for nearly all.
+local function named_lock(step)
+  local locks, origin = locks_of(step)
+  local lock, wallet, is_ambiguous
+  for currency, of_wallet, rest in string.gmatch(locks or '', '([^;,]*),([^;,]*)(,[^;]*)') do
+    if currency == step.currency and (step.wallet == '' or step.wallet == of_wallet) then
+      is_ambiguous = lock ~= nil
+      lock, wallet = lock or currency .. ',' .. of_wallet .. rest, wallet or of_wallet
+    end
+  end
+  return lock, wallet, origin, is_ambiguous
+end
+
+-- Whether a step's amount has to become one in the currency of its wallet. What settles bets follows their lock;
+-- all else goes to the wallet in its own currency, where there is one.
 local function is_foreign(step)
   if step.wallet ~= '' then
     return step.wallet ~= step.currency
   end
-  return named_lock(step) or step.converts == '1' and not wallet_of(step.currency)
+  if step.kind == 'win' or step.kind == 'refund' then
+    return named_lock(step) or step.converts == '1' and not wallet_of(step.currency)
+  end
+  return not wallet_of(step.currency) and (step.converts == '1' or named_lock(step))
 end
 
 local function conversions()
@@ -92,7 +110,10 @@ local function conversions()
   -- Finds the wallet and converts the amount: into step.moved, with step.conversion and the wallet currency's
   -- status. Returns the wallet, or a refusal.
   return function(step)
-    local lock, code, origin = named_lock(step)
+    local lock, code, origin, is_ambiguous = named_lock(step)
+    if is_ambiguous then
+      return refuse_for_now(step, 'WALLET_AMBIGUOUS')
+    end
     if step.wallet ~= '' then
       code = step.wallet
     elseif not lock then
@@ -129,7 +150,7 @@ local function conversions()
     step.moved, step.moved_currency, step.wallet_currency_status = moved, code, status
     step.conversion = table.concat({ step.currency, step.amount, lock, origin }, ';')
     if moved == '0' and step.amount ~= '0' then
-      return refuse_finally(step, 'AMOUNT_TOO_SMALL', code)
+      return refuse_for_now(step, 'AMOUNT_TOO_SMALL', code)
     end
     return wallet
   end

@@ -3,9 +3,10 @@
 local function rollbacks()
   -- A rollback that has nothing to undo: remembered under its own id, without a version.
   local function without_movement(step, outcome, original)
+    local currency = original and original.currency or ''
     local record = {
       id = step.id, state = 'no_movement', fingerprint = step.fingerprint, operation = 'rollback',
-      kind = 'rollback', currency = original and original.currency or '', amount = step.amount,
+      kind = 'rollback', currency = currency, amount = amount_in(step, currency),
       game = step.game, round = step.round, reference = step.reference, outcome = outcome,
       related = original and original.related or '',
     }

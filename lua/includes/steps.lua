@@ -48,3 +48,8 @@ local function read_steps()
   end
 end
 
+
+-- The amount that a rollback names, where that is in the currency of what it undoes.
+local function amount_in(step, currency)
+  return (currency == '' or step.currency == currency) and step.amount or ''
+end

@@ -381,7 +381,7 @@ CREATE TABLE fx.spreads (
     player_group text NOT NULL,
     bps integer NOT NULL,
     updated_time timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT a_spread_is_less_than_everything CHECK (((bps >= 0) AND (bps <= 9999))),
+    CONSTRAINT a_spread_is_less_than_everything CHECK (((bps >= 0) AND (bps <= 9900))),
     CONSTRAINT a_spread_is_of_a_known_side CHECK ((side = ANY (ARRAY[''::text, 'paid'::text, 'received'::text])))
 );
 

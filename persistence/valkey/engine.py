@@ -59,6 +59,9 @@ from persistence.witness import Witness
 
 SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, RESTORE, LOAD_PLAYER, RECALL)
 
+_MOST_RATES = 16
+"""How often a script is told a rate in one call, beside that: each step may need one of its own."""
+
 _MOST_ATTEMPTS = 10
 """How often a script is run until it neither lacks the player or an id, nor finds another store."""
 
@@ -232,10 +235,14 @@ class Engine:
         """Runs the script, as often as it says that it did nothing because something has to be done first."""
         keys = tuple(player_keys(partition, player_id))
         refused: Witness | None = None
-        for _ in range(_MOST_ATTEMPTS):
+        attempts, rates = _MOST_ATTEMPTS, _MOST_RATES
+        while attempts:
+            attempts -= 1
             witness = self._adoptions.witness(partition)
             if witness is None or witness == refused:
                 witness = await self._adoptions.renew(partition, refused, deadline=deadline)
+            if request.offers is not None and attempts < _MOST_ATTEMPTS - 1:
+                request.offers.renew()
             try:
                 reply = await self._runner.run(
                     request.script,
@@ -251,10 +258,12 @@ class Engine:
                         await self._hydration.recall(
                             player_id, keys, witness, request, reply[1].decode(), deadline=deadline
                         )
-                    case b"RATE":
+                    case b"RATE" if request.offers is not None:
+                        if rates:
+                            attempts, rates = attempts + 1, rates - 1
                         wallet_currency = reply[1].decode()
                         self._wallet_hints.learn(player_id, wallet_currency)
-                        request.offer_rates(wallet_currency, int(reply[2]))
+                        request.offers.offer_asked(wallet_currency, int(reply[2]))
                     case b"UNCHECKED":
                         raise LedgerUnavailable("an id may be an old one, and the ledger cannot be asked")
                     case b"FENCED":

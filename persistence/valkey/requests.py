@@ -63,10 +63,6 @@ class Recallable:
     may_go_unchecked: tuple[str, ...] = ()
 
 
-def _offers_no_rates(wallet_currency: str, step_index: int) -> None:
-    raise RuntimeError(f"a script that converts nothing asked for a rate into {wallet_currency}")
-
-
 class RateOffers(Protocol):
     """Knows the rates of now. service.rates.Rates is one."""
 
@@ -91,8 +87,7 @@ class Request:
     """What a script is asked. ``arguments`` come after the witness.
 
     ``arguments[absent_at]`` tells the script what the ledger does not have either; ``missed`` is what it has
-    asked for so far. ``offer_rates`` tells it the rate of now for a step into a wallet's currency, and for
-    steps whose wallet is not known either.
+    asked for so far. ``offers`` tell it the rates of now.
     """
 
     script: Script
@@ -100,7 +95,7 @@ class Request:
     recallable: Callable[[], Recallable]
     absent_at: int = 0
     missed: list[str] = field(default_factory=list)
-    offer_rates: Callable[[str, int], None] = _offers_no_rates
+    offers: "Offers | None" = None
 
     def tell_absent(self, cursor: OutboxPosition, fields: Iterable[str]) -> None:
         """The ledger, drained up to the cursor, does not have these."""
@@ -119,20 +114,20 @@ def transact_request(call: Call, rates: RateOffers, *, likely_wallet: str = "") 
     they have to.
     """
     arguments = transact_arguments(call)
-    offers = _Offers(call, rates, arguments)
+    offers = Offers(call, rates, arguments)
     offers.offer_likely(likely_wallet)
-    return Request(
-        TRANSACT, arguments, lambda: _recallable_of(call), absent_at=9, offer_rates=offers.offer_asked
-    )
+    return Request(TRANSACT, arguments, lambda: _recallable_of(call), absent_at=9, offers=offers)
 
 
 @dataclass(frozen=True, slots=True)
-class _Offers:
+class Offers:
     """Puts the rates of now into a call's arguments."""
 
     call: Call
     rates: RateOffers
     arguments: list[str]
+    wallets: dict[int, str] = field(default_factory=dict)
+    """The wallets' currencies that rates were offered into, by the steps' indices."""
 
     def offer_likely(self, wallet_currency: str) -> None:
         """For steps that name their wallet, and for all others one that is likely; "" where none is."""
@@ -140,7 +135,13 @@ class _Offers:
             if step.wallet_currency or wallet_currency:
                 self._offer(index, step, step.wallet_currency or wallet_currency)
 
+    def renew(self) -> None:
+        """What was offered some time ago may have become stale."""
+        for index, wallet_currency in self.wallets.items():
+            self._offer(index, self.call.steps[index], wallet_currency)
+
     def offer_asked(self, wallet_currency: str, step_index: int) -> None:
+        """For a step, and for those whose wallets are not known either."""
         for index, step in enumerate(self.call.steps):
             is_open = not (step.wallet_currency or self.arguments[_offer_at(index)])
             if index == step_index or is_open:
@@ -149,6 +150,7 @@ class _Offers:
     def _offer(self, index: int, step: Step, wallet_currency: str) -> None:
         if step.operation is Operation.ROLLBACK or step.offer or step.currency in (None, wallet_currency):
             return
+        self.wallets[index] = wallet_currency
         side = Side.PAID if step.operation is Operation.DEBIT else Side.RECEIVED
         self.arguments[_offer_at(index)] = self.rates.offer(
             step.currency, wallet_currency, side=side, player_group=self.call.player_group
@@ -172,10 +174,17 @@ def _recallable_of(call: Call) -> Recallable:
     bet_rounds = tuple(
         round_field(source_id, step.game, step.round)
         for step in steps
-        if step.round and step.operation is Operation.DEBIT
+        if step.round and step.operation is Operation.DEBIT and not _may_convert(call, step)
     )
     waits = any(step.kind in _WAITS_FOR_THE_LEDGER for step in steps)
     return Recallable((*own, *references), rounds, () if waits else (*own, *bet_rounds))
+
+
+def _may_convert(call: Call, step: Step) -> bool:
+    """Then the rate that its round has locked has to be known."""
+    if step.wallet_currency is None:
+        return call.source.foreign_currency is ForeignCurrencyPolicy.CONVERT
+    return step.wallet_currency != step.currency
 
 
 def read_player_request(transaction: tuple[SourceId, TransactionId] | None) -> Request:

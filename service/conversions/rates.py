@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fx.amounts import AmountInvalid, format_amount, parse_amount
 from fx.rate_checks import RateInvalid, read_mid
 from fx.rate_locks import Multiplier, RateLock, Side
-from fx.rates import Pair, RateState, Spread
+from fx.rates import MAX_SPREAD_BPS, Pair, RateState, Spread
 from persistence.errors import FieldInvalid
 from persistence.postgres.rate_reader import RatePage, RatePeriod
 from persistence.postgres.rate_rows import RecordedRate
@@ -23,7 +23,6 @@ MAX_RATES = 500
 MAX_PIVOTS = 8
 MAX_STALE_AFTER_S = 366 * 86_400
 MAX_DIFFERENCE_BPS = 1_000_000
-MAX_SPREAD_BPS = 9_999
 MAX_GROUP_CHARACTERS = 64
 
 _SOURCE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")

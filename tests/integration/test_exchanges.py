@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
@@ -12,11 +13,14 @@ from fx.conversions import RateOrigin
 from fx.currencies import CurrencyStatus
 from fx.quotes import Quote, least_sale, new_quote
 from fx.rate_locks import Side
-from persistence.calls import Step
+from persistence.calls import RestoreOutcome, Step
 from persistence.drainer import wall_clock_ms
 from persistence.errors import RefusalReason, Refused
 from persistence.exchanges import exchange_steps
-from persistence.transactions import TransactionId, WalletStatus
+from persistence.outbox import decode_record
+from persistence.transactions import OutboxPosition, PlayerId, TransactionId, WalletStatus
+from persistence.valkey.engine import deadline_after
+from persistence.valkey.outbox_reader import outbox_reader
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.drained_ledger import EUR, USD, rollback, wallets
@@ -219,3 +223,60 @@ async def test_what_is_bought_may_be_named_instead(player: Player) -> None:
     await player.play(*exchange("e1", quoted(player, sell=least_sale(lock, 10_000))))
 
     assert await balances(player) == (10_000 - 9183, 20_000)
+
+
+async def test_who_has_no_wallet_to_sell_from_is_told_so(player: Player) -> None:
+    poor = await Player(player.house, player.market, player.store).with_wallets(EUR)
+
+    refused = await poor.refused(*exchange("e1", quoted(poor, way=BACK)))
+
+    assert refused is RefusalReason.WALLET_NOT_FOUND
+    assert await poor.cash(EUR) == 10_000
+
+
+@pytest.mark.parametrize("changed", [{"transaction_id": "e1"}, {"quote": "another"}])
+async def test_half_an_exchange_is_never_booked_again(player: Player, changed: dict[str, str]) -> None:
+    quote = quoted(player)
+    await player.play(*exchange("e2", quote))
+    async with outbox_reader(player.house.valkey_url, timeout_s=5.0) as reader:
+        raw = (await reader.read_all(player.partition, OutboxPosition(1, -1)))[-1]
+    sale, purchase = decode_record(raw.stream_id, raw.fields).entries
+    if "transaction_id" in changed:
+        other = TransactionId(changed["transaction_id"])
+        halves = [replace(sale, transaction_id=other), replace(purchase, reference=other)]
+    else:
+        other = TransactionId(changed["quote"])
+        halves = [replace(sale, reference=other), replace(purchase, transaction_id=other)]
+
+    outcomes = [
+        await player.house.engine.restore(PlayerId(player.name), half, deadline=deadline_after(5.0))
+        for half in halves
+    ]
+
+    assert set(outcomes) == {RestoreOutcome.KNOWN, RestoreOutcome.OTHER_EXCHANGE}
+    assert await balances(player) == (9000, 11_089)
+
+
+async def test_a_whole_exchange_that_was_cut_off_is_booked_again(player: Player) -> None:
+    quote = quoted(player)
+    await player.play(*exchange("e1", quote))
+    async with outbox_reader(player.house.valkey_url, timeout_s=5.0) as reader:
+        raw = (await reader.read_all(player.partition, OutboxPosition(1, -1)))[-1]
+    entries = decode_record(raw.stream_id, raw.fields).entries
+    renamed = {"e1": "f1", quote.transaction_id: "quote-f"}
+
+    outcomes = [
+        await player.house.engine.restore(
+            PlayerId(player.name),
+            replace(
+                entry,
+                transaction_id=TransactionId(renamed[entry.transaction_id]),
+                reference=renamed[entry.reference],
+            ),
+            deadline=deadline_after(5.0),
+        )
+        for entry in entries
+    ]
+
+    assert outcomes == [RestoreOutcome.BOOKED, RestoreOutcome.BOOKED]
+    assert await balances(player) == (8000, 12_178)

@@ -93,17 +93,17 @@ class Player:
 
     async def memory(self) -> list[dict[bytes, bytes]]:
         """What the store remembers of the player's ids and rounds."""
-        _, _, _, ids, rounds, *_ = player_keys(self._partition, PlayerId(self.name))
+        _, _, _, ids, rounds, *_ = player_keys(self.partition, PlayerId(self.name))
         return [cast("dict[bytes, bytes]", await self.store.hgetall(key)) for key in (ids, rounds)]
 
     async def forget(self) -> None:
         """The store forgets the player, who is in the ledger."""
         await self.house.drain()
-        _, _, *mine = player_keys(self._partition, PlayerId(self.name))
+        _, _, *mine = player_keys(self.partition, PlayerId(self.name))
         await self.store.delete(*mine)
 
     @property
-    def _partition(self) -> int:
+    def partition(self) -> int:
         return partition_of(PlayerId(self.name), PARTITION_COUNT)
 
 
@@ -279,14 +279,14 @@ async def test_debits_are_rounded_up_and_credits_down(player: Player) -> None:
     assert (taken.converted, won.converted) == (34, 33)
 
 
-async def test_what_would_be_nothing_is_refused_and_a_zero_is_not(player: Player) -> None:
+async def test_what_would_be_nothing_is_refused_for_now_and_a_zero_is_not(player: Player) -> None:
     await player.with_wallets(EUR)
     await player.one(bet("b1", 1, JPY))
 
     assert await player.refused(win("w1", 1, JPY, of="b1")) is RefusalReason.AMOUNT_TOO_SMALL
-    assert await player.refused(win("w1", 1, JPY, of="b1")) is RefusalReason.AMOUNT_TOO_SMALL
     assert (await player.one(win("w2", 0, JPY, of="b1"))).converted == 0
-    assert await player.cash() == 9999
+    assert (await player.one(win("w1", 2, JPY, of="b1"))).converted == 1
+    assert await player.cash() == 10_000
 
 
 async def test_eighteen_decimals_are_exact(player: Player) -> None:
@@ -409,3 +409,82 @@ async def test_an_operation_that_needs_no_conversion_is_offered_no_rate(player: 
 
     assert player.market.offered == 0
     assert (await player.one(rollback("x1", "w1"))).conversion is None
+
+
+def referring(kind: TransactionKind, name: str, amount: int, *, to: str) -> Step:
+    return replace(movement(kind, name, amount, USD), reference=to)
+
+
+async def test_a_refused_bet_has_locked_nothing(player: Player) -> None:
+    await player.with_wallets(EUR, start=900)
+    assert await player.refused(bet("b1", 1000)) is RefusalReason.INSUFFICIENT_FUNDS
+    player.market.rates["USD", "EUR"] = RefusalReason.RATE_STALE
+
+    prize = referring(TransactionKind.PROMOTIONAL_WIN, "p1", 1000, to="b1")
+    assert await player.refused(prize) is RefusalReason.RATE_STALE
+    assert await player.refused(win("w1", 1000, of="b1")) is RefusalReason.BET_REFUSED
+
+
+async def test_what_starts_anew_takes_the_rate_of_now_whatever_it_names(player: Player) -> None:
+    await player.with_wallets(EUR)
+    await player.one(bet("b1", 1000))
+    player.market.rates["USD", "EUR"] = "0.5000"
+
+    deposit = await player.one(referring(DEPOSIT, "d1", 1000, to="b1"))
+    again = await player.one(replace(bet("b2", 1000), reference="b1"))
+    prize = await player.one(referring(TransactionKind.PROMOTIONAL_WIN, "p1", 1000, to="b1"))
+
+    assert (deposit.converted, again.converted, prize.converted) == (500, 500, 920)
+
+
+async def test_a_locked_round_keeps_nothing_from_the_wallet_in_its_own_currency(
+    player: Player,
+) -> None:
+    await player.with_wallets(EUR, USD)
+    await player.one(on(EUR, bet("b1", 1000, round_id="r1")), source="strict")
+
+    plain = await player.one(bet("b2", 1000, round_id="r1"), source="strict")
+    deposit = await player.one(referring(DEPOSIT, "d1", 500, to="b1"), source="strict")
+
+    assert (plain.conversion, deposit.conversion) == (None, None)
+    assert await player.cash(USD) == 9_500
+
+
+async def test_a_win_of_a_round_that_is_locked_into_two_wallets_has_to_name_one(player: Player) -> None:
+    await player.with_wallets(EUR, BRL)
+    player.market.rates["USD", "BRL"] = "5"
+    await player.play(on(EUR, bet("b1", 1000, round_id="r1")), on(BRL, bet("b2", 1000, round_id="r1")))
+
+    assert await player.refused(win("w1", 100, round_id="r1")) is RefusalReason.WALLET_AMBIGUOUS
+    assert (await player.one(on(BRL, win("w1", 100, round_id="r1")))).converted == 500
+    assert (await player.one(win("w2", 100, of="b1"))).converted == 92
+
+
+async def test_each_step_of_a_call_may_need_a_rate_of_its_own(player: Player) -> None:
+    names = [EUR, BRL, JPY]
+    await player.with_wallets(*names, start=10**6)
+    player.market.rates |= {("USD", "BRL"): "5", ("USD", "JPY"): "150"}
+    await player.play(*(on(code, bet(f"b{code}", 100, round_id=f"r{code}")) for code in names))
+
+    results = await player.play(
+        *(bet(f"c{number}", 100, round_id=f"r{names[number % 3]}") for number in range(16))
+    )
+
+    assert [result.converted for result in results[:3]] == [92, 500, 150]
+
+
+async def test_a_rollback_that_names_another_currency_is_recorded_without_that_amount(player: Player) -> None:
+    await player.with_wallets(EUR)
+    await player.one(bet("b1", 1000))
+    await player.one(rollback("x1", "b1"))
+
+    again = replace(rollback("x2", "b1"), amount=1000, currency=USD)
+    assert (await player.one(again)).outcome is Outcome.ALREADY_ROLLED_BACK
+
+    view = await player.house.engine.read_player(
+        PlayerId(player.name),
+        transaction=(SourceId("games"), TransactionId("x2")),
+        deadline=deadline_after(5.0),
+    )
+    assert view.transaction is not None
+    assert view.transaction.amount is None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fx.currencies import MAX_SCALE
 from fx.rate_book import RateBook
 from fx.rate_locks import Multiplier, RateLock, Rounding, Side, split
-from fx.rates import WHOLE_BPS, Pair, Rate, Spread
+from fx.rates import MAX_SPREAD_BPS, WHOLE_BPS, Pair, Rate, Spread
 
 NOW_MS = 1_700_000_000_000
 LARGEST = 10**36 - 1
@@ -23,7 +23,7 @@ quick = settings(max_examples=200, deadline=None)
 scales = st.integers(0, MAX_SCALE)
 amounts = st.integers(0, LARGEST) | st.integers(0, 1000)
 sides = st.sampled_from(Side)
-spreads_bps = st.sampled_from([0, 1, 100]) | st.integers(0, WHOLE_BPS - 1)
+spreads_bps = st.sampled_from([0, 1, 100]) | st.integers(0, MAX_SPREAD_BPS)
 mids = st.builds(
     lambda units, exponent: Decimal(units).scaleb(exponent),
     st.integers(1, 10**6) | st.integers(1, 10**18 - 1),

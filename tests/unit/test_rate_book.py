@@ -277,7 +277,7 @@ def test_each_group_and_side_gets_its_own_rate_also_when_asked_again() -> None:
 
 @pytest.mark.parametrize("bps", [-1, 10_000])
 def test_a_spread_in_the_players_favour_or_of_all_of_an_amount_is_refused(bps: int) -> None:
-    with pytest.raises(ValueError, match="0 to 9999"):
+    with pytest.raises(ValueError, match="0 to 9900"):
         Spread(bps)
 
 

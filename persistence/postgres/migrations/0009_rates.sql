@@ -132,7 +132,7 @@ CREATE TABLE fx.spreads (
     updated_time timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT a_spread_is_put_once PRIMARY KEY (currency, wallet_currency, side, player_group),
     CONSTRAINT a_spread_is_of_a_known_side CHECK (side IN ('', 'paid', 'received')),
-    CONSTRAINT a_spread_is_less_than_everything CHECK (bps BETWEEN 0 AND 9999)
+    CONSTRAINT a_spread_is_less_than_everything CHECK (bps BETWEEN 0 AND 9900)
 );
 COMMENT ON TABLE fx.spreads IS 'In ten thousandths of mid. What is empty stands for any.';
 

@@ -142,7 +142,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the call has to say which one. Not remembered. Metadata: player_id.
     """
     ERROR_REASON_AMOUNT_TOO_SMALL: _ErrorReason.ValueType  # 36
-    """[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Final. Metadata: currency_code."""
+    """[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Not remembered.
+    Metadata: currency_code.
+    """
     ERROR_REASON_RATE_UNKNOWN: _ErrorReason.ValueType  # 37
     """[FAILED_PRECONDITION] There is no rate between the amount's currency and the wallet's. Not remembered: the
     same id may succeed later. Metadata: amount_currency_code, currency_code.
@@ -317,7 +319,9 @@ ERROR_REASON_WALLET_AMBIGUOUS: ErrorReason.ValueType  # 35
 the call has to say which one. Not remembered. Metadata: player_id.
 """
 ERROR_REASON_AMOUNT_TOO_SMALL: ErrorReason.ValueType  # 36
-"""[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Final. Metadata: currency_code."""
+"""[FAILED_PRECONDITION] The amount would be nothing in the wallet's currency. Not remembered.
+Metadata: currency_code.
+"""
 ERROR_REASON_RATE_UNKNOWN: ErrorReason.ValueType  # 37
 """[FAILED_PRECONDITION] There is no rate between the amount's currency and the wallet's. Not remembered: the
 same id may succeed later. Metadata: amount_currency_code, currency_code.

@@ -917,7 +917,7 @@ class Spread(_message.Message):
     player_group: _builtins.str
     """For this group of players: at most 64 printable ASCII characters; empty: for all."""
     bps: _builtins.int
-    """Ten thousandths of mid, in the player's disfavour: 0 to 9999."""
+    """Ten thousandths of mid, in the player's disfavour: 0 to 9900."""
     def __init__(
         self,
         *,

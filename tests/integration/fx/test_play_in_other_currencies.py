@@ -295,6 +295,14 @@ async def test_a_quote_that_makes_no_sense_is_refused_with_its_field(
     )
 
 
+async def test_a_quote_is_no_larger_than_the_books(seat: Seat) -> None:
+    await seat.pair.accepted("0.0001")
+
+    refused = await seat.refused(seat.quote_request(buy_amount="9" * 34))
+
+    assert (refused.code, list(refused.details.fields)) == ("INVALID_ARGUMENT", ["buy_amount"])
+
+
 async def test_there_is_no_quote_without_a_rate(seat: Seat) -> None:
     await seat.pair.put(stale_after_s=60)
     await seat.pair.accepted("1.0890", now_ms() - 61_000)
