@@ -107,6 +107,7 @@ async def test_a_late_duplicate_is_an_incident_and_its_reversal_is_owed(books: D
         "round_id": "r1",
         "reference_transaction_id": f"duplicate-{entry_id}",
         "metadata": '{"stakehold.source": "acme"}',
+        "conversion": None,
     }
     assert len(repair["fingerprint"]) == 22
     await require_clean(books)
