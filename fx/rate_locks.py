@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 
 SIGNIFICANT_DIGITS = 18
 """Of a multiplier's mantissa."""
 
 _FIELD_SEPARATOR = ","
 _FIELD_COUNT = 11
+_LOCKS_REMEMBERED = 4096
+"""While a rate holds, all that is converted at it has the same text."""
+
 _ROUNDINGS = {
     rounding: Context(prec=SIGNIFICANT_DIGITS, rounding=rounding)
     for rounding in (ROUND_FLOOR, ROUND_CEILING, ROUND_HALF_EVEN)
@@ -120,25 +124,7 @@ class RateLock:
     @classmethod
     def parse(cls, text: str) -> "RateLock":
         """Raises ValueError for what no lock was ever written as."""
-        parts = text.split(_FIELD_SEPARATOR)
-        if len(parts) != _FIELD_COUNT:
-            raise ValueError(f"{len(parts)} fields of a rate lock instead of {_FIELD_COUNT}")
-        currency, wallet_currency, *numbers, side, spread, rate_id, published, received = parts
-        mantissa, exponent, mid_mantissa, mid_exponent = map(int, numbers)
-        lock = cls(
-            currency,
-            wallet_currency,
-            Multiplier(mantissa, exponent),
-            Multiplier(mid_mantissa, mid_exponent),
-            Side(side),
-            int(spread),
-            rate_id,
-            int(published),
-            int(received),
-        )
-        if str(lock) != text:
-            raise ValueError("a rate lock with its numbers written in another way")
-        return lock
+        return _parsed(text)
 
     def __str__(self) -> str:
         return _FIELD_SEPARATOR.join(
@@ -159,6 +145,29 @@ class RateLock:
                 ),
             )
         )
+
+
+@lru_cache(maxsize=_LOCKS_REMEMBERED)
+def _parsed(text: str) -> RateLock:
+    parts = text.split(_FIELD_SEPARATOR)
+    if len(parts) != _FIELD_COUNT:
+        raise ValueError(f"{len(parts)} fields of a rate lock instead of {_FIELD_COUNT}")
+    currency, wallet_currency, *numbers, side, spread, rate_id, published, received = parts
+    mantissa, exponent, mid_mantissa, mid_exponent = map(int, numbers)
+    lock = RateLock(
+        currency,
+        wallet_currency,
+        Multiplier(mantissa, exponent),
+        Multiplier(mid_mantissa, mid_exponent),
+        Side(side),
+        int(spread),
+        rate_id,
+        int(published),
+        int(received),
+    )
+    if str(lock) != text:
+        raise ValueError("a rate lock with its numbers written in another way")
+    return lock
 
 
 @dataclass(frozen=True, slots=True)

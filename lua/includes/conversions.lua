@@ -12,8 +12,6 @@
 -- Origins: current (the rate of now), round (locked by the round's first bet), reference (locked by what the
 -- transaction refers to), quote (promised ahead). A rate lock is the text currency,wallet currency,mantissa,exponent
 -- and more, with "," between them (fx/rate_locks.py).
-local PLAYS = { bet = true, win = true, refund = true }
-local REFERS = { win = true, refund = true, jackpot_win = true, promotional_win = true, correction = true }
 
 -- The currency and the amount that a transaction was asked for in.
 local function requested(record)
@@ -33,48 +31,52 @@ local function lock_rate(round, conversion)
   end
 end
 
--- The locks that count for a step, and their origin. Wins and refunds, jackpots, prizes and corrections take the one
--- of the transaction that they name; bets and what settles them that of their round. A bet that was refused has
--- locked nothing.
-local function locks_of(step)
-  local referred = REFERS[step.kind] and step.reference ~= '' and seen(call.source, step.reference)
-  if referred then
-    local counts = referred.kind ~= 'exchange' and (referred.state == 'applied' or PLAYS[step.kind])
-    return counts and referred.conversion, 'reference'
-  end
-  if PLAYS[step.kind] and step.round ~= '' then
-    return round_of(call.source, step.game, step.round).locks, 'round'
-  end
-end
-
--- The lock for a step's currency, and for its wallet where it names one: lock, wallet's currency, origin, and
--- whether another one is for another wallet; nil for nearly all.
-local function named_lock(step)
-  local locks, origin = locks_of(step)
-  local lock, wallet, is_ambiguous
-  for currency, of_wallet, rest in string.gmatch(locks or '', '([^;,]*),([^;,]*)(,[^;]*)') do
-    if currency == step.currency and (step.wallet == '' or step.wallet == of_wallet) then
-      is_ambiguous = lock ~= nil
-      lock, wallet = lock or currency .. ',' .. of_wallet .. rest, wallet or of_wallet
-    end
-  end
-  return lock, wallet, origin, is_ambiguous
-end
-
--- Whether a step's amount has to become one in the currency of its wallet. What settles bets follows their lock;
--- all else goes to the wallet in its own currency, where there is one.
-local function is_foreign(step)
+-- Whether a step's amount may have to become one in the currency of its wallet; nearly all are in their own. What
+-- settles bets follows their lock, all else goes to the wallet in its own currency, where there is one.
+local function may_be_foreign(step)
   if step.wallet ~= '' then
     return step.wallet ~= step.currency
   end
   if step.kind == 'win' or step.kind == 'refund' then
-    return named_lock(step) or step.converts == '1' and not wallet_of(step.currency)
+    local bet = step.reference ~= '' and seen(call.source, step.reference)
+    local round = not bet and step.round ~= '' and round_of(call.source, step.game, step.round)
+    return bet and bet.conversion or round and round.locks or not wallet_of(step.currency)
   end
-  return not wallet_of(step.currency) and (step.converts == '1' or named_lock(step))
+  return not wallet_of(step.currency)
 end
 
 local function conversions()
+  local PLAYS = { bet = true, win = true, refund = true }
+  local REFERS = { win = true, refund = true, jackpot_win = true, promotional_win = true, correction = true }
   local convert = rate_arithmetic()
+
+  -- The locks that count for a step, and their origin. Wins and refunds, jackpots, prizes and corrections take the one
+  -- of the transaction that they name; bets and what settles them that of their round. A bet that was refused has
+  -- locked nothing.
+  local function locks_of(step)
+    local referred = REFERS[step.kind] and step.reference ~= '' and seen(call.source, step.reference)
+    if referred then
+      local counts = referred.kind ~= 'exchange' and (referred.state == 'applied' or PLAYS[step.kind])
+      return counts and referred.conversion, 'reference'
+    end
+    if PLAYS[step.kind] and step.round ~= '' then
+      return round_of(call.source, step.game, step.round).locks, 'round'
+    end
+  end
+
+  -- The lock for a step's currency, and for its wallet where it names one: lock, wallet's currency, origin, and
+  -- whether another one is for another wallet; nil where there is none.
+  local function named_lock(step)
+    local locks, origin = locks_of(step)
+    local lock, wallet, is_ambiguous
+    for currency, of_wallet, rest in string.gmatch(locks or '', '([^;,]*),([^;,]*)(,[^;]*)') do
+      if currency == step.currency and (step.wallet == '' or step.wallet == of_wallet) then
+        is_ambiguous = lock ~= nil
+        lock, wallet = lock or currency .. ',' .. of_wallet .. rest, wallet or of_wallet
+      end
+    end
+    return lock, wallet, origin, is_ambiguous
+  end
 
   -- The currency of the only wallet that the player has open; or a refusal.
   local function only_wallet(step)
@@ -108,7 +110,7 @@ local function conversions()
   end
 
   -- Finds the wallet and converts the amount: into step.moved, with step.conversion and the wallet currency's
-  -- status. Returns the wallet, or a refusal.
+  -- status. Returns the wallet, or a refusal; false where nothing is to be converted after all.
   return function(step)
     local lock, code, origin, is_ambiguous = named_lock(step)
     if is_ambiguous then
@@ -117,6 +119,9 @@ local function conversions()
     if step.wallet ~= '' then
       code = step.wallet
     elseif not lock then
+      if wallet_of(step.currency) or step.converts ~= '1' then
+        return false
+      end
       local refusal
       code, refusal = only_wallet(step)
       if not code then

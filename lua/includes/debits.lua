@@ -1,17 +1,13 @@
 -- include: movements
 -- A debit takes cash: a bet, a tip, a withdrawal, a correction, what is sold in an exchange.
 local function debits()
-  -- What an exchange buys is booked under its quote's id, right after what it sells.
-  local function use_of_quote(step)
-    return step.kind == 'exchange' and seen(call.source, step.reference)
-  end
-
   local function debit(step)
     local wallet, refusal = check_wallet(step)
     if not wallet then
       return nil, refusal
     end
-    local use = use_of_quote(step)
+    -- What an exchange buys is booked under its quote's id, right after what it sells.
+    local use = step.kind == 'exchange' and seen(call.source, step.reference)
     if use then
       return refuse_for_now(step, 'QUOTE_USED', wallet.currency, use.reference)
     end

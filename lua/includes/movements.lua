@@ -16,9 +16,12 @@ local convert
 
 -- The wallet that a step moves; or a refusal. Afterwards step.moved is by how much.
 local function find_wallet(step)
-  if is_foreign(step) then
+  if may_be_foreign(step) then
     convert = convert or conversions()
-    return convert(step)
+    local converted, refusal = convert(step)
+    if converted ~= false then
+      return converted, refusal
+    end
   end
   step.moved = step.amount
   local wallet = wallet_of(step.currency)
