@@ -245,6 +245,12 @@ def test_a_hot_wallet_that_is_not_the_ledger_s_is_found(play: Honest) -> None:
     assert {violation.breach for violation in violations(case)} == {Breach.HOT_DIFFERS}
 
 
+def test_a_wallet_of_the_ledger_that_the_service_does_not_know_is_found(play: Honest) -> None:
+    case = play.case()
+    case.books.hot.clear()
+    assert {violation.breach for violation in violations(case)} == {Breach.HOT_DIFFERS}
+
+
 def test_the_rules_are_broken_by_entries_in_an_order_that_cannot_have_been(play: Honest) -> None:
     play.change_entry("b3", place=Place(0, 1, 5, 0), refusal_reason="WALLET_FROZEN")
     balance = shown(4, 10000)

@@ -31,6 +31,8 @@ def _check_life(wallet: Wallet, life: Sequence[Entry]) -> Iterator[Violation]:
 
 def _check_hot(books: Books) -> Iterator[Violation]:
     lives = books.lives()
+    for wallet in lives.keys() - books.hot.keys():
+        yield Violation(Breach.HOT_DIFFERS, f"{wallet} is not shown, the ledger has {lives[wallet][-1]}")
     for wallet, (version, amounts) in books.hot.items():
         last = lives[wallet][-1] if wallet in lives else None
         if last is None or (last.version, last.after) != (version, amounts):
