@@ -1,4 +1,10 @@
-"""How each error of the lower layers is told to callers: one table, and the status that is made from it."""
+"""How each error of the lower layers is told to callers: one table, and what is made from it.
+
+An error is explained once, and leaves as the status of a call or as the result of one command among many.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import grpc
 from google.protobuf.any_pb2 import Any
@@ -10,7 +16,7 @@ from persistence import errors
 from persistence.errors import RefusalReason
 from service.conversions.results import refusal_message
 from service.registry import CurrencyScales
-from stakehold.v1 import error_reason_pb2
+from stakehold.v1 import error_reason_pb2, transaction_pb2
 
 DOMAIN = "stakehold.v1"
 _UNAVAILABLE_RETRY_MS = 200
@@ -92,42 +98,79 @@ _ADVICE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What a caller is told of an error. ``reason`` is an ErrorReason without its prefix.
+
+    ``violation`` is the path of a malformed field and what it must be. ``retry_delay_ms`` is None where
+    sending the same again would not help.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    metadata: Mapping[str, str]
+    violation: tuple[str, str] | None = None
+    refusal: transaction_pb2.Refusal | None = None
+    retry_delay_ms: int | None = None
+
+    def status(self) -> status_pb2.Status:
+        """The rich status of a call."""
+        details: list[Message] = [_error_info(self.reason, self.metadata)]
+        if self.violation is not None:
+            field, description = self.violation
+            violation = error_details_pb2.BadRequest.FieldViolation(
+                field=field, description=description, reason=self.reason
+            )
+            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        if self.retry_delay_ms is not None:
+            details.append(error_details_pb2.RetryInfo(retry_delay=duration_of_ms(self.retry_delay_ms)))
+        if self.refusal is not None:
+            details.append(self.refusal)
+        return _status(self.code, self.message, details)
+
+
+def explain(error: errors.StakeholdError, scales: CurrencyScales) -> Explanation:
+    """What to tell of an error that is meant for callers. Raises KeyError for those that are not: they are
+    INTERNAL.
+    """
+    if isinstance(error, errors.Refused):
+        return _explain_refusal(error, scales)
+    code, reason = ERROR_CODES[type(error)]
+    return Explanation(
+        code,
+        reason,
+        _ADVICE.get(reason, str(error)),
+        _metadata_of(error),
+        violation=(error.field, error.description) if isinstance(error, errors.FieldInvalid) else None,
+        retry_delay_ms=_retry_delay_ms_of(error),
+    )
+
+
+def explain_bug(incident_id: str) -> Explanation:
+    """What a bug looks like from outside: an id that finds it in the logs, and nothing else."""
+    return Explanation(
+        _Code.INTERNAL,
+        INTERNAL_REASON,
+        f"internal error {incident_id}; retry with the same id",
+        {"incident_id": incident_id},
+    )
+
+
 def status_of(
     error: errors.StakeholdError, scales: CurrencyScales
 ) -> tuple[grpc.StatusCode, status_pb2.Status]:
-    """The canonical code and the rich status for an error that is meant for callers.
-
-    Raises KeyError for errors that are not: those are INTERNAL.
-    """
-    if isinstance(error, errors.Refused):
-        return _refusal_status(error, scales)
-    code, reason = ERROR_CODES[type(error)]
-    details: list[Message] = [_error_info(reason, _metadata_of(error))]
-    match error:
-        case errors.FieldInvalid():
-            violation = error_details_pb2.BadRequest.FieldViolation(
-                field=error.field, description=error.description, reason=reason
-            )
-            details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-        case errors.Overloaded():
-            details.append(_retry_info(error.retry_delay_ms))
-        case errors.NotDone() | errors.OutcomeUnknown():
-            details.append(_retry_info(_UNAVAILABLE_RETRY_MS))
-        case _:
-            pass
-    return code, _status(code, _ADVICE.get(reason, str(error)), details)
+    """The canonical code and the rich status for an error that is meant for callers. Raises as explain."""
+    explanation = explain(error, scales)
+    return explanation.code, explanation.status()
 
 
 def internal_status(incident_id: str) -> tuple[grpc.StatusCode, status_pb2.Status]:
-    """What a bug looks like from outside: an id that finds it in the logs, and nothing else."""
-    info = _error_info(INTERNAL_REASON, {"incident_id": incident_id})
-    message = f"internal error {incident_id}; retry with the same id"
-    return _Code.INTERNAL, _status(_Code.INTERNAL, message, [info])
+    """The code and the status of a bug."""
+    return _Code.INTERNAL, explain_bug(incident_id).status()
 
 
-def _refusal_status(
-    error: errors.Refused, scales: CurrencyScales
-) -> tuple[grpc.StatusCode, status_pb2.Status]:
+def _explain_refusal(error: errors.Refused, scales: CurrencyScales) -> Explanation:
     details = error.details
     refusal = refusal_message(details, scales)
     metadata = {"transaction_id": details.transaction_id, **error.context}
@@ -137,9 +180,23 @@ def _refusal_status(
         metadata["currency_code"] = details.balance.currency
         metadata["version"] = str(details.balance.version)
         metadata["cash"] = refusal.balance.cash
-    code = REFUSAL_CODES[details.reason]
-    message = f"transaction {details.transaction_id} refused: {details.reason}"
-    return code, _status(code, message, [_error_info(details.reason, metadata), refusal])
+    return Explanation(
+        REFUSAL_CODES[details.reason],
+        details.reason,
+        f"transaction {details.transaction_id} refused: {details.reason}",
+        metadata,
+        refusal=refusal,
+    )
+
+
+def _retry_delay_ms_of(error: errors.StakeholdError) -> int | None:
+    match error:
+        case errors.Overloaded():
+            return error.retry_delay_ms
+        case errors.NotDone() | errors.OutcomeUnknown():
+            return _UNAVAILABLE_RETRY_MS
+        case _:
+            return None
 
 
 def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
@@ -182,17 +239,17 @@ def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:
     return metadata
 
 
-def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.ErrorInfo:
+def _error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:
     error_reason_pb2.ErrorReason.Value(
         f"ERROR_REASON_{reason}"
     )  # no reason leaves that the API does not name
     return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata)
 
 
-def _retry_info(delay_ms: int) -> error_details_pb2.RetryInfo:
+def duration_of_ms(delay_ms: int) -> Duration:
     delay = Duration()
     delay.FromMilliseconds(delay_ms)
-    return error_details_pb2.RetryInfo(retry_delay=delay)
+    return delay
 
 
 def _status(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:

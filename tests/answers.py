@@ -7,7 +7,9 @@ import grpc
 from google.protobuf.any_pb2 import Any
 from google.rpc import error_details_pb2, status_pb2
 
+from stakehold.v1 import command_pb2
 from stakehold.v1 import transaction_pb2 as pb
+from stakehold.v1.error_reason_pb2 import ErrorReason
 
 DOMAIN = "stakehold.v1"
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -123,6 +125,34 @@ def refused(error: grpc.RpcError) -> Refused:
             assert isinstance(value, bytes)
             return Refused(error.code().name, _read_details(message, status_pb2.Status.FromString(value)))
     return Refused(error.code().name, RefusedDetails(message))
+
+
+def read_command_result(result: command_pb2.CommandResult) -> "list[Done] | Refused":
+    """What the unary call would have returned, or raised."""
+    if result.WhichOneof("answer") == "done":
+        return [read_result(step) for step in result.done.results]
+    assert result.WhichOneof("answer") == "error", result
+    return _read_error(result.error)
+
+
+def _read_error(error: command_pb2.CommandError) -> Refused:
+    codes = {code.value[0]: code.name for code in grpc.StatusCode}
+    return Refused(
+        codes[error.code],
+        RefusedDetails(
+            error.message,
+            reason=ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_"),
+            metadata=dict(error.metadata),
+            refusal=read_refusal(error.refusal) if error.HasField("refusal") else None,
+            fields=tuple(violation.field for violation in error.field_violations),
+            retry_delay_ms=error.retry_delay.ToMilliseconds() if error.HasField("retry_delay") else None,
+        ),
+    )
+
+
+def read_status(status: status_pb2.Status) -> RefusedDetails:
+    """Everything that a rich status says beside its code."""
+    return _read_details(status.message, status)
 
 
 def _read_details(message: str, status: status_pb2.Status) -> RefusedDetails:

@@ -3,31 +3,20 @@
 import asyncio
 import inspect
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
 import grpc
-import structlog
-from google.rpc import status_pb2
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
-from persistence.errors import (
-    DeadlineExceeded,
-    OutcomeUnknown,
-    Overloaded,
-    Refused,
-    Shortage,
-    StakeholdError,
-)
+from persistence.errors import DeadlineExceeded, Overloaded, Shortage
 from service.admission import Admission
-from service.errors import internal_status, status_of
+from service.errors import status_of
+from service.explanations import explanation_of
 from service.metrics import CallMetrics
 from service.registry import Registry
 from service.servicers.deadlines import CallContext
-
-_log = structlog.get_logger(__name__)
 
 Context = ServicerContext[Any, Any]
 Answer = tuple[grpc.StatusCode, str, bytes]
@@ -157,8 +146,8 @@ class AnswerInterceptor(ServerInterceptor):
         if isinstance(error, Overloaded):
             self._metrics.count_shed(error.cause)
             return self._overload_answer(error.cause, error.source_id, error.partition, error.retry_delay_ms)
-        code, status = await self._status(method, error)
-        return code, status.message, status.SerializeToString()
+        explanation = await explanation_of(error, self._registry, method=method)
+        return explanation.code, explanation.message, explanation.status().SerializeToString()
 
     def _answer_overload(
         self, cause: Shortage, source_id: str, partition: int | None, retry_delay_ms: int
@@ -169,20 +158,6 @@ class AnswerInterceptor(ServerInterceptor):
         )
         code, status = status_of(error, self._registry)
         return code, status.message, status.SerializeToString()
-
-    async def _status(self, method: str, error: Exception) -> tuple[grpc.StatusCode, status_pb2.Status]:
-        if isinstance(error, StakeholdError):
-            try:
-                if isinstance(error, Refused) and error.details.balance is not None:
-                    await self._registry.learn([error.details.balance.currency])
-                return status_of(error, self._registry)
-            except OutcomeUnknown as unknown:
-                return status_of(unknown, self._registry)
-            except KeyError:
-                pass
-        incident_id = uuid.uuid4().hex
-        _log.error("internal_error", method=method, incident_id=incident_id, exc_info=error)
-        return internal_status(incident_id)
 
 
 def _code_of_given_up(context: CallContext) -> str:

@@ -1,0 +1,62 @@
+"""Reads commands as calls of the engine, and writes what became of them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from persistence.calls import Call, StepResult
+from persistence.errors import FieldInvalid
+from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
+from service.conversions.quotes import exchange_call
+from service.conversions.results import result_message
+from service.errors import Explanation, duration_of_ms
+from service.quotes import Quotes
+from service.registry import CurrencyScales, Registry
+from stakehold.v1 import command_pb2 as pb
+from stakehold.v1 import error_reason_pb2
+
+OPERATIONS: dict[str, Callable[[Any, Registry, Quotes], Call]] = {
+    "debit": lambda request, registry, quotes: debit_call(request, registry),
+    "credit": lambda request, registry, quotes: credit_call(request, registry),
+    "rollback": lambda request, registry, quotes: rollback_call(request, registry),
+    "transact": lambda request, registry, quotes: transact_call(request, registry),
+    "exchange": lambda request, registry, quotes: exchange_call(request, quotes, registry),
+}
+"""How each operation of a command is read, by its name in the message."""
+
+
+def command_call(command: pb.Command, registry: Registry, quotes: Quotes) -> Call:
+    """Raises what the unary call would raise for the request, and FieldInvalid where there is none."""
+    name = command.WhichOneof("operation")
+    if name is None:
+        raise FieldInvalid("operation", f"must be set: one of {', '.join(OPERATIONS)}")
+    return OPERATIONS[name](getattr(command, name), registry, quotes)
+
+
+def source_id_of(command: pb.Command) -> str:
+    """Whose command it is, as it says; "" where it says nothing."""
+    name = command.WhichOneof("operation")
+    return getattr(command, name).source_id if name else ""
+
+
+def done_result(results: Iterable[StepResult], scales: CurrencyScales) -> pb.CommandResult:
+    """One result for each step. The currencies have to be known to ``scales``."""
+    done = pb.CommandDone(results=[result_message(result, scales) for result in results])
+    return pb.CommandResult(done=done)
+
+
+def error_result(explanation: Explanation) -> pb.CommandResult:
+    """The same that the status of a unary call says."""
+    reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{explanation.reason}")
+    error = pb.CommandError(
+        code=explanation.code.value[0],
+        message=explanation.message,
+        reason=reason,
+        metadata=explanation.metadata,
+        refusal=explanation.refusal,
+    )
+    if explanation.violation is not None:
+        field, description = explanation.violation
+        error.field_violations.add(field=field, description=description, reason=reason)
+    if explanation.retry_delay_ms is not None:
+        error.retry_delay.CopyFrom(duration_of_ms(explanation.retry_delay_ms))
+    return pb.CommandResult(error=error)
