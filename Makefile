@@ -15,7 +15,7 @@ setup: ## Make .venv from the lock (done at once when nothing changed)
 	@scripts/setup.sh
 
 .PHONY: run
-run: setup ## Start Valkey, Postgres, the service and the drainer; Ctrl-C stops them (ARGS="--help" for options)
+run: setup ## Start Valkey, Postgres, the service, the drainer and the worker; Ctrl-C stops them (ARGS="--help" for options)
 	@exec stakehold up $(ARGS)
 
 .PHONY: demo

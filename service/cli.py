@@ -5,10 +5,11 @@ import importlib
 import click
 
 _COMMANDS = {
-    "up": "Run everything here: embedded Valkey and Postgres, the service and the drainer.",
+    "up": "Run everything here: embedded Valkey and Postgres, the service, the drainer and the worker.",
     "demo": "Play an evening in a casino against a fresh stack and check every promise.",
     "serve": "Serve the gRPC API.",
     "drain": "Carry committed entries from the outbox into the ledger.",
+    "work": "Apply what was submitted for later, and do what else is done in the background.",
     "feed": "Fetch rates of the market, and push them to the service.",
     "migrate": "Bring the ledger's schema up to date.",
     "positions": "Say what the house has of each currency, and what came of it.",
@@ -43,7 +44,7 @@ def main() -> None:
     """Stakehold: a multi-currency wallet for games and sportsbooks.
 
     `up` runs it all on this machine. With servers of your own, set STAKEHOLD_VALKEY_URL and
-    STAKEHOLD_POSTGRES_URL, run `migrate` once, then `serve` and `drain`.
+    STAKEHOLD_POSTGRES_URL, run `migrate` once, then `serve`, `drain` and `work`.
     """
 
 

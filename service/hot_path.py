@@ -1,8 +1,9 @@
-"""Makes the hot path of a server: the way to the store, the guard over the partitions, and the engine."""
+"""Makes the hot path of a process: the way to the store, the guard over the partitions, and the engine."""
 
 import asyncio
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,18 +25,29 @@ from service.settings import Settings
 _log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class HotPath:
+    """The engine, and what it sees of how full everything is."""
+
+    engine: Engine
+    pressure: OutboxPressure
+    partition_count: int
+
+
 async def open_hot_path(
     settings: Settings,
     stack: AsyncExitStack,
     metrics: CallMetrics,
     reading_pool: Pool,
     rates: RateOffers,
-) -> Engine:
+    *,
+    application: str,
+) -> HotPath:
     """Checks that the store is safe and is the ledger's, takes over what has to be, and leaves out the rest.
 
     Raises SetupRefused, with what to change, where the ledger or the store is not fit to serve.
     """
-    ledger = await _read_ledger(settings)
+    ledger = await _read_ledger(settings, application)
     store = await stack.enter_async_context(
         open_store(
             settings.valkey_url.get_secret_value(),
@@ -60,7 +72,7 @@ async def open_hot_path(
     metrics.watch_guard(lambda: guard.view)
     metrics.watch_pressure(pressure.counts)
     metrics.watch_hydration(lambda: hydration.counts)
-    return Engine(
+    engine = Engine(
         store,
         partition_count=ledger.partition_count,
         adoptions=guard,
@@ -69,14 +81,15 @@ async def open_hot_path(
         acknowledged=acknowledged,
         room=pressure,
     )
+    return HotPath(engine, pressure, ledger.partition_count)
 
 
-async def _read_ledger(settings: Settings) -> LedgerSettings:
+async def _read_ledger(settings: Settings, application: str) -> LedgerSettings:
     async with ledger_connection(
         settings.postgres_url.get_secret_value(),
         role=LedgerRole.READER,
         statement_timeout_s=settings.call_timeout_s,
-        application="stakehold serve",
+        application=application,
     ) as connection:
         await require_migrated(connection)
         return await read_settings(connection, expected_partition_count=settings.partitions)

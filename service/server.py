@@ -11,25 +11,18 @@ import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
-from fx.currencies import initial_currencies
-from fx.denominations import CRYPTO_DENOMINATIONS
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
-from persistence.postgres.database import LedgerRole, Pool, ledger_pool
-from persistence.postgres.quote_keys import read_quote_keys
 from persistence.postgres.rate_reader import RateReader
-from persistence.postgres.rates import PostgresRates
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
-from persistence.postgres.registry import PostgresRegistry
 from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
-from service.quotes import QuoteLimits, Quotes
-from service.rates import Rates, system_now_ms
+from service.opening import open_quotes, open_rates, open_reading_pool, open_registrar_pool, open_registry
+from service.rates import system_now_ms
 from service.reflection import add_reflection
-from service.registry import Registry
 from service.servicers.admin import AdminServicer
 from service.servicers.deadlines import Deadlines
 from service.servicers.fx import FxServicer
@@ -57,8 +50,7 @@ _MOST_REFUSING_S = 2.0
 """Once gRPC itself closes, calls that are on their way end as CANCELLED: so nobody should call any more."""
 _LAST_GRACE_S = 0.5
 """For answers to leave once all calls are done. Whoever still holds a reflection's stream is cut off then."""
-_REGISTRAR_POOL_SIZE = 4
-_LEDGER_POOL_SIZE = 8
+_APPLICATION = "stakehold serve"
 
 SERVICE_NAMES = (
     wallet_service_pb2.DESCRIPTOR.services_by_name["WalletService"].full_name,
@@ -107,12 +99,15 @@ async def running_server(
     async with AsyncExitStack() as stack:
         metrics_registry = CollectorRegistry()
         metrics = CallMetrics(metrics_registry)
-        registrar_pool = await _open_registrar_pool(settings, stack)
-        registry = await _open_registry(settings, stack, registrar_pool)
-        rates = await _open_rates(settings, stack, registrar_pool, registry)
-        reading_pool = await _open_reading_pool(settings, stack)
-        quotes = await _open_quotes(settings, stack, registrar_pool, registry, rates)
-        engine = await open_hot_path(settings, stack, metrics, reading_pool, rates)
+        registrar_pool = await open_registrar_pool(settings, stack, application=_APPLICATION)
+        registry = await open_registry(settings, stack, registrar_pool)
+        rates = await open_rates(settings, stack, registrar_pool, registry)
+        reading_pool = await open_reading_pool(settings, stack, application=_APPLICATION)
+        quotes = await open_quotes(settings, stack, registrar_pool, registry, rates)
+        hot_path = await open_hot_path(
+            settings, stack, metrics, reading_pool, rates, application=_APPLICATION
+        )
+        engine = hot_path.engine
         reader = LedgerReader(reading_pool)
         audit = Audit(
             settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value()
@@ -167,62 +162,6 @@ async def running_server(
         yield RunningServer(address)
 
 
-async def _open_registrar_pool(settings: Settings, stack: AsyncExitStack) -> Pool:
-    return await stack.enter_async_context(
-        ledger_pool(
-            settings.postgres_url.get_secret_value(),
-            role=LedgerRole.REGISTRAR,
-            size=_REGISTRAR_POOL_SIZE,
-            statement_timeout_s=settings.call_timeout_s,
-            application="stakehold serve",
-        )
-    )
-
-
-async def _open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:
-    store = PostgresRegistry(pool)
-    await store.plant_currencies(initial_currencies())
-    await store.plant_denominations(CRYPTO_DENOMINATIONS)
-    registry = Registry(store)
-    await registry.refresh()
-    refresher = asyncio.create_task(registry.keep_fresh(settings.registry_refresh_s), name="registry")
-    stack.push_async_callback(_cancel, refresher)
-    return registry
-
-
-async def _open_rates(settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry) -> Rates:
-    rates = Rates(PostgresRates(pool), registry, read_timeout_s=settings.call_timeout_s)
-    await rates.refresh()
-    refresher = asyncio.create_task(rates.keep_fresh(settings.registry_refresh_s), name="rates")
-    stack.push_async_callback(_cancel, refresher)
-    return rates
-
-
-async def _open_quotes(
-    settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry, rates: Rates
-) -> Quotes:
-    limits = QuoteLimits(
-        longest_ms=int(settings.quote_longest_s * 1000), grace_ms=int(settings.quote_grace_s * 1000)
-    )
-    quotes = Quotes(rates, registry, keys=lambda: read_quote_keys(pool), limits=limits, now_ms=system_now_ms)
-    await quotes.refresh()
-    refresher = asyncio.create_task(quotes.keep_fresh(), name="quote-keys")
-    stack.push_async_callback(_cancel, refresher)
-    return quotes
-
-
-async def _open_reading_pool(settings: Settings, stack: AsyncExitStack) -> Pool:
-    return await stack.enter_async_context(
-        ledger_pool(
-            settings.postgres_url.get_secret_value(),
-            role=LedgerRole.READER,
-            size=_LEDGER_POOL_SIZE,
-            statement_timeout_s=settings.call_timeout_s,
-            application="stakehold serve",
-        )
-    )
-
-
 def _keep_startup_objects_from_collection() -> None:
     """What was made so far lives as long as the process: looking through it again and again costs stalls."""
     gc.collect()
@@ -257,8 +196,3 @@ async def _stop(
             await admission.until_quiet(_QUIET_S)
     health_servicer.end()
     await server.stop(min(_LAST_GRACE_S, max(0.0, latest - loop.time())))
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -20,6 +20,7 @@ from stakehold.v1 import admin_service_pb2, admin_service_pb2_grpc
 GRPC_PORT = 50051
 SERVE_METRICS_PORT = 9464
 DRAIN_METRICS_PORT = 9465
+WORK_METRICS_PORT = 9466
 CALL_TIMEOUT_S = 10.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -46,10 +47,20 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     type=click.IntRange(1, 65535),
     help=f"Port of the drainer's metrics.  [default: {DRAIN_METRICS_PORT}, or any]",
 )
+@click.option(
+    "--work-metrics-port",
+    type=click.IntRange(1, 65535),
+    help=f"Port of the worker's metrics.  [default: {WORK_METRICS_PORT}, or any]",
+)
 def command(
-    folder: Path, *, port: int | None, metrics_port: int | None, drain_metrics_port: int | None
+    folder: Path,
+    *,
+    port: int | None,
+    metrics_port: int | None,
+    drain_metrics_port: int | None,
+    work_metrics_port: int | None,
 ) -> None:
-    """Run everything here: embedded Valkey and Postgres, the service and the drainer.
+    """Run everything here: embedded Valkey and Postgres, the service, the drainer and the worker.
 
     Ctrl-C stops it all. A default port that is taken is replaced by a free one; a port asked for is not.
     """
@@ -57,7 +68,8 @@ def command(
         grpc_port = _port(port, GRPC_PORT, purpose="gRPC")
         serve_metrics = _port(metrics_port, SERVE_METRICS_PORT, purpose="the service's metrics")
         drain_metrics = _port(drain_metrics_port, DRAIN_METRICS_PORT, purpose="the drainer's metrics")
-        asyncio.run(_run(folder, grpc_port, (serve_metrics, drain_metrics)))
+        work_metrics = _port(work_metrics_port, WORK_METRICS_PORT, purpose="the worker's metrics")
+        asyncio.run(_run(folder, grpc_port, (serve_metrics, drain_metrics, work_metrics)))
     except asyncio.CancelledError:
         click.echo("Stopped. Start again and the data are still there.")
     except EmbeddedError as error:
@@ -74,7 +86,7 @@ def _port(asked: int | None, default: int, *, purpose: str) -> int:
     return 0
 
 
-async def _run(folder: Path, grpc_port: int, metrics_ports: tuple[int, int]) -> None:
+async def _run(folder: Path, grpc_port: int, metrics_ports: tuple[int, int, int]) -> None:
     _cancel_on_signals()
     click.echo(f"{valkey_server()}\n{postgres_server()}")
     async with embedded_stack(folder, grpc_port=grpc_port, metrics_ports=metrics_ports, tell=_tell) as stack:
@@ -83,7 +95,7 @@ async def _run(folder: Path, grpc_port: int, metrics_ports: tuple[int, int]) -> 
         try:
             await stack.until_one_dies()
         finally:
-            click.echo("\nStopping the service, the drainer, Valkey and Postgres.")
+            click.echo("\nStopping the service, the drainer, the worker, Valkey and Postgres.")
 
 
 def _tell(phrase: str) -> None:
@@ -107,7 +119,8 @@ async def _put_demo_source(address: str) -> None:
 
 def _greeting(stack: EmbeddedStack, folder: Path) -> Iterator[str]:
     yield f"\nStakehold serves gRPC on {stack.address}; data and logs are in {folder}."
-    yield f"Metrics: http://{stack.serve_metrics_address}/metrics, http://{stack.drain_metrics_address}/metrics"
+    addresses = (stack.serve_metrics_address, stack.drain_metrics_address, stack.work_metrics_address)
+    yield f"Metrics: {', '.join(f'http://{address}/metrics' for address in addresses)}"
     yield f"Other commands find it after this: . {shlex.quote(os.fspath(folder / SETTINGS_NAME))}"
     yield "\nOpen a wallet, deposit 100 euros, look at the wallet:\n"
     yield from _grpcurl_lines(stack.address)

@@ -1,4 +1,4 @@
-"""Everything on this machine: Valkey, Postgres, the service and the drainer, started and stopped in order."""
+"""Everything on this machine, started and stopped in order: the servers, the service, drainer and worker."""
 
 import asyncio
 import os
@@ -35,21 +35,23 @@ class EmbeddedStack:
     postgres: EmbeddedPostgres
     serve: Child
     drain: Child
+    work: Child
     address: str
     serve_metrics_address: str
     drain_metrics_address: str
+    work_metrics_address: str
     settings: Mapping[str, str]
 
     async def until_one_dies(self) -> None:
-        """Return never; raise ChildDied, with the log's end, as soon as one of the four ends by itself."""
-        children = (self.serve, self.drain, self.valkey.child, self.postgres.child)
+        """Return never; raise ChildDied, with the log's end, as soon as one of the five ends by itself."""
+        children = (self.work, self.serve, self.drain, self.valkey.child, self.postgres.child)
         ends = [asyncio.create_task(child.exited(), name=child.name) for child in children]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for end in ends:
                 end.cancel()
-        # The stores first: when one of them is gone, the service and the drainer may follow.
+        # The stores first: when one of them is gone, the others may follow.
         dead = next(child for child in reversed(children) if not child.running)
         status = dead.process.returncode
         raise ChildDied(f"{dead.name} ended with status {status}. The end of {dead.log}:\n{dead.log_tail()}")
@@ -60,15 +62,16 @@ async def embedded_stack(
     folder: Path,
     *,
     grpc_port: int = 0,
-    metrics_ports: tuple[int, int] = (0, 0),
+    metrics_ports: tuple[int, int, int] = (0, 0, 0),
     fsync: bool = True,
     settings: Mapping[str, str] = NO_SETTINGS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[EmbeddedStack]:
-    """Run the whole on `folder`, whose data survive; leaving stops serve, drain, Valkey, Postgres, in order.
+    """Run the whole on `folder`, whose data survive; leaving stops it all in order, the worker first.
 
-    `metrics_ports` are serve's and drain's; a port 0 takes any free one. `settings` are further STAKEHOLD_…
-    variables. Entered when the service says SERVING. `tell` hears what is going on, a phrase at a time.
+    `metrics_ports` are serve's, drain's and work's; a port 0 takes any free one. `settings` are further
+    STAKEHOLD_… variables. Entered when the service says SERVING. `tell` hears what is going on, a phrase at
+    a time.
     """
     folder = folder.absolute()
     async with AsyncExitStack() as running:
@@ -81,15 +84,27 @@ async def embedded_stack(
         environment = {**settings, **urls}
         tell("migrating the ledger")
         await _migrate(folder, environment)
-        tell("starting the drainer and the service")
-        serve_metrics, drain_metrics = (_address(port, server="metrics") for port in metrics_ports)
+        tell("starting the drainer, the service and the worker")
+        serve_metrics, drain_metrics, work_metrics = (
+            _address(port, server="metrics") for port in metrics_ports
+        )
         environment["STAKEHOLD_LISTEN"] = address = _address(grpc_port, server="gRPC")
         drain = await running.enter_async_context(_command("drain", folder, environment, drain_metrics))
         serve = await running.enter_async_context(_command("serve", folder, environment, serve_metrics))
         await until_ready(serve, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)
+        work = await running.enter_async_context(_command("work", folder, environment, work_metrics))
         _write_settings(folder / SETTINGS_NAME, environment)
         yield EmbeddedStack(
-            valkey, postgres, serve, drain, address, serve_metrics, drain_metrics, settings=environment
+            valkey,
+            postgres,
+            serve,
+            drain,
+            work,
+            address,
+            serve_metrics,
+            drain_metrics,
+            work_metrics,
+            settings=environment,
         )
 
 

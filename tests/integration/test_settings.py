@@ -114,7 +114,7 @@ def test_help_names_every_command_with_its_purpose() -> None:
     helped = CliRunner().invoke(main, ["--help"])
 
     assert helped.exit_code == 0
-    for command in ("up", "demo", "serve", "drain", "migrate", "verify", "settings"):
+    for command in ("up", "demo", "serve", "drain", "work", "migrate", "verify", "settings"):
         assert re.search(rf"^  {command} +[A-Z]", helped.output, re.MULTILINE)
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
 

@@ -78,7 +78,7 @@ async def up(data: Path, screen: Path, *options: str) -> AsyncIterator[Up]:
 
 
 def free_ports() -> Sequence[str]:
-    names = ("--port", "--metrics-port", "--drain-metrics-port")
+    names = ("--port", "--metrics-port", "--drain-metrics-port", "--work-metrics-port")
     return [word for name in names for word in (name, str(free_port()))]
 
 
@@ -120,7 +120,7 @@ async def test_a_killed_parent_leaves_no_orphan_and_can_start_again(tmp_path: Pa
         await second.ready()
 
 
-@pytest.mark.parametrize("name", ["serve", "drain", "valkey", "postgres"])
+@pytest.mark.parametrize("name", ["serve", "drain", "work", "valkey", "postgres"])
 async def test_a_child_that_dies_is_named_and_the_rest_is_stopped(tmp_path: Path, name: str) -> None:
     async with up(tmp_path / "data", tmp_path / "screen", *free_ports()) as running:
         await running.ready()

@@ -1,0 +1,49 @@
+"""``stakehold work``: what is done later, at a steady pace."""
+
+import asyncio
+import signal
+from contextlib import ExitStack
+
+import click
+import structlog
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from service.commands.starting import read_settings_or_exit, refuse_plainly
+from service.logs import configure_logs
+from service.metrics import served_metrics
+from service.settings import Settings
+from service.working.job_list import jobs_of
+from service.working.jobs import supervise
+from service.working.metrics import JobMetrics
+from service.working.workplace import open_workplace
+
+_log = structlog.get_logger(__name__)
+
+
+@click.command()
+def command() -> None:
+    """Do in the background what nobody waits for, until interrupted.
+
+    Any number may run: they share the work, and take over that of one that dies. A job that fails is told in
+    the log, counted, and begun again.
+    """
+    settings = read_settings_or_exit()
+    configure_logs(settings.log_level, settings.log_format)
+    with refuse_plainly():
+        uvloop.run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    registry = CollectorRegistry()
+    with ExitStack() as stack:
+        if settings.metrics_listen:
+            stack.enter_context(served_metrics(settings.metrics_listen, registry))
+        async with open_workplace(settings, registry) as workplace:
+            jobs = jobs_of(workplace)
+            _log.info("working", jobs=[job.name for job in jobs])
+            await supervise(jobs, stop, JobMetrics(registry), grace_s=settings.shutdown_grace_s)
+    _log.info("stopped")

@@ -1,0 +1,85 @@
+"""Opens what every process that decides calls needs beside the hot path: the registry, the rates, the quotes.
+
+Each keeps itself fresh in a background task that ends with the stack.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from fx.currencies import initial_currencies
+from fx.denominations import CRYPTO_DENOMINATIONS
+from persistence.postgres.database import LedgerRole, Pool, ledger_pool
+from persistence.postgres.quote_keys import read_quote_keys
+from persistence.postgres.rates import PostgresRates
+from persistence.postgres.registry import PostgresRegistry
+from service.quotes import QuoteLimits, Quotes
+from service.rates import Rates, system_now_ms
+from service.registry import Registry
+from service.settings import Settings
+
+_REGISTRAR_POOL_SIZE = 4
+_LEDGER_POOL_SIZE = 8
+
+
+async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May change the registry and the rates."""
+    return await _open_pool(settings, stack, LedgerRole.REGISTRAR, _REGISTRAR_POOL_SIZE, application)
+
+
+async def open_reading_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May read everything but secrets."""
+    return await _open_pool(settings, stack, LedgerRole.READER, _LEDGER_POOL_SIZE, application)
+
+
+async def open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:
+    """The registry, with the currencies and denominations that every ledger has."""
+    store = PostgresRegistry(pool)
+    await store.plant_currencies(initial_currencies())
+    await store.plant_denominations(CRYPTO_DENOMINATIONS)
+    registry = Registry(store)
+    await registry.refresh()
+    refresher = asyncio.create_task(registry.keep_fresh(settings.registry_refresh_s), name="registry")
+    stack.push_async_callback(_cancel, refresher)
+    return registry
+
+
+async def open_rates(settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry) -> Rates:
+    """The rates of now."""
+    rates = Rates(PostgresRates(pool), registry, read_timeout_s=settings.call_timeout_s)
+    await rates.refresh()
+    refresher = asyncio.create_task(rates.keep_fresh(settings.registry_refresh_s), name="rates")
+    stack.push_async_callback(_cancel, refresher)
+    return rates
+
+
+async def open_quotes(
+    settings: Settings, stack: AsyncExitStack, pool: Pool, registry: Registry, rates: Rates
+) -> Quotes:
+    """Gives quotes, and reads those that were given."""
+    limits = QuoteLimits(
+        longest_ms=int(settings.quote_longest_s * 1000), grace_ms=int(settings.quote_grace_s * 1000)
+    )
+    quotes = Quotes(rates, registry, keys=lambda: read_quote_keys(pool), limits=limits, now_ms=system_now_ms)
+    await quotes.refresh()
+    refresher = asyncio.create_task(quotes.keep_fresh(), name="quote-keys")
+    stack.push_async_callback(_cancel, refresher)
+    return quotes
+
+
+async def _open_pool(
+    settings: Settings, stack: AsyncExitStack, role: LedgerRole, size: int, application: str
+) -> Pool:
+    return await stack.enter_async_context(
+        ledger_pool(
+            settings.postgres_url.get_secret_value(),
+            role=role,
+            size=size,
+            statement_timeout_s=settings.call_timeout_s,
+            application=application,
+        )
+    )
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""What `stakehold work` does: commands that wait in the inbox, and other work that nobody waits for."""

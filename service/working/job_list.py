@@ -1,0 +1,14 @@
+"""All jobs of `stakehold work`, in one list."""
+
+from collections.abc import Callable, Sequence
+
+from service.working.jobs import Job
+from service.working.workplace import Workplace
+
+_MAKERS: Sequence[Callable[[Workplace], Job]] = ()
+"""Each makes one job. Any number of processes may run: a job sees to it itself that this does no harm."""
+
+
+def jobs_of(workplace: Workplace) -> list[Job]:
+    """A process's jobs."""
+    return [make(workplace) for make in _MAKERS]
