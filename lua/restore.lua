@@ -117,7 +117,7 @@ local function restore()
   local may_be_awaited = OPERATION == 'debit' or TYPE == 'refused' or TYPE == 'tombstone'
   record.state, record.wins = TYPE, may_be_awaited and awaited and awaited.wins or ''
   put_transaction(record)
-  if TYPE == 'applied' then
+  if TYPE == 'applied' or TYPE == 'round_closed' then
     count()
   end
   local entry = encode_entry(TYPE, SOURCE, record, wallet and wallet.credit_line, TYPE == 'applied', context)

@@ -32,9 +32,12 @@
 -- include: debits
 -- include: credits
 -- include: rollbacks
+-- include: round_closings
 -- How each operation is decided. Its functions are made when a call's first step needs them: most calls are
 -- one debit, and making functions is a good part of what a call costs.
-local OPERATIONS = { debit = debits, credit = credits, rollback = rollbacks }
+local OPERATIONS = {
+  debit = debits, credit = credits, rollback = rollbacks, sweep = rollbacks, close_round = round_closings,
+}
 local decisions = {}
 
 local function decide_new(step)

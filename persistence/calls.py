@@ -73,11 +73,11 @@ class Source:
 class Step:
     """One transaction to apply.
 
-    ``amount`` is minor units, None only for a rollback that names none. ``currency_status`` is the registry's
-    word for the currency at the time of the call. ``reference`` is a rollback's original. ``metadata`` is a
-    JSON object as text, "" for none. Ids are "" where they do not apply. ``wallet_currency`` names the wallet
-    where it is not the one in ``currency``. ``offer`` is what a quote has promised, as the script
-    reads it (``quoted_offer`` in persistence.valkey.requests).
+    ``amount`` is minor units, None only for a rollback that names none and for a round's closing.
+    ``currency_status`` is the registry's word for the currency at the time of the call. ``reference`` is a
+    rollback's original. ``metadata`` is a JSON object as text, "" for none. Ids are "" where they do not
+    apply. ``wallet_currency`` names the wallet where it is not the one in ``currency``. ``offer`` is what a
+    quote has promised, as the script reads it (``quoted_offer`` in persistence.valkey.requests).
     """
 
     operation: Operation
@@ -134,6 +134,7 @@ class TransactionState(StrEnum):
     ROLLED_BACK = "rolled_back"
     NO_MOVEMENT = "no_movement"
     TOMBSTONE = "tombstone"
+    ROUND_CLOSED = "round_closed"
 
 
 @dataclass(frozen=True, slots=True)

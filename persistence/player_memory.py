@@ -216,6 +216,9 @@ class _Folding:
                 self._remember(entry, wins=self._awaited_wins(entry))
             case EntryType.NO_MOVEMENT:
                 self._remember(entry)
+            case EntryType.ROUND_CLOSED:
+                self._remember(entry)
+                self._use_round(entry.game, entry.round, entry).state = "closed"
             case EntryType.WALLET_OPENED | EntryType.STATUS_CHANGED:
                 pass
 

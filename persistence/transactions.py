@@ -38,6 +38,7 @@ class TransactionKind(StrEnum):
     BONUS = "bonus"
     CORRECTION = "correction"
     EXCHANGE = "exchange"
+    ROUND_CLOSING = "round_closing"
     ROLLBACK = "rollback"
 
 
@@ -47,6 +48,9 @@ class Operation(StrEnum):
     DEBIT = "debit"
     CREDIT = "credit"
     ROLLBACK = "rollback"
+    SWEEP = "sweep"
+    """The rollback of a bet that was left without any settlement, and of no other; recorded as a rollback."""
+    CLOSE_ROUND = "close_round"
 
 
 class EntryType(StrEnum):
@@ -56,6 +60,7 @@ class EntryType(StrEnum):
     TOMBSTONE = "tombstone"
     WALLET_OPENED = "wallet_opened"
     STATUS_CHANGED = "status_changed"
+    ROUND_CLOSED = "round_closed"
 
 
 class Outcome(StrEnum):
@@ -63,6 +68,7 @@ class Outcome(StrEnum):
     NO_ORIGINAL = "no_original"
     ALREADY_ROLLED_BACK = "already_rolled_back"
     ORIGINAL_REFUSED = "original_refused"
+    ALREADY_CLOSED = "already_closed"
 
 
 class WalletStatus(StrEnum):

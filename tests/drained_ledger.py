@@ -82,6 +82,19 @@ def rollback(transaction_id: str, original: str) -> Step:
     )
 
 
+def close_round(transaction_id: str, round_id: str, game: str = "") -> Step:
+    return Step(
+        Operation.CLOSE_ROUND,
+        TransactionKind.ROUND_CLOSING,
+        TransactionId(transaction_id),
+        None,
+        None,
+        round=round_id,
+        game=game,
+        closes_round=True,
+    )
+
+
 @dataclass(slots=True)
 class Wallets:
     """A store and a ledger, and whoever moves money in them."""

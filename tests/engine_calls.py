@@ -71,6 +71,19 @@ def rollback(name: str, original: str) -> Step:
     )
 
 
+def close_round(name: str, round_: str, *, game: str = "g") -> Step:
+    return Step(
+        Operation.CLOSE_ROUND,
+        TransactionKind.ROUND_CLOSING,
+        TransactionId(name),
+        None,
+        None,
+        game=game,
+        round=round_,
+        closes_round=True,
+    )
+
+
 class NewLedger:
     """The ledger of a partition where nobody has ever played: nothing is older than the store's memory."""
 

@@ -15,7 +15,7 @@ from persistence.transactions import (
     WalletStatus,
 )
 from persistence.valkey.engine import deadline_after
-from tests.drained_ledger import USD, Wallets, movement, rollback
+from tests.drained_ledger import USD, Wallets, close_round, movement, rollback
 from tests.waiting import until
 
 BET, WIN, DEPOSIT, TIP = (
@@ -69,6 +69,7 @@ async def an_evening(money: Wallets) -> None:
     await money.refused(ANNA, movement(BET, "b4", 99_999))
     await money.move(BOB, movement(DEPOSIT, "d1", 3_000), source="cashier")
     await money.move(BOB, movement(BET, "b1", 0, round_id="r9", game="slots"))
+    await money.move(BOB, close_round("c9", "r9", "slots"))
     await money.set_status(ANNA, WalletStatus.DEBITS_FROZEN)
     await money.drain()
 

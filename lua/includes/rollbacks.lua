@@ -76,8 +76,34 @@ local function rollbacks()
     return step.amount ~= '' and (step.amount ~= amount or step.currency ~= currency)
   end
 
+  -- Whether a bet was left without any settlement in a round that is open; or why it is not to be swept. That is
+  -- not remembered: the bet may be left alone again.
+  local function check_orphan(step, bet)
+    if not bet or bet.operation ~= 'debit' or bet.kind ~= 'bet' then
+      return refuse_for_now(step, 'REFERENCE_NOT_FOUND')
+    end
+    if bet.state ~= 'applied' then
+      return refuse_for_now(step, 'BET_ROLLED_BACK', bet.currency, bet.related)
+    end
+    local round = round_named(bet.game, bet.round)
+    if not round or round.state == 'closed' then
+      return refuse_for_now(step, 'ROUND_CLOSED', bet.currency)
+    end
+    if standing_wins(bet) > 0 or round.wins > 0 then
+      return refuse_for_now(step, 'BET_SETTLED', bet.currency, bet.id)
+    end
+    return true
+  end
+
   local function rollback(step)
     local original = seen(call.source, step.reference)
+    if step.operation == 'sweep' then
+      local is_orphan, refusal = check_orphan(step, original)
+      if not is_orphan then
+        return nil, refusal
+      end
+      step.operation = 'rollback'
+    end
     if not original then
       return forestall(step, record_of(call.source, step.reference))
     end
@@ -87,7 +113,8 @@ local function rollbacks()
     if original.state == 'refused' then
       return without_movement(step, 'original_refused', original)
     end
-    if original.operation == 'rollback' or original.kind == 'exchange' then
+    local operation = original.operation
+    if operation == 'rollback' or operation == 'close_round' or original.kind == 'exchange' then
       return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
     end
     if is_other_amount(step, original) then

@@ -4,8 +4,9 @@
 -- writes. persistence/valkey/records.py reads the same fields.
 --
 -- state  applied | rolled_back (applied, and undone since) | refused | no_movement (a rollback that had nothing
---        to undo) | tombstone (a rollback came first) | awaited (a win was accepted before its bet; such an id
---        counts as not seen; its booked time is that of the last such win or of its rollback)
+--        to undo) | tombstone (a rollback came first) | round_closed (it closed a round) | awaited (a win was
+--        accepted before its bet; such an id counts as not seen; its booked time is that of the last such win or
+--        of its rollback)
 -- wins   of a bet: how many credits that settle it stand
 -- conversion  only where the amount came in another currency than the wallet's (includes/conversions.lua); most
 --        texts end before it

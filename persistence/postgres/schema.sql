@@ -463,7 +463,6 @@ CREATE TABLE ledger.entries (
     CONSTRAINT a_change_of_a_wallet_says_what_it_became CHECK (((version IS NULL) OR ((wallet_version = version) AND (num_nulls(currency, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after) = 0)))),
     CONSTRAINT a_refusal_has_a_reason CHECK (((entry_type <> 'refused'::text) OR (refusal_reason IS NOT NULL))),
     CONSTRAINT a_wallet_is_opened_by_its_first_version CHECK (((NOT (version IS DISTINCT FROM 1)) = (entry_type = 'wallet_opened'::text))),
-    CONSTRAINT an_entry_is_of_a_known_type CHECK ((entry_type = ANY (ARRAY['applied'::text, 'refused'::text, 'no_movement'::text, 'tombstone'::text, 'wallet_opened'::text, 'status_changed'::text]))),
     CONSTRAINT hashes_have_32_bytes CHECK (((octet_length(previous_hash) = 32) AND (octet_length(hash) = 32))),
     CONSTRAINT only_applied_entries_move_money CHECK (((entry_type = 'applied'::text) OR ((cash_change = (0)::numeric) AND (bonus_change = (0)::numeric) AND (held_change = (0)::numeric) AND (receivable_change = (0)::numeric))))
 );
@@ -841,6 +840,9 @@ ALTER TABLE ONLY ledger.entries
 
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT an_entry_has_one_place_in_the_outbox PRIMARY KEY (partition, epoch, sequence, entry_index);
+
+ALTER TABLE ledger.entries
+    ADD CONSTRAINT an_entry_is_of_a_known_type CHECK ((entry_type = ANY (ARRAY['applied'::text, 'refused'::text, 'no_movement'::text, 'tombstone'::text, 'wallet_opened'::text, 'status_changed'::text, 'round_closed'::text]))) NOT VALID;
 
 ALTER TABLE ONLY ledger.epochs
     ADD CONSTRAINT an_epoch_starts_once PRIMARY KEY (partition, epoch);

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from lua import Script
 from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
-from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult
+from persistence.calls import Call, PlayerView, RestoreOutcome, Step, StepResult
 from persistence.errors import (
     IncarnationChanged,
     LedgerUnavailable,
@@ -143,7 +143,7 @@ class Engine:
                 self._note_answer(call, partition, position, request, [EntryType.REFUSED] * len(call.steps))
             raise
         newest = max(map(_position, results))
-        self._note_answer(call, partition, newest, request, map(_entry_type, results))
+        self._note_answer(call, partition, newest, request, map(_entry_type, call.steps, results))
         return results
 
     def _admit(self, partition: int, *, starts_play: bool) -> None:
@@ -279,8 +279,10 @@ def _position(result: StepResult) -> OutboxPosition:
     return EntryId.parse(result.entry_id).position
 
 
-def _entry_type(result: StepResult) -> EntryType:
+def _entry_type(step: Step, result: StepResult) -> EntryType:
     """What the ledger has, or will have, of a step that was not refused."""
+    if step.operation is Operation.CLOSE_ROUND:
+        return EntryType.ROUND_CLOSED
     return EntryType.NO_MOVEMENT if result.balance_after is None else EntryType.APPLIED
 
 

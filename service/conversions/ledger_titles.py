@@ -15,6 +15,7 @@ KIND_TITLES = {
     TransactionKind.BONUS: "Bonus Granted",
     TransactionKind.CORRECTION: "Correction Booked",
     TransactionKind.EXCHANGE: "Currency Exchanged",
+    TransactionKind.ROUND_CLOSING: "Round Closed",
     TransactionKind.ROLLBACK: "Transaction Rolled Back",
 }
 
@@ -32,7 +33,7 @@ def title_of(entry: OutboxEntry) -> str:
             return "Rollback Without Movement"
         case EntryType.REFUSED:
             return f"{_kind_title(entry.kind)} (refused)"
-        case EntryType.APPLIED:
+        case EntryType.APPLIED | EntryType.ROUND_CLOSED:
             is_rollback = entry.operation is Operation.ROLLBACK
             return f"{_kind_title(entry.kind)} (rolled back)" if is_rollback else _kind_title(entry.kind)
 

@@ -14,6 +14,7 @@ OUTCOMES = {
     Outcome.NO_ORIGINAL: transaction_pb2.OUTCOME_NO_ORIGINAL,
     Outcome.ALREADY_ROLLED_BACK: transaction_pb2.OUTCOME_ALREADY_ROLLED_BACK,
     Outcome.ORIGINAL_REFUSED: transaction_pb2.OUTCOME_ORIGINAL_REFUSED,
+    Outcome.ALREADY_CLOSED: transaction_pb2.OUTCOME_ALREADY_CLOSED,
 }
 
 WALLET_STATUSES = {
@@ -34,6 +35,7 @@ KINDS = {
     TransactionKind.BONUS: transaction_pb2.TRANSACTION_KIND_BONUS,
     TransactionKind.CORRECTION: transaction_pb2.TRANSACTION_KIND_CORRECTION,
     TransactionKind.EXCHANGE: transaction_pb2.TRANSACTION_KIND_EXCHANGE,
+    TransactionKind.ROUND_CLOSING: transaction_pb2.TRANSACTION_KIND_ROUND_CLOSING,
     TransactionKind.ROLLBACK: transaction_pb2.TRANSACTION_KIND_ROLLBACK,
 }
 
@@ -44,6 +46,7 @@ _STATES = {
     TransactionState.REFUSED: wallet_service_pb2.TRANSACTION_STATE_REFUSED,
     TransactionState.ROLLED_BACK: wallet_service_pb2.TRANSACTION_STATE_ROLLED_BACK,
     TransactionState.TOMBSTONE: wallet_service_pb2.TRANSACTION_STATE_TOMBSTONED,
+    TransactionState.ROUND_CLOSED: wallet_service_pb2.TRANSACTION_STATE_APPLIED,
 }
 
 

@@ -38,7 +38,7 @@ from persistence.transactions import (
 from persistence.valkey.keys import player_keys
 from persistence.valkey.records import transaction_fields
 from service.embedded import EmbeddedValkey, embedded_valkey
-from tests.drained_ledger import EUR, PARTITION_COUNT, USD, Wallets, movement, rollback, wallets
+from tests.drained_ledger import EUR, PARTITION_COUNT, USD, Wallets, close_round, movement, rollback, wallets
 from tests.evening_ledger import next_millisecond
 from tests.ledgers import Ledgers
 
@@ -95,7 +95,7 @@ async def played(tmp_path_factory: pytest.TempPathFactory, ledgers: Ledgers) -> 
     folder = tmp_path_factory.mktemp("memory")
     async with embedded_valkey(folder) as store, ledgers.fresh() as dsn:
         async with wallets(store.url, dsn, sources=SOURCES) as money:
-            middle_ms = await play(money, random.Random(20261123))
+            middle_ms = await play(money, random.Random(20261124))
         yield Played(dsn, {player: await remembered(store.url, player) for player in everybody()}, middle_ms)
 
 
@@ -161,7 +161,9 @@ def some_step(dice: random.Random, asked: list[Step]) -> Step:
     round_id = dice.choice(("", f"r{dice.randrange(12)}"))
     amount = dice.choice((0, *range(1, 12)))
     step = rollback(name, of)
-    if kind is not TransactionKind.ROLLBACK:
+    if kind is TransactionKind.ROUND_CLOSING:
+        step, round_id = close_round(name, ""), round_id or "r1"
+    elif kind is not TransactionKind.ROLLBACK:
         reference = dice.choice((of, of, "")) if settles else dice.choice((of, "", ""))
         round_id = dice.choice(("", "", round_id)) if reference and settles else round_id
         step = replace(movement(kind, name, amount, currency), reference=reference)
@@ -181,6 +183,7 @@ KINDS = (
     TransactionKind.TIP,
     TransactionKind.DEPOSIT,
     TransactionKind.WITHDRAWAL,
+    TransactionKind.ROUND_CLOSING,
 )
 
 
@@ -238,9 +241,9 @@ async def test_the_play_had_something_of_everything(played: Played) -> None:
     rounds = [text.split(SEPARATOR) for player in PLAYERS for text in played.store[player].rounds.values()]
     records = [transaction_fields(text) for text in ids]
 
-    states = {"applied", "rolled_back", "refused", "no_movement", "tombstone", "awaited"}
+    states = {"applied", "rolled_back", "refused", "no_movement", "tombstone", "awaited", "round_closed"}
     assert {record["state"] for record in records} == states
-    for state in states - {"no_movement"}:
+    for state in states - {"no_movement", "round_closed"}:
         assert any(record["state"] == state and record["wins"] not in {"", "0"} for record in records), state
     assert any(record["late"] == "1" for record in records)
     assert any(record["amount"] == str(10**33 + 1) for record in records)
@@ -323,7 +326,7 @@ async def test_players_are_told_in_the_order_asked(played: Played) -> None:
 
 
 async def test_what_is_recalled_is_what_the_store_remembers(played: Played) -> None:
-    dice = random.Random(3)
+    dice = random.Random(20261124)
     questions = [some_question(dice, played) for _ in range(120)]
     async with remembering(played.ledger_dsn) as memory:
         found = await memory.recall(questions)

@@ -62,7 +62,7 @@ async def test_a_list_has_every_entry_once_in_the_order_of_booking(evening: str)
         by_threes = await list_all(reader, EntryFilter(), page_size=3)
         by_ones = await list_all(reader, EntryFilter(), page_size=1)
 
-    assert len(whole) == 15
+    assert len(whole) == 16
     assert by_threes == whole
     assert by_ones == whole
     places = [(e.chained.booked_ms, e.chained.entry_id.partition, e.chained.chain_position) for e in whole]
@@ -73,10 +73,11 @@ async def test_a_list_has_every_entry_once_in_the_order_of_booking(evening: str)
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (EntryFilter(player_id="bob"), ["open-EUR", "d1", "b1"]),
+        (EntryFilter(player_id="bob"), ["open-EUR", "d1", "b1", "c9"]),
         (EntryFilter(player_id="anna", currency="USD"), ["open-USD"]),
         (EntryFilter(player_id="anna", round_id="r1"), ["b1", "w1"]),
-        (EntryFilter(round_id="r9"), ["b1"]),
+        (EntryFilter(round_id="r9"), ["b1", "c9"]),
+        (EntryFilter(kinds=(TransactionKind.ROUND_CLOSING,)), ["c9"]),
         (EntryFilter(source_id="cashier"), ["d1", "d1"]),
         (EntryFilter(player_id="anna", source_id="stakehold"), ["open-EUR", "open-USD", "status-EUR-7"]),
         (EntryFilter(player_id="anna", kinds=(BET,)), ["b1", "b2", "b4"]),

@@ -77,6 +77,14 @@ def recorded(**changes: object) -> RecordedEntry:
         ),
         ({"type": EntryType.NO_MOVEMENT, "operation": Operation.ROLLBACK}, "Rollback Without Movement"),
         ({"type": EntryType.TOMBSTONE, "operation": None, "kind": None}, "Rollback Came First"),
+        (
+            {
+                "type": EntryType.ROUND_CLOSED,
+                "operation": Operation.CLOSE_ROUND,
+                "kind": TransactionKind.ROUND_CLOSING,
+            },
+            "Round Closed",
+        ),
         ({"type": EntryType.WALLET_OPENED, "operation": None, "kind": None}, "Wallet Opened"),
         ({"type": EntryType.STATUS_CHANGED, "operation": None, "kind": None}, "Wallet Status Set"),
     ],

@@ -82,6 +82,17 @@ def undone(name: str, original: KnownEntry) -> KnownEntry:
     )
 
 
+def closing(name: str, round_: str) -> KnownEntry:
+    return entry(
+        name,
+        Operation.CLOSE_ROUND,
+        TransactionKind.ROUND_CLOSING,
+        type_=EntryType.ROUND_CLOSED,
+        round_=round_,
+        closes_round=True,
+    )
+
+
 def refused(refusal: KnownEntry) -> KnownEntry:
     return replace(refusal, type=EntryType.REFUSED)
 
@@ -175,6 +186,18 @@ TIP = other("t1", Operation.DEBIT, TransactionKind.TIP, round_="r1")
             {"b1": "applied", "j1": "applied", "d1": "applied", "t1": "applied"},
             {"r1": "open 1 1 0 0 1000"},
             id="other kinds settle nothing and are in no round",
+        ),
+        pytest.param(
+            (B1_IN_R1, closing("c1", "r1"), closing("c2", "r1")),
+            {"b1": "applied", "c1": "round_closed", "c2": "round_closed"},
+            {"r1": "closed 1 1 0 0 1002"},
+            id="a round that is closed twice",
+        ),
+        pytest.param(
+            (closing("c1", "r1"),),
+            {"c1": "round_closed"},
+            {"r1": "closed 0 0 0 0 1000"},
+            id="a round that is closed before anything was played in it",
         ),
         pytest.param((W1,), {"w1": "applied"}, {}, id="a win of nothing"),
         pytest.param(

@@ -43,6 +43,8 @@ class _EntryTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryType.V
     """A wallet was opened: version 1, no postings."""
     ENTRY_TYPE_STATUS_CHANGED: _EntryType.ValueType  # 6
     """A wallet's status was set: it has a version, no postings."""
+    ENTRY_TYPE_ROUND_CLOSED: _EntryType.ValueType  # 7
+    """A round was closed by a call of its own: no version, no postings."""
 
 class EntryType(_EntryType, metaclass=_EntryTypeEnumTypeWrapper):
     """What sort of record an entry is."""
@@ -61,6 +63,8 @@ ENTRY_TYPE_WALLET_OPENED: EntryType.ValueType  # 5
 """A wallet was opened: version 1, no postings."""
 ENTRY_TYPE_STATUS_CHANGED: EntryType.ValueType  # 6
 """A wallet's status was set: it has a version, no postings."""
+ENTRY_TYPE_ROUND_CLOSED: EntryType.ValueType  # 7
+"""A round was closed by a call of its own: no version, no postings."""
 Global___EntryType: _TypeAlias = EntryType  # noqa: Y015
 
 class _FindingKind:

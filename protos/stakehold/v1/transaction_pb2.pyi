@@ -53,6 +53,8 @@ class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trans
     """One side of an exchange between two wallets of a player, only in answers and in the ledger.
     "Currency Exchanged".
     """
+    TRANSACTION_KIND_ROUND_CLOSING: _TransactionKind.ValueType  # 13
+    """The closing of a round by itself, only in answers and in the ledger. "Round Closed"."""
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a movement of money is for. It decides whether the player is debited or credited, which house
@@ -87,6 +89,8 @@ TRANSACTION_KIND_EXCHANGE: TransactionKind.ValueType  # 12
 """One side of an exchange between two wallets of a player, only in answers and in the ledger.
 "Currency Exchanged".
 """
+TRANSACTION_KIND_ROUND_CLOSING: TransactionKind.ValueType  # 13
+"""The closing of a round by itself, only in answers and in the ledger. "Round Closed"."""
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 class _Outcome:
@@ -105,6 +109,8 @@ class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome.Value
     """Rollback of something that is rolled back already: nothing moved now."""
     OUTCOME_ORIGINAL_REFUSED: _Outcome.ValueType  # 4
     """Rollback of a transaction that had been refused: nothing to give back."""
+    OUTCOME_ALREADY_CLOSED: _Outcome.ValueType  # 5
+    """Closing of a round that was closed already: nothing changed."""
 
 class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
     """What became of a transaction that was answered OK."""
@@ -119,6 +125,8 @@ OUTCOME_ALREADY_ROLLED_BACK: Outcome.ValueType  # 3
 """Rollback of something that is rolled back already: nothing moved now."""
 OUTCOME_ORIGINAL_REFUSED: Outcome.ValueType  # 4
 """Rollback of a transaction that had been refused: nothing to give back."""
+OUTCOME_ALREADY_CLOSED: Outcome.ValueType  # 5
+"""Closing of a round that was closed already: nothing changed."""
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
 
 class _WalletStatus:
