@@ -166,6 +166,32 @@ class TransactionRecord:
     conversion: Conversion | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RoundRecord:
+    """What is remembered of a round. ``game`` is "" where there is none.
+
+    ``bets`` counts what was ever bet, ``live_bets`` without what was rolled back; ``wins`` the wins and refunds
+    that stand, ``unattributed_wins`` those of them that name no bet. ``closed_ms`` is None also where it is not
+    known any more.
+    """
+
+    source: SourceId
+    game: str
+    round: str
+    is_closed: bool
+    bets: int
+    live_bets: int
+    wins: int
+    unattributed_wins: int
+    used_ms: int
+    closed_ms: int | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to be gone on with."""
+        return not self.is_closed and self.live_bets > 0
+
+
 class RestoreOutcome(StrEnum):
     """What became of an entry that was to be booked once more."""
 

@@ -191,10 +191,17 @@ class _Round:
     used_ms: str = ""
     locks: dict[tuple[str, str], str] = field(default_factory=dict)
     """The first one of each pair of currencies."""
+    closed_ms: str = ""
 
     def text(self) -> str:
         counts = (self.bets, self.live_bets, self.wins, self.unattributed_wins)
-        return encode_round(self.state, counts, self.used_ms, tuple(self.locks.values()))
+        return encode_round(
+            self.state, counts, self.used_ms, tuple(self.locks.values()), closed_ms=self.closed_ms
+        )
+
+    def close(self, closed_ms: str) -> None:
+        if self.state == "open":
+            self.state, self.closed_ms = "closed", closed_ms
 
     def lock_rate(self, conversion: Conversion) -> None:
         lock = conversion.lock
@@ -218,7 +225,7 @@ class _Folding:
                 self._remember(entry)
             case EntryType.ROUND_CLOSED:
                 self._remember(entry)
-                self._use_round(entry.game, entry.round, entry).state = "closed"
+                self._close_round(entry)
             case EntryType.WALLET_OPENED | EntryType.STATUS_CHANGED:
                 pass
 
@@ -233,7 +240,7 @@ class _Folding:
         elif _settles(record):
             self._count_settlement(record, entry, by=1)
         if entry.closes_round and entry.round:
-            self._use_round(entry.game, entry.round, entry).state = "closed"
+            self._close_round(entry)
 
     def _remember(self, entry: KnownEntry, *, wins: str = "") -> _Record:
         """Puts the entry under its id. Only what was applied remembers changes, be they zero."""
@@ -314,6 +321,9 @@ class _Folding:
         bet["wins"] = str(int(bet.get("wins") or 0) + by)
         if bet["state"] == "awaited":
             bet["booked_ms"] = cause.booked_ms
+
+    def _close_round(self, entry: KnownEntry) -> None:
+        self._use_round(entry.game, entry.round, entry).close(entry.booked_ms)
 
     def _use_round(self, game: str, round_: str, cause: KnownEntry) -> _Round:
         used = self.rounds.setdefault(_round_field(cause.source, game, round_), _Round())

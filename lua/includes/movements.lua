@@ -114,7 +114,9 @@ end
 local function close_round_if_asked(step)
   if step.closes_round == '1' then
     local round = round_of(call.source, step.game, step.round)
-    round.state = 'closed'
+    if round.state == 'open' then
+      round.state, round.is_closing = 'closed', true
+    end
     put_round(round)
   end
 end

@@ -2,7 +2,8 @@
 -- include: older
 -- The player's rounds: a hash of source US game US round → state US bets US live bets US wins US unattributed
 -- wins US used (ms, the booked time of the last record that touched it), and US locks where bets were converted:
--- the rate lock of the first bet in each pair of currencies, with ";" between them. `bets` counts what was ever
+-- the rate lock of the first bet in each pair of currencies, with ";" between them; where it was closed, US locks
+-- (maybe none) US closed (ms, the booked time of what closed it). `bets` counts what was ever
 -- bet, `live bets` without what was rolled back; an unattributed win names the round but no bet, so it settles
 -- all bets of the round.
 local rounds, changed_rounds = {}, {}
@@ -28,7 +29,8 @@ local function round_of(source, game, id)
       live_bets = tonumber(fields[3]),
       wins = tonumber(fields[4]),
       unattributed_wins = tonumber(fields[5]),
-      locks = fields[7],
+      locks = fields[7] ~= '' and fields[7] or nil,
+      closed_ms = fields[8],
     }
     rounds[field] = round
   end
@@ -41,6 +43,13 @@ end
 
 local function store_rounds(booked_ms)
   for field, round in pairs(changed_rounds) do
+    local last = round.locks
+    if round.is_closing then
+      round.closed_ms = booked_ms
+    end
+    if round.closed_ms then
+      last = (last or '') .. US .. round.closed_ms
+    end
     redis.call('HSET', KEYS[5], field, join_all({
       round.state,
       string.format('%d', round.bets),
@@ -48,7 +57,7 @@ local function store_rounds(booked_ms)
       string.format('%d', round.wins),
       string.format('%d', round.unattributed_wins),
       booked_ms,
-    }, round.locks))
+    }, last))
   end
 end
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from fx.conversions import Conversion
-from persistence.calls import TransactionRecord, TransactionState
+from persistence.calls import RoundRecord, TransactionRecord, TransactionState
 from persistence.transactions import (
     SEPARATOR,
     Buckets,
     CurrencyCode,
     Operation,
     Outcome,
+    SourceId,
     TransactionId,
     TransactionKind,
     WalletBalance,
@@ -105,9 +106,32 @@ def encode_transaction(record: Mapping[str, str]) -> str:
     return _join(usual, conversion)
 
 
-def encode_round(state: str, counts: Sequence[int], used_ms: str, locks: Sequence[str] = ()) -> str:
+def encode_round(
+    state: str, counts: Sequence[int], used_ms: str, locks: Sequence[str] = (), closed_ms: str = ""
+) -> str:
     """A round's text. The counts are of bets, live bets, wins and unattributed wins."""
-    return _join((state, *map(str, counts), used_ms), ";".join(locks))
+    last = ";".join(locks)
+    if closed_ms:
+        last += SEPARATOR + closed_ms
+    return _join((state, *map(str, counts), used_ms), last)
+
+
+def decode_round(field: str, text: str) -> RoundRecord:
+    """Reads a round's field and text. What closed a round long ago may not have left its time."""
+    source, game, round_ = field.split(SEPARATOR)
+    state, bets, live_bets, wins, unattributed_wins, used_ms, *rest = text.split(SEPARATOR)
+    return RoundRecord(
+        SourceId(source),
+        game,
+        round_,
+        is_closed=state == "closed",
+        bets=int(bets),
+        live_bets=int(live_bets),
+        wins=int(wins),
+        unattributed_wins=int(unattributed_wins),
+        used_ms=int(used_ms),
+        closed_ms=int(rest[1]) if len(rest) > 1 else None,
+    )
 
 
 def _join(fields: Sequence[str], last: str) -> str:

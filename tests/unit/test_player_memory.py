@@ -129,7 +129,7 @@ def shown_ids(texts: Texts) -> dict[str, str]:
 
 
 def shown_rounds(texts: Texts) -> dict[str, str]:
-    """State, bets, live bets, wins, unattributed wins and used time of each round."""
+    """State, bets, live bets, wins, unattributed wins, used time, locks and closed time of each round."""
     return {
         name_of(field).removeprefix("g:"): text.replace(SEPARATOR, " ")
         for field, text in texts.rounds.items()
@@ -190,13 +190,13 @@ TIP = other("t1", Operation.DEBIT, TransactionKind.TIP, round_="r1")
         pytest.param(
             (B1_IN_R1, closing("c1", "r1"), closing("c2", "r1")),
             {"b1": "applied", "c1": "round_closed", "c2": "round_closed"},
-            {"r1": "closed 1 1 0 0 1002"},
+            {"r1": "closed 1 1 0 0 1002  1001"},
             id="a round that is closed twice",
         ),
         pytest.param(
             (closing("c1", "r1"),),
             {"c1": "round_closed"},
-            {"r1": "closed 0 0 0 0 1000"},
+            {"r1": "closed 0 0 0 0 1000  1000"},
             id="a round that is closed before anything was played in it",
         ),
         pytest.param((W1,), {"w1": "applied"}, {}, id="a win of nothing"),
@@ -339,19 +339,19 @@ TIP = other("t1", Operation.DEBIT, TransactionKind.TIP, round_="r1")
         pytest.param(
             (bet("b1", "r1", closes=True),),
             {"b1": "applied"},
-            {"r1": "closed 1 1 0 0 1000"},
+            {"r1": "closed 1 1 0 0 1000  1000"},
             id="a bet closes its round",
         ),
         pytest.param(
             (B1_IN_R1, win("w1", of="b1", round_="r1", closes=True), win("w2", of="b1")),
             {"b1": "applied 2", "w1": "applied", "w2": "applied"},
-            {"r1": "closed 1 1 2 0 1002"},
+            {"r1": "closed 1 1 2 0 1002  1001"},
             id="a late win counts in the closed round",
         ),
         pytest.param(
             (replace(TIP, closes_round=True),),
             {"t1": "applied"},
-            {"r1": "closed 0 0 0 0 1000"},
+            {"r1": "closed 0 0 0 0 1000  1000"},
             id="a transaction of no round's counts closes it all the same",
         ),
         pytest.param(
@@ -363,7 +363,7 @@ TIP = other("t1", Operation.DEBIT, TransactionKind.TIP, round_="r1")
         pytest.param(
             (B1_IN_R1, win("w1", of="b1", round_="r2", closes=True)),
             {"b1": "applied 1", "w1": "applied"},
-            {"r1": "open 1 1 0 0 1000", "r2": "closed 0 0 1 0 1001"},
+            {"r1": "open 1 1 0 0 1000", "r2": "closed 0 0 1 0 1001  1001"},
             id="the round that a win names goes before its bet's",
         ),
         # Scopes.
