@@ -170,9 +170,9 @@ class TransactionRecord:
 class RoundRecord:
     """What is remembered of a round. ``game`` is "" where there is none.
 
-    ``bets`` counts what was ever bet, ``live_bets`` without what was rolled back; ``wins`` the wins and refunds
-    that stand, ``unattributed_wins`` those of them that name no bet. ``closed_ms`` is None also where it is not
-    known any more.
+    ``bets`` counts what was ever bet, ``live_bets`` without what was rolled back; ``wins`` the wins and
+    refunds that stand, ``unattributed_wins`` those of them that name no bet. ``closed_ms`` is None also where
+    it is not known any more.
     """
 
     source: SourceId
