@@ -16,7 +16,8 @@ StakeholdError
 │   ├── SourceNotFound
 │   ├── BalanceNotFound
 │   ├── PairUnknown
-│   └── RateNotFound
+│   ├── RateNotFound
+│   └── SubmissionNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
 │   ├── PageTokenInvalid
@@ -34,6 +35,7 @@ StakeholdError
 │   └── CurrencyDepegged
 ├── RateNotHeld
 ├── SamePerson
+├── SubmissionIdConflict
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -50,6 +52,7 @@ StakeholdError
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from persistence.transactions import TransactionId, WalletBalance
 
@@ -240,6 +243,14 @@ class RateNotFound(NotFound):
     """There is no rate of that id, or the pair had none at that time."""
 
 
+class SubmissionNotFound(NotFound):
+    """The source has submitted nothing under this id."""
+
+    def __init__(self, submission_id: str) -> None:
+        super().__init__(f"submission {submission_id} is not known")
+        self.submission_id = submission_id
+
+
 class FieldInvalid(StakeholdError):
     """A field of the request is malformed. ``field`` is its path in the request."""
 
@@ -247,6 +258,12 @@ class FieldInvalid(StakeholdError):
         super().__init__(f"{field}: {description}")
         self.field = field
         self.description = description
+
+    def within(self, path: str) -> Self:
+        """The same error, of a message that is part of a larger one."""
+        self.field = f"{path}.{self.field}"
+        self.args = (f"{self.field}: {self.description}",)
+        return self
 
 
 class CurrencyUnknown(FieldInvalid):
@@ -351,6 +368,14 @@ class SamePerson(StakeholdError):
         super().__init__(f"rate {rate_id} was pushed by {pushed_by}, so that somebody else has to confirm it")
         self.rate_id = rate_id
         self.pushed_by = pushed_by
+
+
+class SubmissionIdConflict(StakeholdError):
+    """The source has submitted other commands under this id."""
+
+    def __init__(self, submission_id: str) -> None:
+        super().__init__(f"submission {submission_id} was accepted with other commands")
+        self.submission_id = submission_id
 
 
 class SetupRefused(StakeholdError):

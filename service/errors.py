@@ -68,6 +68,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.BalanceNotFound: (_Code.NOT_FOUND, "BALANCE_NOT_FOUND"),
     errors.PairUnknown: (_Code.NOT_FOUND, "PAIR_UNKNOWN"),
     errors.RateNotFound: (_Code.NOT_FOUND, "RATE_NOT_FOUND"),
+    errors.SubmissionNotFound: (_Code.NOT_FOUND, "SUBMISSION_NOT_FOUND"),
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -83,6 +84,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.CurrencyDepegged: (_Code.FAILED_PRECONDITION, "CURRENCY_DEPEGGED"),
     errors.RateNotHeld: (_Code.FAILED_PRECONDITION, "RATE_NOT_HELD"),
     errors.SamePerson: (_Code.FAILED_PRECONDITION, "SAME_PERSON"),
+    errors.SubmissionIdConflict: (_Code.ALREADY_EXISTS, "SUBMISSION_ID_CONFLICT"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -223,6 +225,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = {"base": error.base, "quote": error.quote}
         case errors.RateNotHeld():
             metadata = {"rate_id": str(error.rate_id), "state": error.state}
+        case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
+            metadata = {"submission_id": error.submission_id}
         case errors.SamePerson():
             metadata = {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
         case _:

@@ -19,6 +19,7 @@ from service.settings import Settings
 
 _REGISTRAR_POOL_SIZE = 4
 _LEDGER_POOL_SIZE = 8
+_INBOX_POOL_SIZE = 6
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -29,6 +30,11 @@ async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, appl
 async def open_reading_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
     """May read everything but secrets."""
     return await _open_pool(settings, stack, LedgerRole.READER, _LEDGER_POOL_SIZE, application)
+
+
+async def open_inbox_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May change the inbox."""
+    return await _open_pool(settings, stack, LedgerRole.INBOX, _INBOX_POOL_SIZE, application)
 
 
 async def open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:

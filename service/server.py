@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from persistence.audit.audit import Audit
 from persistence.errors import SetupRefused
+from persistence.postgres.inbox.accepting import Accepting
+from persistence.postgres.inbox.reading import InboxReader
 from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
@@ -20,7 +22,7 @@ from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
-from service.opening import open_quotes, open_rates, open_reading_pool, open_registrar_pool, open_registry
+from service.opening import open_inbox_pool, open_quotes, open_rates, open_reading_pool, open_registrar_pool, open_registry
 from service.rates import system_now_ms
 from service.reflection import add_reflection
 from service.servicers.admin import AdminServicer
@@ -28,6 +30,7 @@ from service.servicers.deadlines import Deadlines
 from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
+from service.servicers.submission import SubmissionServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
 from stakehold.v1 import (
@@ -37,6 +40,8 @@ from stakehold.v1 import (
     fx_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    submission_service_pb2,
+    submission_service_pb2_grpc,
     wallet_service_pb2,
     wallet_service_pb2_grpc,
 )
@@ -57,6 +62,7 @@ SERVICE_NAMES = (
     ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     fx_service_pb2.DESCRIPTOR.services_by_name["FxService"].full_name,
+    submission_service_pb2.DESCRIPTOR.services_by_name["SubmissionService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -103,6 +109,7 @@ async def running_server(
         registry = await open_registry(settings, stack, registrar_pool)
         rates = await open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await open_reading_pool(settings, stack, application=_APPLICATION)
+        inbox_pool = await open_inbox_pool(settings, stack, application=_APPLICATION)
         quotes = await open_quotes(settings, stack, registrar_pool, registry, rates)
         hot_path = await open_hot_path(
             settings, stack, metrics, reading_pool, rates, application=_APPLICATION
@@ -135,6 +142,17 @@ async def running_server(
                 registry,
                 deadlines,
                 now_ms=system_now_ms,
+            ),
+            server,
+        )
+        submission_service_pb2_grpc.add_SubmissionServiceServicer_to_server(
+            SubmissionServicer(
+                Accepting(inbox_pool),
+                InboxReader(reading_pool),
+                registry,
+                quotes,
+                deadlines,
+                partition_count=hot_path.partition_count,
             ),
             server,
         )

@@ -31,11 +31,12 @@ CLIENT_GRACE_S = 2.0
 
 
 class LedgerRole(StrEnum):
-    """Group roles: what a connection may do, whoever logs in. Their grants are in migration 0005."""
+    """Group roles: what a connection may do, whoever logs in. Their grants are in migrations 0005 and 0014."""
 
     READER = "stakehold_reader"
     WRITER = "stakehold_writer"
     REGISTRAR = "stakehold_registrar"
+    INBOX = "stakehold_inbox"
 
 
 class RecordRefused(StakeholdError):

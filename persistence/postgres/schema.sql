@@ -1,5 +1,7 @@
 CREATE SCHEMA fx;
 
+CREATE SCHEMA inbox;
+
 CREATE SCHEMA ledger;
 
 CREATE SCHEMA registry;
@@ -386,6 +388,72 @@ CREATE TABLE fx.spreads (
 );
 
 COMMENT ON TABLE fx.spreads IS 'In ten thousandths of mid. What is empty stands for any.';
+
+CREATE TABLE inbox.commands (
+    submission_number bigint NOT NULL,
+    command_index integer NOT NULL,
+    partition integer NOT NULL,
+    player_id text NOT NULL,
+    transaction_id text NOT NULL,
+    command bytea NOT NULL,
+    state text DEFAULT 'waiting'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    first_attempt_time timestamp with time zone,
+    last_attempt_time timestamp with time zone,
+    due_time timestamp with time zone,
+    result bytea,
+    CONSTRAINT a_command_is_in_a_known_state CHECK ((state = ANY (ARRAY['waiting'::text, 'applied'::text, 'refused'::text, 'dead'::text]))),
+    CONSTRAINT a_decided_command_has_a_result CHECK (((state = 'waiting'::text) OR ((result IS NOT NULL) AND (due_time IS NULL)))),
+    CONSTRAINT an_attempt_has_a_time CHECK (((attempts = 0) = (last_attempt_time IS NULL)))
+);
+
+COMMENT ON COLUMN inbox.commands.command IS 'A Command of the API, serialised.';
+
+COMMENT ON COLUMN inbox.commands.due_time IS 'When it is tried again, where it was tried before.';
+
+COMMENT ON COLUMN inbox.commands.result IS 'The last answer: a CommandResult of the API, serialised.';
+
+CREATE TABLE inbox.partitions (
+    partition integer NOT NULL,
+    lease bigint DEFAULT 0 NOT NULL,
+    leased_by text,
+    leased_until timestamp with time zone,
+    CONSTRAINT a_lease_of_the_inbox_has_an_end CHECK (((leased_by IS NULL) = (leased_until IS NULL)))
+);
+
+COMMENT ON TABLE inbox.partitions IS 'Who applies the commands of a partition''s players. The lease grows with each worker that gets it.';
+
+CREATE SEQUENCE inbox.submission_numbers
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE inbox.submission_numbers IS 'Taken before the commands are written: of two submissions, one that began after the other was accepted is later.';
+
+CREATE TABLE inbox.submissions (
+    submission_number bigint NOT NULL,
+    source_id text NOT NULL,
+    submission_id text NOT NULL,
+    digest bytea NOT NULL,
+    command_count integer NOT NULL,
+    accepted_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    redrives integer DEFAULT 0 NOT NULL,
+    finished_time timestamp with time zone,
+    CONSTRAINT a_digest_has_32_bytes CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT a_submission_has_commands CHECK ((command_count > 0)),
+    CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text))
+);
+
+COMMENT ON COLUMN inbox.submissions.redrives IS 'Grows with each redrive: workers look through its commands again.';
+
+COMMENT ON COLUMN inbox.submissions.finished_time IS 'When none of its commands was found waiting any more.';
+
+CREATE TABLE inbox.workers (
+    worker_id text NOT NULL,
+    seen_time timestamp with time zone NOT NULL
+);
 
 CREATE TABLE ledger.accounts (
     account_id bigint NOT NULL,
@@ -802,6 +870,21 @@ ALTER TABLE ONLY fx.quote_keys
 ALTER TABLE ONLY fx.rates
     ADD CONSTRAINT rates_are_numbered PRIMARY KEY (rate_id);
 
+ALTER TABLE ONLY inbox.partitions
+    ADD CONSTRAINT a_partition_of_the_inbox_is_one_row PRIMARY KEY (partition);
+
+ALTER TABLE ONLY inbox.submissions
+    ADD CONSTRAINT a_submission_id_is_used_once UNIQUE (source_id, submission_id);
+
+ALTER TABLE ONLY inbox.workers
+    ADD CONSTRAINT a_worker_is_one_row PRIMARY KEY (worker_id);
+
+ALTER TABLE ONLY inbox.commands
+    ADD CONSTRAINT commands_are_in_order PRIMARY KEY (submission_number, command_index);
+
+ALTER TABLE ONLY inbox.submissions
+    ADD CONSTRAINT submissions_are_numbered PRIMARY KEY (submission_number);
+
 ALTER TABLE ONLY ledger.drainers
     ADD CONSTRAINT a_drainer_is_listed_once PRIMARY KEY (drainer_id);
 
@@ -881,6 +964,16 @@ CREATE INDEX held_rates ON fx.rates USING btree (base, quote, published_time DES
 CREATE INDEX rates_by_pair ON fx.rates USING btree (base, quote, published_time, rate_id);
 
 CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, rate_id);
+
+CREATE INDEX dead_letters ON inbox.commands USING btree (submission_number, command_index) WHERE (state = 'dead'::text);
+
+CREATE INDEX submissions_of_a_source ON inbox.submissions USING btree (source_id, submission_number);
+
+CREATE INDEX unfinished_submissions ON inbox.submissions USING btree (submission_number) WHERE (finished_time IS NULL);
+
+CREATE INDEX waiting_commands ON inbox.commands USING btree (partition, submission_number, command_index) WHERE (state = 'waiting'::text);
+
+CREATE INDEX waiting_commands_of_a_player ON inbox.commands USING btree (player_id, submission_number, command_index) WHERE (state = 'waiting'::text);
 
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 
@@ -982,9 +1075,13 @@ GRANT USAGE ON SCHEMA fx TO stakehold_reader;
 GRANT USAGE ON SCHEMA fx TO stakehold_writer;
 GRANT USAGE ON SCHEMA fx TO stakehold_registrar;
 
+GRANT USAGE ON SCHEMA inbox TO stakehold_reader;
+GRANT USAGE ON SCHEMA inbox TO stakehold_inbox;
+
 GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
 GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
+GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
@@ -1047,6 +1144,44 @@ GRANT SELECT ON TABLE fx.quote_keys TO stakehold_registrar;
 GRANT SELECT ON TABLE fx.spreads TO stakehold_reader;
 GRANT SELECT ON TABLE fx.spreads TO stakehold_writer;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE fx.spreads TO stakehold_registrar;
+
+GRANT SELECT ON TABLE inbox.commands TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(state) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(attempts) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(first_attempt_time) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(last_attempt_time) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(due_time) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT UPDATE(result) ON TABLE inbox.commands TO stakehold_inbox;
+
+GRANT SELECT ON TABLE inbox.partitions TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE inbox.partitions TO stakehold_inbox;
+
+GRANT UPDATE(lease) ON TABLE inbox.partitions TO stakehold_inbox;
+
+GRANT UPDATE(leased_by) ON TABLE inbox.partitions TO stakehold_inbox;
+
+GRANT UPDATE(leased_until) ON TABLE inbox.partitions TO stakehold_inbox;
+
+GRANT USAGE ON SEQUENCE inbox.submission_numbers TO stakehold_inbox;
+
+GRANT SELECT ON TABLE inbox.submissions TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE inbox.submissions TO stakehold_inbox;
+
+GRANT UPDATE(redrives) ON TABLE inbox.submissions TO stakehold_inbox;
+
+GRANT UPDATE(finished_time) ON TABLE inbox.submissions TO stakehold_inbox;
+
+GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;
+
+GRANT UPDATE(seen_time) ON TABLE inbox.workers TO stakehold_inbox;
 
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
@@ -1127,6 +1262,7 @@ GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.settings TO stakehold_inbox;
 
 GRANT SELECT ON TABLE ledger.vouchers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;

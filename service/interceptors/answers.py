@@ -52,8 +52,14 @@ class AnswerInterceptor(ServerInterceptor):
         return handler
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        if handler is None or handler.request_streaming:
+        if handler is None or (handler.request_streaming and handler.response_streaming):
             return handler
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                self._around_unary(method, handler.stream_unary),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         if handler.response_streaming:
             assert inspect.isasyncgenfunction(handler.unary_stream), f"{method} does not yield its responses"
             return grpc.unary_stream_rpc_method_handler(

@@ -52,6 +52,8 @@ ELSEWHERE = {
     "RATE_NOT_FOUND": "fx/test_fx_service, fx/test_rate_history",
     "RATE_NOT_HELD": "fx/test_held_rates",
     "SAME_PERSON": "fx/test_held_rates",
+    "SUBMISSION_ID_CONFLICT": "test_submitting",
+    "SUBMISSION_NOT_FOUND": "test_submitting",
     "INTERNAL": "a bug: no request is known that causes it",
 }
 """Reasons that only a broken infrastructure causes, or rates, and where they are reached."""

@@ -51,6 +51,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.BalanceNotFound("not yet", currency="EUR", version=7),
     errors.PairUnknown("EUR", "USD"),
     errors.RateNotFound("there is no rate 7"),
+    errors.SubmissionNotFound("match-1"),
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
@@ -66,6 +67,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.CurrencyDepegged("off its peg", currency="USDT", wallet_currency="EUR"),
     errors.RateNotHeld(7, "accepted"),
     errors.SamePerson(7, "alice"),
+    errors.SubmissionIdConflict("match-1"),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""

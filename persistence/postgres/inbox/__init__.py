@@ -1,0 +1,1 @@
+"""The inbox in Postgres: accepting submissions, reading them, and working them off."""
