@@ -1,7 +1,7 @@
 """The words of the inbox: submissions, their commands, and what became of them.
 
-Values of the enumeration are stored in Postgres: they are never renamed, only added to. A command and its result
-are bytes here, messages of the API.
+Values of the enumeration are stored in Postgres: they are never renamed, only added to. A command and its
+result are bytes here, messages of the API.
 """
 
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ CommandKey = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class WaitingCommand:
-    """A command to apply. ``due_in_s`` is how long its next attempt has to wait still, None before the first."""
+    """A command to apply. ``due_in_s`` is how long its next attempt has to wait, None before the first."""
 
     key: CommandKey
     partition: int

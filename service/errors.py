@@ -223,15 +223,19 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = {"amount_currency_code": error.currency, "currency_code": error.wallet_currency}
         case errors.PairUnknown():
             metadata = {"base": error.base, "quote": error.quote}
-        case errors.RateNotHeld():
-            metadata = {"rate_id": str(error.rate_id), "state": error.state}
         case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
             metadata = {"submission_id": error.submission_id}
-        case errors.SamePerson():
-            metadata = {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
+        case errors.RateNotHeld() | errors.SamePerson():
+            metadata = _held_rate_metadata(error)
         case _:
             pass
     return metadata
+
+
+def _held_rate_metadata(error: errors.RateNotHeld | errors.SamePerson) -> dict[str, str]:
+    if isinstance(error, errors.SamePerson):
+        return {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
+    return {"rate_id": str(error.rate_id), "state": error.state}
 
 
 def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:

@@ -20,6 +20,7 @@ from service.settings import Settings
 _REGISTRAR_POOL_SIZE = 4
 _LEDGER_POOL_SIZE = 8
 _INBOX_POOL_SIZE = 6
+_INBOX_STATEMENT_TIMEOUT_S = 30.0
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -33,8 +34,15 @@ async def open_reading_pool(settings: Settings, stack: AsyncExitStack, *, applic
 
 
 async def open_inbox_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
-    """May change the inbox."""
-    return await _open_pool(settings, stack, LedgerRole.INBOX, _INBOX_POOL_SIZE, application)
+    """May change the inbox. What it does is longer than a call."""
+    return await _open_pool(
+        settings,
+        stack,
+        LedgerRole.INBOX,
+        _INBOX_POOL_SIZE,
+        application,
+        statement_timeout_s=_INBOX_STATEMENT_TIMEOUT_S,
+    )
 
 
 async def open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:
@@ -73,14 +81,20 @@ async def open_quotes(
 
 
 async def _open_pool(
-    settings: Settings, stack: AsyncExitStack, role: LedgerRole, size: int, application: str
+    settings: Settings,
+    stack: AsyncExitStack,
+    role: LedgerRole,
+    size: int,
+    application: str,
+    *,
+    statement_timeout_s: float | None = None,
 ) -> Pool:
     return await stack.enter_async_context(
         ledger_pool(
             settings.postgres_url.get_secret_value(),
             role=role,
             size=size,
-            statement_timeout_s=settings.call_timeout_s,
+            statement_timeout_s=statement_timeout_s or settings.call_timeout_s,
             application=application,
         )
     )

@@ -1,7 +1,7 @@
 """Receives a submission: reads the stream of its messages, checks every command, and digests them.
 
-Checking takes as long as a call's own checks, for each command. It is done in small portions with others' turns
-in between, so that live calls do not wait for it.
+Checking takes as long as a call's own checks, for each command. It is done in small portions with others'
+turns in between, so that live calls do not wait for it.
 """
 
 import asyncio

@@ -22,7 +22,14 @@ from service.admission import Admission
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
-from service.opening import open_inbox_pool, open_quotes, open_rates, open_reading_pool, open_registrar_pool, open_registry
+from service.opening import (
+    open_inbox_pool,
+    open_quotes,
+    open_rates,
+    open_reading_pool,
+    open_registrar_pool,
+    open_registry,
+)
 from service.rates import system_now_ms
 from service.reflection import add_reflection
 from service.servicers.admin import AdminServicer

@@ -971,7 +971,7 @@ CREATE INDEX submissions_of_a_source ON inbox.submissions USING btree (source_id
 
 CREATE INDEX unfinished_submissions ON inbox.submissions USING btree (submission_number) WHERE (finished_time IS NULL);
 
-CREATE INDEX waiting_commands ON inbox.commands USING btree (partition, submission_number, command_index) WHERE (state = 'waiting'::text);
+CREATE INDEX waiting_commands ON inbox.commands USING btree (submission_number, command_index, partition) WHERE (state = 'waiting'::text);
 
 CREATE INDEX waiting_commands_of_a_player ON inbox.commands USING btree (player_id, submission_number, command_index) WHERE (state = 'waiting'::text);
 

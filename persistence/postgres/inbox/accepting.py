@@ -62,7 +62,7 @@ class Accepting:
     async def redrive(
         self, source_id: str, submission_id: str, indexes: Sequence[int], *, deadline: float
     ) -> int:
-        """Has dead letters wait again, all where no indexes are given; how many. Raises SubmissionNotFound."""
+        """Has dead letters wait again, all where no index is given; how many. Raises SubmissionNotFound."""
         async with timed_transaction(self._pool, deadline) as connection:
             row = await connection.fetchrow(query("lock_submission"), source_id, submission_id)
             if row is None:

@@ -191,6 +191,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
     Metadata: rate_id, pushed_by.
     """
+    ERROR_REASON_SUBMISSION_ID_CONFLICT: _ErrorReason.ValueType  # 56
+    """[ALREADY_EXISTS] The source has submitted other commands under this submission id. Nothing was accepted.
+    Metadata: submission_id.
+    """
+    ERROR_REASON_SUBMISSION_NOT_FOUND: _ErrorReason.ValueType  # 57
+    """[NOT_FOUND] The source has submitted nothing under this submission id. Metadata: submission_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -368,4 +374,10 @@ ERROR_REASON_SAME_PERSON: ErrorReason.ValueType  # 50
 """[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
 Metadata: rate_id, pushed_by.
 """
+ERROR_REASON_SUBMISSION_ID_CONFLICT: ErrorReason.ValueType  # 56
+"""[ALREADY_EXISTS] The source has submitted other commands under this submission id. Nothing was accepted.
+Metadata: submission_id.
+"""
+ERROR_REASON_SUBMISSION_NOT_FOUND: ErrorReason.ValueType  # 57
+"""[NOT_FOUND] The source has submitted nothing under this submission id. Metadata: submission_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
