@@ -76,9 +76,7 @@ class SubmissionApi:
             request = pb.ListResultsRequest(
                 source_id=source_id,
                 submission_id=submission_id,
-                states=[
-                    pb.SubmittedCommandState.Value(f"SUBMITTED_COMMAND_STATE_{state}") for state in states
-                ],
+                states=wanted,
                 page_size=page_size,
                 page_token=token,
             )
