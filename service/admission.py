@@ -10,6 +10,9 @@ GREED = 4
 """How many times the places that are free one source may hold. Alone it gets 4 of 5 places; two get 4 of 9
 each, three 4 of 13."""
 
+BULK_GREED = 1
+"""The same where many commands wait in order for places: they leave room for calls that do not wait."""
+
 
 class Admission:
     """Counts the calls in flight: ``most`` at once, shared among the sources that call.
@@ -24,8 +27,9 @@ class Admission:
         self._held: dict[str, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
-        self._stopping = False
+        self.stopping = asyncio.Event()
         self._turned_away = 0
+        self._waiters: list[asyncio.Future[None]] = []
 
     @property
     def in_flight(self) -> int:
@@ -36,16 +40,16 @@ class Admission:
         """How many have calls in flight."""
         return len(self._held)
 
-    def enter(self, source_id: str) -> None:
+    def enter(self, source_id: str, *, greed: int = GREED) -> None:
         """A call comes in; ``source_id`` is empty where it names none. Raises Overloaded, and Stopping.
 
         What came in has to ``leave``.
         """
         held = self._held.get(source_id, 0)
-        if self._stopping:
+        if self.stopping.is_set():
             self._turned_away += 1
             raise Stopping("the server is stopping")
-        if held >= GREED * self._free:
+        if held >= greed * self._free:
             raise _overloaded(source_id if self._free else "")
         self._held[source_id] = held + 1
         self._free -= 1
@@ -59,10 +63,34 @@ class Admission:
             del self._held[source_id]
             if not self._held:
                 self._idle.set()
+        if self._waiters:
+            self._wake_waiters()
 
     def stop(self) -> None:
         """Nothing comes in any more."""
-        self._stopping = True
+        self.stopping.set()
+        self._wake_waiters()
+
+    async def until_one_left(self, patience_s: float) -> bool:
+        """Waits for a place that becomes free, or for the stop; whether there was one in time."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(patience_s):
+                await waiter
+        except TimeoutError:
+            return False
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return True
+
+    def _wake_waiters(self) -> None:
+        """In the order in which they came; who finds no place any more waits again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def until_idle(self) -> None:
         """Waits until nothing is in flight."""

@@ -26,6 +26,19 @@ class CallMetrics:
         self._batch_size = Histogram(
             "stakehold_batch_calls", "Calls in one batch to the store.", buckets=_SIZES, registry=registry
         )
+        self._commands = Counter(
+            "stakehold_commands",
+            "Commands that came in bulk and were answered.",
+            ("method", "code"),
+            registry=registry,
+        )
+        self._command_seconds = Histogram(
+            "stakehold_command_seconds",
+            "Time to decide a command that came in bulk.",
+            ("method",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
         self._waiting = Gauge("stakehold_waiting_calls", "Calls that wait for the store.", registry=registry)
 
         self._unconfirmed = Counter(
@@ -55,17 +68,11 @@ class CallMetrics:
 
     def observer_of(self, method: str) -> Callable[[str, float], None]:
         """Counts one answer of a method: its code's name, and seconds."""
-        seconds = self._seconds.labels(method)
-        counters: dict[str, Counter] = {}
+        return _observer(self._calls, self._seconds, method)
 
-        def observe(code: str, elapsed_s: float) -> None:
-            counter = counters.get(code)
-            if counter is None:
-                counter = counters[code] = self._calls.labels(method, code)
-            counter.inc()
-            seconds.observe(elapsed_s)
-
-        return observe
+    def command_observer_of(self, method: str) -> Callable[[str, float], None]:
+        """The same for one command among many."""
+        return _observer(self._commands, self._command_seconds, method)
 
     def observe_batch(self, size: int) -> None:
         self._batch_size.observe(size)
@@ -127,6 +134,20 @@ class CallMetrics:
 
     def _watch(self, name: str, help_: str, value: Callable[[], float]) -> None:
         Gauge(name, help_, registry=self._registry).set_function(value)
+
+
+def _observer(calls: Counter, times: Histogram, method: str) -> Callable[[str, float], None]:
+    seconds = times.labels(method)
+    counters: dict[str, Counter] = {}
+
+    def observe(code: str, elapsed_s: float) -> None:
+        counter = counters.get(code)
+        if counter is None:
+            counter = counters[code] = calls.labels(method, code)
+        counter.inc()
+        seconds.observe(elapsed_s)
+
+    return observe
 
 
 def _count_of(counts: Callable[[], Mapping[Pressure, int]], level: Pressure) -> float:

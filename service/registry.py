@@ -93,13 +93,17 @@ class Registry:
         await self.refresh()
         return created
 
+    def knows(self, codes: Iterable[str]) -> bool:
+        """Whether ``learn`` has nothing to do."""
+        return all(code in self._currencies for code in codes)
+
     async def learn(self, codes: Iterable[str]) -> None:
         """Reads the registry now where a wallet is in a currency that another server put a moment ago.
 
         For after a call was applied: raises OutcomeUnknown where the registry cannot be read, as the answer
         cannot be written then; a retry gets it.
         """
-        if all(code in self._currencies for code in codes):
+        if self.knows(codes):
             return
         try:
             await self.refresh()

@@ -19,6 +19,7 @@ from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
 from service.admission import Admission
+from service.flow import Roads
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
@@ -33,6 +34,8 @@ from service.opening import (
 from service.rates import system_now_ms
 from service.reflection import add_reflection
 from service.servicers.admin import AdminServicer
+from service.servicers.bulk import SERVICE_NAME as BULK_SERVICE_NAME
+from service.servicers.bulk import BulkServicer, add_bulk_service
 from service.servicers.deadlines import Deadlines
 from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
@@ -70,6 +73,7 @@ SERVICE_NAMES = (
     admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
     fx_service_pb2.DESCRIPTOR.services_by_name["FxService"].full_name,
     submission_service_pb2.DESCRIPTOR.services_by_name["SubmissionService"].full_name,
+    BULK_SERVICE_NAME,
 )
 
 _PENDING_CALLS = 512
@@ -129,8 +133,9 @@ async def running_server(
         deadlines = Deadlines(settings.call_timeout_s)
 
         admission = Admission(settings.max_calls_in_flight)
+        bulk_admission = Admission(settings.max_bulk_calls)
         metrics.watch_in_flight(lambda: admission.in_flight)
-        answers = AnswerInterceptor(registry, metrics, admission)
+        answers = AnswerInterceptor(registry, metrics, admission, bulk_admission)
         server = grpc.aio.server(interceptors=[answers], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
             WalletServicer(engine, registry, quotes, deadlines), server
@@ -163,6 +168,8 @@ async def running_server(
             ),
             server,
         )
+        roads = Roads(engine, registry, quotes, admission, metrics, settings.bulk_window)
+        add_bulk_service(BulkServicer(roads, bulk_admission, deadlines), server)
         server.add_generic_rpc_handlers(tuple(extra_handlers))
         health_servicer = HealthServicer(["", *SERVICE_NAMES])
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -171,7 +178,7 @@ async def running_server(
         port = _bind(server, settings.listen)
         await server.start()
         stack.push_async_callback(
-            _stop, server, health_servicer, admission, grace_s=settings.shutdown_grace_s
+            _stop, server, health_servicer, admission, bulk_admission, grace_s=settings.shutdown_grace_s
         )
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, metrics_registry))
@@ -205,17 +212,24 @@ def _bind(server: grpc.aio.Server, listen: str) -> int:
 
 
 async def _stop(
-    server: grpc.aio.Server, health_servicer: HealthServicer, admission: Admission, *, grace_s: float
+    server: grpc.aio.Server,
+    health_servicer: HealthServicer,
+    admission: Admission,
+    bulk_admission: Admission,
+    *,
+    grace_s: float,
 ) -> None:
     """Says that it stops, refuses what comes, answers what is in flight, and closes."""
     _log.info("stopping", grace_s=grace_s)
     health_servicer.announce_end()
     admission.stop()
+    bulk_admission.stop()
     loop = asyncio.get_running_loop()
     latest = loop.time() + grace_s
     with suppress(TimeoutError):
         async with asyncio.timeout_at(latest):
             await admission.until_idle()
+            await bulk_admission.until_idle()
     with suppress(TimeoutError):
         async with asyncio.timeout_at(min(latest, loop.time() + _MOST_REFUSING_S)):
             await admission.until_quiet(_QUIET_S)

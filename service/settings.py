@@ -85,6 +85,17 @@ class Settings(BaseSettings):
         ge=1,
         description="Calls that may be under way before others are shed; shared among the sources that call.",
     )
+    bulk_window: int = Field(
+        default=512,
+        ge=1,
+        description="Commands of one Batch or Stream that may be under way; of a Stream also those that are "
+        "answered and not read by the caller: then no more of it is read.",
+    )
+    max_bulk_calls: int = Field(
+        default=64,
+        ge=1,
+        description="Batches and Streams that may be under way before others are shed.",
+    )
     outbox_high_records: int = Field(
         default=100_000,
         ge=1,

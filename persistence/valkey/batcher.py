@@ -39,8 +39,16 @@ GATHER_S = 0.002
 a row brought none, and never longer than this."""
 
 
+BULK_SHARE = 2
+"""Calls in bulk get at most one part in so many of a batch: what comes alone meanwhile waits no longer."""
+LEAST_BULK_SHARE = 4
+"""Where lone calls would fill every batch, calls in bulk still get one part in so many."""
+
+
 class ScriptBatcher:
-    """One node's queue and connection. Use as an async context manager.
+    """One node's queues and connection. Use as an async context manager.
+
+    Lone calls (``run``) go before those that come in bulk (``submit``), which fill the rest of each batch.
 
     ``timeout_s`` bounds a batch's round trip; ``max_waiting`` bounds the queue; ``check_every_s`` is as in
     SafeConnection. With ``replicas`` a batch is answered once so many of them have it too.
@@ -69,6 +77,7 @@ class ScriptBatcher:
         self._max_waiting = max_waiting
         self._max_batch = max_batch
         self._waiting: deque[WaitingCall] = deque()
+        self._bulk: deque[WaitingCall] = deque()
         self._something_waits = asyncio.Event()
         self._turn = asyncio.Lock()
         self._worker: asyncio.Task[None] | None = None
@@ -95,12 +104,12 @@ class ScriptBatcher:
 
     @property
     def waiting_count(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._bulk)
 
     @property
     def is_idle(self) -> bool:
         """Whether no call is under way or waits."""
-        return not self._waiting and not self._turn.locked()
+        return not self.waiting_count and not self._turn.locked()
 
     async def connect(self) -> None:
         """Connects and checks the store now. Raises StoreUnavailable, or StoreUnsafe with what to change."""
@@ -128,21 +137,49 @@ class ScriptBatcher:
         it may have. A caller that is cancelled does not hold up the others; its script still runs, if it had
         been sent, and its retry gets the answer.
         """
-        if self._worker is None or self._worker.done():
-            raise StoreUnavailable("the service is stopping")
-        if len(self._waiting) >= self._max_waiting:
-            raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Sequence[bytes]] = loop.create_future()
-        command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
-        call = WaitingCall(command, script, keys[0], answer, deadline, incarnation)
-        timer = loop.call_at(deadline, call.expire)
-        self._waiting.append(call)
-        self._something_waits.set()
+        call = self._enqueue(self._waiting, script, keys, arguments, deadline, incarnation)
+        timer = asyncio.get_running_loop().call_at(deadline, call.expire)
         try:
-            return await answer
+            return await call.answer
         finally:
             timer.cancel()
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None = None,
+    ) -> "asyncio.Future[Sequence[bytes]]":
+        """As ``run``, for one of many calls that come together: without a task of its own. Raises Overloaded
+        and StoreUnavailable at once, and what else ``run`` raises in the future.
+        """
+        call = self._enqueue(self._bulk, script, keys, arguments, deadline, incarnation)
+        timer = asyncio.get_running_loop().call_at(deadline, call.expire)
+        call.answer.add_done_callback(lambda _: timer.cancel())
+        return call.answer
+
+    def _enqueue(
+        self,
+        queue: deque[WaitingCall],
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        deadline: float,
+        incarnation: str | None,
+    ) -> WaitingCall:
+        if self._worker is None or self._worker.done():
+            raise StoreUnavailable("the service is stopping")
+        if len(queue) >= self._max_waiting:
+            raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
+        answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
+        command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
+        call = WaitingCall(command, script, keys[0], answer, deadline, incarnation)
+        queue.append(call)
+        self._something_waits.set()
+        return call
 
     async def _work(self) -> None:
         """Sends what waits, for ever. Whatever becomes of it, no call is left without an answer."""
@@ -181,17 +218,26 @@ class ScriptBatcher:
         loop = asyncio.get_running_loop()
         latest = loop.time() + GATHER_S
         idle_turns = 0
-        while len(self._waiting) < GATHERED_CALLS and idle_turns < GATHER_TURNS and loop.time() < latest:
-            before = len(self._waiting)
+        while self.waiting_count < GATHERED_CALLS and idle_turns < GATHER_TURNS and loop.time() < latest:
+            before = self.waiting_count
             await asyncio.sleep(0)
-            idle_turns = 0 if len(self._waiting) > before else idle_turns + 1
+            idle_turns = 0 if self.waiting_count > before else idle_turns + 1
 
     def _take_batch(self) -> list[WaitingCall]:
         """The next calls to send, without those that nobody waits for any more."""
-        now = asyncio.get_running_loop().time()
         batch: list[WaitingCall] = []
-        while self._waiting and len(batch) < self._max_batch:
-            call = self._waiting.popleft()
+        kept_for_bulk = min(len(self._bulk), self._max_batch // LEAST_BULK_SHARE)
+        self._take(self._waiting, batch, self._max_batch - kept_for_bulk)
+        self._take(self._bulk, batch, min(self._max_batch, len(batch) + self._max_batch // BULK_SHARE))
+        if not self.waiting_count:
+            self._something_waits.clear()
+        return batch
+
+    def _take(self, queue: deque[WaitingCall], batch: list[WaitingCall], most: int) -> None:
+        """Moves calls into a batch until it has so many."""
+        now = asyncio.get_running_loop().time()
+        while queue and len(batch) < most:
+            call = queue.popleft()
             if call.deadline <= now:
                 call.expire()
             elif call.incarnation not in (None, self._store.incarnation):
@@ -199,9 +245,6 @@ class ScriptBatcher:
             if not call.answer.done():
                 call.sent = True
                 batch.append(call)
-        if not self._waiting:
-            self._something_waits.clear()
-        return batch
 
     async def _answer(self, connection: Connection, batch: list[WaitingCall]) -> None:
         """Sends a batch and settles each of its calls, whatever happens."""
@@ -227,6 +270,7 @@ class ScriptBatcher:
             settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
 
     def _fail_waiting(self, why: str) -> None:
-        settle(self._waiting, lambda: StoreUnavailable(why))
-        self._waiting.clear()
+        for queue in (self._waiting, self._bulk):
+            settle(queue, lambda: StoreUnavailable(why))
+            queue.clear()
         self._something_waits.clear()

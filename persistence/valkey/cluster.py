@@ -108,6 +108,33 @@ class ClusterRunner:
             deadline,
         )
 
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None = None,
+    ) -> "asyncio.Future[Sequence[bytes]]":
+        """As ScriptBatcher does. Raises everything in the future: where a call runs may have to be found."""
+        return asyncio.get_running_loop().create_task(
+            self._submit(script, keys, arguments, deadline, incarnation)
+        )
+
+    async def _submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        deadline: float,
+        incarnation: str | None,
+    ) -> Sequence[bytes]:
+        async def ask(batcher: ScriptBatcher) -> Sequence[bytes]:
+            return await batcher.submit(script, keys, arguments, deadline=deadline, incarnation=incarnation)
+
+        return await self._on_primary(keys[0], ask, deadline)
+
     async def _on_primary(
         self, key: str, ask: Callable[[ScriptBatcher], Awaitable[_Said]], deadline: float
     ) -> _Said:

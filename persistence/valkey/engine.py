@@ -1,7 +1,7 @@
 """The engine: every change of a wallet, and every read of one, is one script on the player's partition."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from lua import Script
@@ -10,6 +10,7 @@ from persistence.calls import Call, PlayerView, RestoreOutcome, Step, StepResult
 from persistence.errors import (
     IncarnationChanged,
     LedgerUnavailable,
+    OutcomeUnknown,
     RefusalDetails,
     RefusalReason,
     Refused,
@@ -62,6 +63,9 @@ SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, RESTORE, LOAD_PLAYER, RECALL)
 _MOST_RATES = 16
 """How often a script is told a rate in one call, beside that: each step may need one of its own."""
 
+_DECIDED = (b"OK", b"REFUSED")
+"""The words of the replies of ``transact`` that are answers."""
+
 _MOST_ATTEMPTS = 10
 """How often a script is run until it neither lacks the player or an id, nor finds another store."""
 
@@ -78,6 +82,20 @@ class ScriptRunner(Protocol):
         deadline: float,
         incarnation: str | None,
     ) -> Sequence[bytes]: ...
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None,
+    ) -> "asyncio.Future[Sequence[bytes]]": ...
+
+
+End = tuple[StepResult, ...] | Exception
+"""How a call ended: with a result for each step, or with what was raised."""
 
 
 class Adoptions(Protocol):
@@ -127,14 +145,83 @@ class Engine:
         self._wallet_hints = WalletHints()
         self._acknowledged = acknowledged
         self._room = room
+        self._second_tries: set[asyncio.Task[None]] = set()
 
     async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
         """Applies all steps or none; one result for each. Raises Refused."""
+        partition, request = self._prepare(call)
+        reply = await self._ask(call.player_id, partition, request, deadline)
+        return self._read_answer(reply, call, partition, request)
+
+    def begin(self, call: Call, on_end: Callable[[End], None], *, deadline: float) -> None:
+        """As ``transact``, for one of many calls that come together: without a task of its own, unless the
+        script has to be asked again. Tells ``on_end`` once how it ended; it runs to its end whoever is gone.
+
+        Raises at once what ``transact`` raises before anything is sent.
+        """
+        partition, request = self._prepare(call)
+        witness = self._adoptions.witness(partition)
+        if witness is None:
+            self._try_again(call, partition, request, on_end, deadline)
+            return
+        answer = self._runner.submit(
+            request.script,
+            tuple(player_keys(partition, call.player_id)),
+            [str(witness), *request.arguments],
+            deadline=deadline,
+            incarnation=witness.incarnation,
+        )
+
+        def answered(answer: "asyncio.Future[Sequence[bytes]]") -> None:
+            if answer.cancelled():
+                on_end(OutcomeUnknown("the service is stopping"))
+                return
+            error = answer.exception()
+            if error is None and answer.result()[0] in _DECIDED:
+                on_end(self._end(answer.result(), call, partition, request))
+            elif error is None or isinstance(error, IncarnationChanged):
+                self._try_again(call, partition, request, on_end, deadline)
+            else:
+                on_end(error if isinstance(error, Exception) else OutcomeUnknown(str(error)))
+
+        answer.add_done_callback(answered)
+
+    def _try_again(
+        self, call: Call, partition: int, request: Request, on_end: Callable[[End], None], deadline: float
+    ) -> None:
+        """The script did nothing, because something has to be done first: as ``transact`` does."""
+
+        async def tried() -> None:
+            try:
+                reply = await self._ask(call.player_id, partition, request, deadline)
+            except asyncio.CancelledError:
+                on_end(OutcomeUnknown("the service is stopping"))
+                raise
+            except Exception as error:
+                on_end(error)
+            else:
+                on_end(self._end(reply, call, partition, request))
+
+        task = asyncio.get_running_loop().create_task(tried(), name="second-try")
+        self._second_tries.add(task)
+        task.add_done_callback(self._second_tries.discard)
+
+    def _prepare(self, call: Call) -> tuple[int, Request]:
         partition = partition_of(call.player_id, self._partition_count)
         self._admit(partition, starts_play=any(step.operation is Operation.DEBIT for step in call.steps))
         hint = self._wallet_hints.of(call.player_id)
-        request = transact_request(call, self._rates, likely_wallet=hint)
-        reply = await self._ask(call.player_id, partition, request, deadline)
+        return partition, transact_request(call, self._rates, likely_wallet=hint)
+
+    def _end(self, reply: Sequence[bytes], call: Call, partition: int, request: Request) -> End:
+        try:
+            return self._read_answer(reply, call, partition, request)
+        except Exception as error:
+            return error
+
+    def _read_answer(
+        self, reply: Sequence[bytes], call: Call, partition: int, request: Request
+    ) -> tuple[StepResult, ...]:
+        """Reads what the script decided, and remembers it. Raises Refused."""
         try:
             results = decode_transact_reply(reply, call, partition)
         except Refused as refusal:

@@ -1,5 +1,6 @@
 """The store, whether it is one primary or a Cluster: what its address says decides."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -42,6 +43,17 @@ class StoreRunner(Protocol):
         incarnation: str | None = None,
     ) -> Sequence[bytes]:
         """Runs a script and returns its reply once that is durable; see ScriptBatcher."""
+
+    def submit(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[str | bytes],
+        *,
+        deadline: float,
+        incarnation: str | None = None,
+    ) -> "asyncio.Future[Sequence[bytes]]":
+        """The same for one of many calls that come together; see ScriptBatcher."""
 
 
 @asynccontextmanager

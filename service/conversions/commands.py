@@ -38,6 +38,12 @@ def source_id_of(command: pb.Command) -> str:
     return getattr(command, name).source_id if name else ""
 
 
+def player_id_of(command: pb.Command) -> str:
+    """Whose wallets it is about, as it says; "" where it says nothing."""
+    name = command.WhichOneof("operation")
+    return getattr(command, name).player_id if name else ""
+
+
 def done_result(results: Iterable[StepResult], scales: CurrencyScales) -> pb.CommandResult:
     """One result for each step. The currencies have to be known to ``scales``."""
     done = pb.CommandDone(results=[result_message(result, scales) for result in results])

@@ -1,5 +1,7 @@
 """Writes what the engine answered as messages."""
 
+from collections.abc import Iterable
+
 from fx.amounts import format_amount
 from persistence.calls import StepResult, TransactionRecord, TransactionState
 from persistence.errors import RefusalDetails
@@ -78,6 +80,12 @@ def result_message(result: StepResult, scales: CurrencyScales) -> transaction_pb
     if result.conversion is not None:
         message.conversion.CopyFrom(conversion_message(result.conversion, result.converted, scales))
     return message
+
+
+def currencies_of(results: Iterable[StepResult]) -> list[str]:
+    """Of what a call touched, and of what was converted; a rollback's are not in its request."""
+    wallets = [result.balance_now.currency for result in results if result.balance_now is not None]
+    return [*wallets, *(result.conversion.lock.currency for result in results if result.conversion)]
 
 
 def refusal_message(details: RefusalDetails, scales: CurrencyScales) -> transaction_pb2.Refusal:

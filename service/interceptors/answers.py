@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
@@ -25,16 +26,21 @@ Answer = tuple[grpc.StatusCode, str, bytes]
 _STATUS_DETAILS = "grpc-status-details-bin"
 _ALWAYS_ADMITTED = "/grpc."
 """Health and reflection answer however busy it is, and do not hold up the end."""
+_IN_BULK = "/stakehold.v1.BulkService/"
+"""Their commands are admitted one by one, in service/flow.py; the calls themselves are only counted."""
 _LONGEST_SOURCE_ID = 128
 
 
 class AnswerInterceptor(ServerInterceptor):
     """The only place that catches what operations raise."""
 
-    def __init__(self, registry: Registry, metrics: CallMetrics, admission: Admission) -> None:
+    def __init__(
+        self, registry: Registry, metrics: CallMetrics, admission: Admission, bulk_admission: Admission
+    ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._admission = admission
+        self._bulk_admission = bulk_admission
         self._wrapped: dict[str, Any] = {}
         self._overload_answer = lru_cache(maxsize=256)(self._answer_overload)
 
@@ -52,8 +58,15 @@ class AnswerInterceptor(ServerInterceptor):
         return handler
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        if handler is None or (handler.request_streaming and handler.response_streaming):
+        if handler is None or (handler.request_streaming and method.startswith(_ALWAYS_ADMITTED)):
             return handler
+        if handler.request_streaming and handler.response_streaming:
+            assert inspect.isasyncgenfunction(handler.stream_stream), f"{method} does not yield its responses"
+            return grpc.stream_stream_rpc_method_handler(
+                self._around_stream(method, handler.stream_stream),
+                handler.request_deserializer,
+                handler.response_serializer,
+            )
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(
                 self._around_unary(method, handler.stream_unary),
@@ -103,7 +116,7 @@ class AnswerInterceptor(ServerInterceptor):
 
         return answered
 
-    def _around_stream(self, method: str, operation: Callable[..., AsyncIterator[Any]]) -> Any:
+    def _around_stream(self, method: str, operation: Callable[..., AsyncGenerator[Any, None]]) -> Any:
         observe = self._metrics.observer_of(method)
         enter, leave = self._gate_of(method)
 
@@ -112,8 +125,9 @@ class AnswerInterceptor(ServerInterceptor):
             entered = None
             try:
                 entered = enter(request, context)
-                async for response in operation(request, context):
-                    yield response
+                async with aclosing(operation(request, context)) as responses:
+                    async for response in responses:
+                        yield response
             except AbortError:  # answered already
                 raise
             except asyncio.CancelledError:
@@ -134,7 +148,7 @@ class AnswerInterceptor(ServerInterceptor):
         """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""
         if method.startswith(_ALWAYS_ADMITTED):
             return lambda request, context: None, lambda source_id: None
-        admission = self._admission
+        admission = self._bulk_admission if method.startswith(_IN_BULK) else self._admission
 
         def enter(request: Any, context: CallContext) -> str:
             remaining_s = context.time_remaining()

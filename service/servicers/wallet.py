@@ -1,18 +1,17 @@
 """WalletService: bets, wins, rollbacks, and what became of them."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from grpc.aio import ServicerContext
 
-from persistence.calls import PlayerView, StepResult
+from persistence.calls import PlayerView
 from persistence.errors import WalletNotFound
 from persistence.transactions import SourceId
 from persistence.valkey.engine import Engine
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.fields import read_player_id, read_transaction_id
 from service.conversions.quotes import exchange_call, give_quote, quote_message
-from service.conversions.results import balance_message, result_message, transaction_message
+from service.conversions.results import balance_message, currencies_of, result_message, transaction_message
 from service.quotes import Quotes
 from service.registry import Registry
 from service.servicers.deadlines import Deadlines
@@ -35,26 +34,26 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         call = debit_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
         if result.conversion is not None:
-            await self._registry.learn(_currencies_of([result]))
+            await self._registry.learn(currencies_of([result]))
         return pb.DebitResponse(result=result_message(result, self._registry))
 
     async def Credit(self, request: pb.CreditRequest, context: Context) -> pb.CreditResponse:
         call = credit_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
         if result.conversion is not None:
-            await self._registry.learn(_currencies_of([result]))
+            await self._registry.learn(currencies_of([result]))
         return pb.CreditResponse(result=result_message(result, self._registry))
 
     async def Rollback(self, request: pb.RollbackRequest, context: Context) -> pb.RollbackResponse:
         call = rollback_call(request, self._registry)
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
-        await self._registry.learn(_currencies_of([result]))
+        await self._registry.learn(currencies_of([result]))
         return pb.RollbackResponse(result=result_message(result, self._registry))
 
     async def Transact(self, request: pb.TransactRequest, context: Context) -> pb.TransactResponse:
         call = transact_call(request, self._registry)
         results = await self._engine.transact(call, deadline=self._deadlines.of(context))
-        await self._registry.learn(_currencies_of(results))
+        await self._registry.learn(currencies_of(results))
         return pb.TransactResponse(results=[result_message(result, self._registry) for result in results])
 
     async def LockQuote(self, request: pb.LockQuoteRequest, context: Context) -> pb.LockQuoteResponse:
@@ -91,12 +90,6 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         assert view.transaction is not None
         await self._registry.learn(_currencies_to_tell(view))
         return transaction_message(view.transaction, self._registry)
-
-
-def _currencies_of(results: Iterable[StepResult]) -> list[str]:
-    """The currencies of what a call touched; a rollback's are not in its request."""
-    wallets = [result.balance_now.currency for result in results if result.balance_now is not None]
-    return [*wallets, *(result.conversion.lock.currency for result in results if result.conversion)]
 
 
 def _currencies_to_tell(view: PlayerView) -> list[str]:

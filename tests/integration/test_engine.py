@@ -1,6 +1,7 @@
 """What the engine must not change: by refusals, replays, fences and a store that fails in the middle."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -93,6 +94,9 @@ async def test_a_partition_with_another_witness_is_not_touched(
 async def test_a_partition_that_is_not_open_is_not_even_asked(table: House) -> None:
     class Silent:
         async def run(self, *_: object, **__: object) -> list[bytes]:
+            raise AssertionError("a fenced partition was asked")
+
+        def submit(self, *_: object, **__: object) -> "asyncio.Future[Sequence[bytes]]":
             raise AssertionError("a fenced partition was asked")
 
     hydration = Hydration(Silent(), NewLedger(), window_s=60.0, now_ms=wall_clock_ms)

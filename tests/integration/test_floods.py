@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from service.admission import Admission
+from service.admission import GREED, Admission
 from service.embedded import EmbeddedValkey
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Refused
@@ -34,8 +34,8 @@ class WatchedAdmission(Admission):
     most_seen = 0
     admitted = 0
 
-    def enter(self, source_id: str) -> None:
-        super().enter(source_id)
+    def enter(self, source_id: str, *, greed: int = GREED) -> None:
+        super().enter(source_id, greed=greed)
         WatchedAdmission.admitted += 1
         WatchedAdmission.most_seen = max(self.most_seen, self.in_flight)
 
