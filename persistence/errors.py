@@ -20,6 +20,7 @@ StakeholdError
 │   └── SubmissionNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
+│   ├── CursorInvalid
 │   ├── PageTokenInvalid
 │   └── QuoteInvalid
 ├── QuoteMismatch              the quote is good, and not for this
@@ -36,6 +37,8 @@ StakeholdError
 ├── RateNotHeld
 ├── SamePerson
 ├── SubmissionIdConflict
+├── CursorNotInLedger
+├── SubscriberStalled
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -163,6 +166,7 @@ class Shortage(StrEnum):
     QUEUE = "queue"
     OUTBOX = "outbox"
     MEMORY = "memory"
+    SUBSCRIBERS = "subscribers"
 
 
 class Overloaded(NotDone):
@@ -281,6 +285,13 @@ class PageTokenInvalid(FieldInvalid):
         super().__init__("page_token", "not a next_page_token of this list with these filters")
 
 
+class CursorInvalid(FieldInvalid):
+    """A text that is no cursor of this service."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor", "must be a cursor that came with a message of EventService.Subscribe")
+
+
 class QuoteInvalid(FieldInvalid):
     """A text that is no quote of this service."""
 
@@ -376,6 +387,22 @@ class SubmissionIdConflict(StakeholdError):
     def __init__(self, submission_id: str) -> None:
         super().__init__(f"submission {submission_id} was accepted with other commands")
         self.submission_id = submission_id
+
+
+class CursorNotInLedger(StakeholdError):
+    """A subscription's cursor is of another ledger, or ahead of this one. ``cause`` is a word for which."""
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class SubscriberStalled(StakeholdError):
+    """A subscriber took no message for too long. ``cursor`` resumes with the one that it did not take."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__("no message was taken for too long; subscribe again from the last cursor")
+        self.cursor = cursor
 
 
 class SetupRefused(StakeholdError):

@@ -85,6 +85,9 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.RateNotHeld: (_Code.FAILED_PRECONDITION, "RATE_NOT_HELD"),
     errors.SamePerson: (_Code.FAILED_PRECONDITION, "SAME_PERSON"),
     errors.SubmissionIdConflict: (_Code.ALREADY_EXISTS, "SUBMISSION_ID_CONFLICT"),
+    errors.CursorInvalid: (_Code.INVALID_ARGUMENT, "CURSOR_INVALID"),
+    errors.CursorNotInLedger: (_Code.FAILED_PRECONDITION, "CURSOR_NOT_IN_LEDGER"),
+    errors.SubscriberStalled: (_Code.RESOURCE_EXHAUSTED, "SUBSCRIBER_STALLED"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -227,6 +230,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = {"submission_id": error.submission_id}
         case errors.RateNotHeld() | errors.SamePerson():
             metadata = _held_rate_metadata(error)
+        case errors.CursorNotInLedger() | errors.SubscriberStalled():
+            metadata = _subscription_metadata(error)
         case _:
             pass
     return metadata
@@ -236,6 +241,12 @@ def _held_rate_metadata(error: errors.RateNotHeld | errors.SamePerson) -> dict[s
     if isinstance(error, errors.SamePerson):
         return {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
     return {"rate_id": str(error.rate_id), "state": error.state}
+
+
+def _subscription_metadata(error: errors.CursorNotInLedger | errors.SubscriberStalled) -> dict[str, str]:
+    if isinstance(error, errors.SubscriberStalled):
+        return {"cursor": error.cursor}
+    return {"cause": error.cause}
 
 
 def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:

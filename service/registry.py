@@ -110,6 +110,11 @@ class Registry:
         except LedgerUnavailable as error:
             raise OutcomeUnknown("the wallet's currency could not be read") from error
 
+    async def know(self, codes: Iterable[str]) -> None:
+        """As learn, for what is only read. Raises LedgerUnavailable."""
+        if not all(code in self._currencies for code in codes):
+            await self.refresh()
+
     async def refresh(self) -> None:
         """Reads everything again. Raises LedgerUnavailable.
 

@@ -19,6 +19,9 @@ from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
 from service.admission import Admission
+from service.eventing.metrics import EventMetrics
+from service.eventing.opening import open_subscriptions
+from service.eventing.subscriptions import Subscriptions
 from service.flow import Roads
 from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
@@ -37,6 +40,7 @@ from service.servicers.admin import AdminServicer
 from service.servicers.bulk import SERVICE_NAME as BULK_SERVICE_NAME
 from service.servicers.bulk import BulkServicer, add_bulk_service
 from service.servicers.deadlines import Deadlines
+from service.servicers.events import EventServicer
 from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
@@ -46,6 +50,8 @@ from service.settings import Settings
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    event_service_pb2,
+    event_service_pb2_grpc,
     fx_service_pb2,
     fx_service_pb2_grpc,
     ledger_service_pb2,
@@ -74,6 +80,7 @@ SERVICE_NAMES = (
     fx_service_pb2.DESCRIPTOR.services_by_name["FxService"].full_name,
     submission_service_pb2.DESCRIPTOR.services_by_name["SubmissionService"].full_name,
     BULK_SERVICE_NAME,
+    event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -131,6 +138,8 @@ async def running_server(
             settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value()
         )
         deadlines = Deadlines(settings.call_timeout_s)
+        event_metrics = EventMetrics(metrics_registry)
+        subscriptions = await open_subscriptions(settings, stack, event_metrics, application=_APPLICATION)
 
         admission = Admission(settings.max_calls_in_flight)
         bulk_admission = Admission(settings.max_bulk_calls)
@@ -170,6 +179,10 @@ async def running_server(
         )
         roads = Roads(engine, registry, quotes, admission, metrics, settings.bulk_window)
         add_bulk_service(BulkServicer(roads, bulk_admission, deadlines), server)
+        event_service_pb2_grpc.add_EventServiceServicer_to_server(
+            EventServicer(subscriptions, registry, event_metrics, patience_s=settings.event_patience_s),
+            server,
+        )
         server.add_generic_rpc_handlers(tuple(extra_handlers))
         health_servicer = HealthServicer(["", *SERVICE_NAMES])
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -178,7 +191,13 @@ async def running_server(
         port = _bind(server, settings.listen)
         await server.start()
         stack.push_async_callback(
-            _stop, server, health_servicer, admission, bulk_admission, grace_s=settings.shutdown_grace_s
+            _stop,
+            server,
+            health_servicer,
+            admission,
+            bulk_admission,
+            subscriptions,
+            grace_s=settings.shutdown_grace_s,
         )
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, metrics_registry))
@@ -216,6 +235,7 @@ async def _stop(
     health_servicer: HealthServicer,
     admission: Admission,
     bulk_admission: Admission,
+    subscriptions: Subscriptions,
     *,
     grace_s: float,
 ) -> None:
@@ -224,6 +244,7 @@ async def _stop(
     health_servicer.announce_end()
     admission.stop()
     bulk_admission.stop()
+    subscriptions.stop()
     loop = asyncio.get_running_loop()
     latest = loop.time() + grace_s
     with suppress(TimeoutError):

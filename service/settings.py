@@ -121,6 +121,29 @@ class Settings(BaseSettings):
     drain_batch_records: int = Field(
         default=300, ge=1, description="The most outbox records of a partition in one SQL transaction."
     )
+    event_poll_s: float = Field(
+        default=0.01,
+        gt=0,
+        le=60,
+        description="How often the ledger is asked for new entries while any subscribe.",
+    )
+    event_tail_entries: int = Field(
+        default=4096,
+        ge=1,
+        description="How many of the newest entries a server keeps for its subscribers; who falls further "
+        "behind is told from the ledger.",
+    )
+    event_heartbeat_s: float = Field(
+        default=5.0, gt=0, description="The longest that a subscriber is told nothing, not even its cursor."
+    )
+    event_patience_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="How long a subscriber may leave a message untaken before it is ended.",
+    )
+    max_subscribers: int = Field(
+        default=100, ge=1, description="How many may subscribe to a server's events at once."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

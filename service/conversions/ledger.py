@@ -1,7 +1,7 @@
 """Between LedgerService's messages and what the ledger knows."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -63,9 +63,7 @@ def read_entry_filter(request: pb.ListEntriesRequest, registry: Registry) -> Ent
         currency=request.currency_code,
         round_id=read_optional_id(request.round_id, "round_id"),
         source_id=read_optional_id(request.source_id, "source_id"),
-        kinds=tuple(
-            sorted({_read_kind(kind, f"kinds[{index}]") for index, kind in enumerate(request.kinds)})
-        ),
+        kinds=read_kinds(request.kinds),
         start=start,
         end=end,
     )
@@ -76,6 +74,10 @@ def read_statement_period(request: pb.GetStatementRequest, registry: Registry) -
     return StatementPeriod(
         read_player_id(request.player_id), read_currency_code(request.currency_code, registry), start, end
     )
+
+
+def read_kinds(numbers: Iterable[int]) -> tuple[TransactionKind, ...]:
+    return tuple(sorted({_read_kind(kind, f"kinds[{index}]") for index, kind in enumerate(numbers)}))
 
 
 def read_currency_code(code: str, registry: Registry) -> CurrencyCode:
@@ -102,6 +104,17 @@ def read_point(request: pb.GetBalanceAtRequest) -> tuple[datetime | None, int | 
 def entry_page_message(page: EntryPage, scales: CurrencyScales) -> pb.ListEntriesResponse:
     entries = [entry_message(entry, scales) for entry in page.entries]
     return pb.ListEntriesResponse(entries=entries, next_page_token=page.next_page_token)
+
+
+def currencies_of(recorded: RecordedEntry) -> set[str]:
+    """Those whose scales its message needs."""
+    entry = recorded.chained.entry
+    codes = {str(leg.account.currency) for leg in recorded.legs}
+    if entry.currency:
+        codes.add(entry.currency)
+    if entry.conversion:
+        codes.add(entry.conversion.lock.currency)
+    return codes
 
 
 def entry_message(recorded: RecordedEntry, scales: CurrencyScales) -> pb.Entry:

@@ -24,8 +24,9 @@ Answer = tuple[grpc.StatusCode, str, bytes]
 """What is sent in place of a response: code, message, and the serialised rich status."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
-_ALWAYS_ADMITTED = "/grpc."
-"""Health and reflection answer however busy it is, and do not hold up the end."""
+_ALWAYS_ADMITTED = ("/grpc.", "/stakehold.v1.EventService/")
+"""Health and reflection answer however busy it is, and do not hold up the end. Subscriptions are no calls in
+flight either: they last, they count themselves, and they are ended when the server stops."""
 _IN_BULK = "/stakehold.v1.BulkService/"
 """Their commands are admitted one by one, in service/flow.py; the calls themselves are only counted."""
 _LONGEST_SOURCE_ID = 128

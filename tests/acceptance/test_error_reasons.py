@@ -54,9 +54,12 @@ ELSEWHERE = {
     "SAME_PERSON": "fx/test_held_rates",
     "SUBMISSION_ID_CONFLICT": "test_submitting",
     "SUBMISSION_NOT_FOUND": "test_submitting",
+    "CURSOR_INVALID": "test_events",
+    "CURSOR_NOT_IN_LEDGER": "test_events",
+    "SUBSCRIBER_STALLED": "test_events",
     "INTERNAL": "a bug: no request is known that causes it",
 }
-"""Reasons that only a broken infrastructure causes, or rates, and where they are reached."""
+"""Reasons that only a broken infrastructure causes, rates or streams, and where they are reached."""
 
 
 @dataclass(frozen=True, slots=True)

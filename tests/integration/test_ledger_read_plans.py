@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from persistence.postgres.queries import query
+from persistence.postgres.reading.chains import EventFilter, stretches_query
 from persistence.postgres.reading.entry_lists import EntryFilter, list_query
 from persistence.transactions import TransactionKind
 from service.embedded.postgres_data import OWNER, SUPERUSER
@@ -110,6 +111,24 @@ async def test_a_list_is_read_in_order_from_the_index_of_its_filter(
         assert indexes(plan) == {index}
         assert not scanned_whole(plan)
         assert not any(node["Node Type"] == "Sort" for node in nodes(plan))
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        EventFilter(),
+        EventFilter(player_id="player-7"),
+        EventFilter(source_id="source-3", kinds=(TransactionKind.BET,)),
+    ],
+)
+async def test_a_stretch_of_a_chain_is_read_from_its_index(
+    grown: asyncpg.Connection, wanted: EventFilter
+) -> None:
+    statement, arguments = stretches_query(wanted)
+
+    for plan in await plans(grown, statement, [3, 7], [100, 200], [300, 400], 200, *arguments):
+        assert indexes(plan) == {"an_entry_has_one_place_in_its_chain"}
+        assert not scanned_whole(plan)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,9 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.RateNotHeld(7, "accepted"),
     errors.SamePerson(7, "alice"),
     errors.SubmissionIdConflict("match-1"),
+    errors.CursorInvalid(),
+    errors.CursorNotInLedger("elsewhere", cause="other_ledger"),
+    errors.SubscriberStalled("cursor"),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""

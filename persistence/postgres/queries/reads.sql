@@ -74,3 +74,23 @@ FROM (
 ) AS summed_by
 GROUP BY currency, owner_kind, owner_id, bucket
 ORDER BY currency, owner_kind, owner_id, bucket;
+
+-- chain_ends --
+SELECT partition, entry_count FROM ledger.partitions;
+
+-- chain_ends_of --
+SELECT partition, entry_count FROM ledger.partitions WHERE partition = ANY ($1::integer[]);
+
+-- entries_of_chains --
+SELECT entries.*
+FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS stretch (partition, first, beyond)
+CROSS JOIN LATERAL (
+    SELECT * FROM ledger.entries
+    WHERE entries.partition = stretch.partition
+        AND entries.chain_position >= stretch.first
+        AND entries.chain_position < stretch.beyond
+    ORDER BY entries.chain_position
+    LIMIT $4
+) AS entries
+WHERE true -- filters
+;

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -68,7 +68,22 @@ async def complete_entries(connection: Connection, rows: Sequence[Row]) -> list[
     """Rows of ``ledger.entries`` with what belongs to them, in the rows' order. Two queries for all."""
     chained = [decode_entry(row) for row in rows]
     legs = await legs_of_entries(connection, [entry.entry_id for entry in chained])
-    rollbacks = await _rollbacks(connection, chained)
+    return _recorded(rows, chained, legs, await _rollbacks(connection, chained))
+
+
+async def entries_as_committed(connection: Connection, rows: Sequence[Row]) -> list[RecordedEntry]:
+    """As complete_entries, but without what came later: the same however often, and whenever, it is read."""
+    chained = [decode_entry(row) for row in rows]
+    legs = await legs_of_entries(connection, [entry.entry_id for entry in chained])
+    return _recorded(rows, chained, legs, _forestalled(chained))
+
+
+def _recorded(
+    rows: Sequence[Row],
+    chained: Sequence[ChainedEntry],
+    legs: Mapping[EntryId, tuple[Leg, ...]],
+    rollbacks: Mapping[EntryId, str],
+) -> list[RecordedEntry]:
     return [
         RecordedEntry(
             entry,
@@ -109,11 +124,7 @@ async def legs_of_entries(
 
 async def _rollbacks(connection: Connection, entries: Sequence[ChainedEntry]) -> dict[EntryId, str]:
     """The transactions that undid entries, by the entries' ids."""
-    found = {
-        chained.entry_id: chained.entry.related
-        for chained in entries
-        if chained.entry.type is EntryType.TOMBSTONE
-    }
+    found = _forestalled(entries)
     reversible = {
         (chained.player, chained.entry.source, chained.entry.transaction_id): chained.entry_id
         for chained in entries
@@ -125,6 +136,15 @@ async def _rollbacks(connection: Connection, entries: Sequence[ChainedEntry]) ->
             original = (row["player_id"], row["source_id"], row["reference_transaction_id"])
             found[reversible[original]] = row["transaction_id"]
     return found
+
+
+def _forestalled(entries: Sequence[ChainedEntry]) -> dict[EntryId, str]:
+    """The rollbacks that came before their originals, by the tombstones' ids."""
+    return {
+        chained.entry_id: chained.entry.related
+        for chained in entries
+        if chained.entry.type is EntryType.TOMBSTONE
+    }
 
 
 def entry_id_of(row: Row) -> EntryId:

@@ -102,7 +102,7 @@ def list_query(wanted: EntryFilter) -> tuple[str, list[object]]:
         ("currency = {}", wanted.currency),
         ("round_id = {}", wanted.round_id),
         ("source_id = {}", wanted.source_id),
-        (_kind_condition(wanted.kinds), list(wanted.kinds)),
+        (kind_condition(wanted.kinds), list(wanted.kinds)),
         ("booked_time < {}", wanted.end),
     ]
     asked = [(condition, argument) for condition, argument in conditions if argument]
@@ -114,7 +114,7 @@ def list_query(wanted: EntryFilter) -> tuple[str, list[object]]:
     return statement, [argument for _, argument in asked]
 
 
-def _kind_condition(kinds: Sequence[TransactionKind]) -> str:
+def kind_condition(kinds: Sequence[TransactionKind]) -> str:
     """In the ledger a rollback that was applied has its original's kind."""
     if TransactionKind.ROLLBACK in kinds:
         return "(operation = 'rollback' OR kind = ANY ({}))"

@@ -114,7 +114,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
     (too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
     "memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
-    rollbacks later, reads never; the metadata have the partition, too).
+    rollbacks later, reads never; the metadata have the partition, too), or "subscribers" (too many of them).
     Metadata: cause.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 28
@@ -190,6 +190,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SAME_PERSON: _ErrorReason.ValueType  # 50
     """[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
     Metadata: rate_id, pushed_by.
+    """
+    ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 53
+    """[INVALID_ARGUMENT] The cursor is none that this service has given."""
+    ERROR_REASON_CURSOR_NOT_IN_LEDGER: _ErrorReason.ValueType  # 54
+    """[FAILED_PRECONDITION] The cursor is of another ledger (cause "other_ledger"), or ahead of this one (cause "ahead"),
+    which then has lost entries that were told. Do not begin anew before somebody has looked. Metadata: cause.
+    """
+    ERROR_REASON_SUBSCRIBER_STALLED: _ErrorReason.ValueType  # 55
+    """[RESOURCE_EXHAUSTED] The subscriber took no message for too long. Subscribe again from the cursor that came last;
+    the metadata have the one before the message that was not taken. Metadata: cursor.
     """
     ERROR_REASON_SUBMISSION_ID_CONFLICT: _ErrorReason.ValueType  # 56
     """[ALREADY_EXISTS] The source has submitted other commands under this submission id. Nothing was accepted.
@@ -297,7 +307,7 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
 Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
 (too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
 "memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
-rollbacks later, reads never; the metadata have the partition, too).
+rollbacks later, reads never; the metadata have the partition, too), or "subscribers" (too many of them).
 Metadata: cause.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 28
@@ -373,6 +383,16 @@ ERROR_REASON_RATE_NOT_HELD: ErrorReason.ValueType  # 49
 ERROR_REASON_SAME_PERSON: ErrorReason.ValueType  # 50
 """[FAILED_PRECONDITION] Who pushed the rate may not confirm it: it takes a second person.
 Metadata: rate_id, pushed_by.
+"""
+ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 53
+"""[INVALID_ARGUMENT] The cursor is none that this service has given."""
+ERROR_REASON_CURSOR_NOT_IN_LEDGER: ErrorReason.ValueType  # 54
+"""[FAILED_PRECONDITION] The cursor is of another ledger (cause "other_ledger"), or ahead of this one (cause "ahead"),
+which then has lost entries that were told. Do not begin anew before somebody has looked. Metadata: cause.
+"""
+ERROR_REASON_SUBSCRIBER_STALLED: ErrorReason.ValueType  # 55
+"""[RESOURCE_EXHAUSTED] The subscriber took no message for too long. Subscribe again from the cursor that came last;
+the metadata have the one before the message that was not taken. Metadata: cursor.
 """
 ERROR_REASON_SUBMISSION_ID_CONFLICT: ErrorReason.ValueType  # 56
 """[ALREADY_EXISTS] The source has submitted other commands under this submission id. Nothing was accepted.

@@ -1,0 +1,1 @@
+"""Tells subscribers what the ledger commits: one tail for each server, shared by all its subscribers."""
