@@ -230,10 +230,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = {"submission_id": error.submission_id}
         case errors.RateNotHeld() | errors.SamePerson():
             metadata = _held_rate_metadata(error)
-        case errors.CursorNotInLedger() | errors.SubscriberStalled():
-            metadata = _subscription_metadata(error)
         case _:
-            pass
+            metadata = _subscription_metadata(error)
     return metadata
 
 
@@ -243,10 +241,14 @@ def _held_rate_metadata(error: errors.RateNotHeld | errors.SamePerson) -> dict[s
     return {"rate_id": str(error.rate_id), "state": error.state}
 
 
-def _subscription_metadata(error: errors.CursorNotInLedger | errors.SubscriberStalled) -> dict[str, str]:
-    if isinstance(error, errors.SubscriberStalled):
-        return {"cursor": error.cursor}
-    return {"cause": error.cause}
+def _subscription_metadata(error: errors.StakeholdError) -> dict[str, str]:
+    match error:
+        case errors.CursorNotInLedger():
+            return {"cause": error.cause}
+        case errors.SubscriberStalled():
+            return {"cursor": error.cursor}
+        case _:
+            return {}
 
 
 def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:

@@ -434,7 +434,9 @@ async def test_a_cursor_ahead_of_the_ledger_is_refused(books: Draining) -> None:
         (pb.SubscribeRequest(start_point=pb.START_POINT_NOW, player_id="ä"), "player_id"),
         (pb.SubscribeRequest(start_point=pb.START_POINT_NOW, source_id="x" * 129), "source_id"),
         (
-            pb.SubscribeRequest(start_point=pb.START_POINT_NOW, kinds=["TRANSACTION_KIND_UNSPECIFIED"]),
+            pb.SubscribeRequest(
+                start_point=pb.START_POINT_NOW, kinds=[transaction_pb2.TRANSACTION_KIND_UNSPECIFIED]
+            ),
             "kinds[0]",
         ),
     ],
