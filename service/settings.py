@@ -143,6 +143,23 @@ class Settings(BaseSettings):
     )
     max_subscribers: int = Field(
         default=100, ge=1, description="How many may subscribe to a server's events at once."
+    work_rate: float = Field(
+        default=1000.0,
+        gt=0,
+        description="Submitted commands that a worker applies in a second, at most; fewer where live play "
+        "would suffer.",
+    )
+    work_missing_s: float = Field(
+        default=900.0,
+        ge=0,
+        description="For how long a submitted command is tried that names what is not there (a bet, a "
+        "wallet), before it is a dead letter.",
+    )
+    work_retry_s: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="For how long a submitted command is tried while something is down, overloaded or "
+        "stale, before it is a dead letter.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."

@@ -22,13 +22,20 @@ _log = structlog.get_logger(__name__)
 
 
 @click.command()
-def command() -> None:
-    """Do in the background what nobody waits for, until interrupted.
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Submitted commands that this worker applies in a second, at most.  [default: STAKEHOLD_WORK_RATE]",
+)
+def command(*, rate: float | None) -> None:
+    """Do in the background what nobody waits for, until interrupted: apply what was submitted.
 
     Any number may run: they share the work, and take over that of one that dies. A job that fails is told in
     the log, counted, and begun again.
     """
     settings = read_settings_or_exit()
+    if rate is not None:
+        settings = settings.model_copy(update={"work_rate": rate})
     configure_logs(settings.log_level, settings.log_format)
     with refuse_plainly():
         uvloop.run(_work(settings))

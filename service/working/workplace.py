@@ -9,7 +9,14 @@ from prometheus_client import CollectorRegistry
 from persistence.postgres.database import Pool
 from service.hot_path import HotPath, open_hot_path
 from service.metrics import CallMetrics
-from service.opening import open_quotes, open_rates, open_reading_pool, open_registrar_pool, open_registry
+from service.opening import (
+    open_inbox_pool,
+    open_quotes,
+    open_rates,
+    open_reading_pool,
+    open_registrar_pool,
+    open_registry,
+)
 from service.quotes import Quotes
 from service.registry import Registry
 from service.settings import Settings
@@ -26,6 +33,7 @@ class Workplace:
     registry: Registry
     quotes: Quotes
     reading_pool: Pool
+    inbox_pool: Pool
     metrics: CollectorRegistry
 
 
@@ -37,8 +45,9 @@ async def open_workplace(settings: Settings, metrics: CollectorRegistry) -> Asyn
         registry = await open_registry(settings, stack, registrar_pool)
         rates = await open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await open_reading_pool(settings, stack, application=APPLICATION)
+        inbox_pool = await open_inbox_pool(settings, stack, application=APPLICATION)
         quotes = await open_quotes(settings, stack, registrar_pool, registry, rates)
         hot_path = await open_hot_path(
             settings, stack, CallMetrics(metrics), reading_pool, rates, application=APPLICATION
         )
-        yield Workplace(settings, hot_path, registry, quotes, reading_pool, metrics)
+        yield Workplace(settings, hot_path, registry, quotes, reading_pool, inbox_pool, metrics)

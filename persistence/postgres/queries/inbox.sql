@@ -147,7 +147,7 @@ CROSS JOIN LATERAL (
 ) AS next;
 
 -- hold_inbox_leases --
-SELECT partition FROM inbox.partitions
+SELECT partition, lease FROM inbox.partitions
 JOIN unnest($2::integer[], $3::bigint[]) AS held (partition, lease) USING (partition, lease)
 WHERE leased_by = $1
 ORDER BY partition

@@ -1,0 +1,1 @@
+"""Applies the commands of the inbox."""
