@@ -143,6 +143,7 @@ class Settings(BaseSettings):
     )
     max_subscribers: int = Field(
         default=100, ge=1, description="How many may subscribe to a server's events at once."
+    )
     work_rate: float = Field(
         default=1000.0,
         gt=0,

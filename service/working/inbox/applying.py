@@ -1,8 +1,8 @@
 """Applies one command of the inbox, as the unary call would, and says what came of it."""
 
-from persistence.calls import StepResult
 from persistence.valkey.engine import Engine, deadline_after
 from service.conversions.commands import command_call, done_result, error_result
+from service.conversions.results import currencies_of
 from service.explanations import explanation_of
 from service.quotes import Quotes
 from service.registry import Registry
@@ -25,12 +25,7 @@ class Applier:
         try:
             call = command_call(command_pb2.Command.FromString(command), self._registry, self._quotes)
             results = await self._engine.transact(call, deadline=deadline_after(self._timeout_s))
-            await self._registry.learn(code for result in results for code in _currencies_of(result))
+            await self._registry.learn(currencies_of(results))
             return done_result(results, self._registry), None
         except Exception as error:
             return error_result(await explanation_of(error, self._registry, method=_METHOD)), error
-
-
-def _currencies_of(result: StepResult) -> list[str]:
-    wallets = [result.balance_now.currency] if result.balance_now else []
-    return [*wallets, *([result.conversion.lock.currency] if result.conversion else [])]
