@@ -67,6 +67,8 @@ class Source:
     shortfall: ShortfallPolicy = ShortfallPolicy.NEGATIVE
     zero_amount: ZeroAmountPolicy = ZeroAmountPolicy.ACCEPT
     foreign_currency: ForeignCurrencyPolicy = ForeignCurrencyPolicy.REFUSE
+    orphan_horizon_ms: int | None = None
+    """How long a bet may stand without any settlement before it is given back; None: for ever."""
 
 
 @dataclass(frozen=True, slots=True)

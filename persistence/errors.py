@@ -17,7 +17,9 @@ StakeholdError
 │   ├── BalanceNotFound
 │   ├── PairUnknown
 │   ├── RateNotFound
-│   └── SubmissionNotFound
+│   ├── SubmissionNotFound
+│   ├── RoundNotFound
+│   └── ReviewNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
 │   ├── CursorInvalid
@@ -39,6 +41,7 @@ StakeholdError
 ├── SubmissionIdConflict
 ├── CursorNotInLedger
 ├── SubscriberStalled
+├── ReviewResolved
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -255,6 +258,23 @@ class SubmissionNotFound(NotFound):
         self.submission_id = submission_id
 
 
+class RoundNotFound(NotFound):
+    """Nobody has named the round, or the player's source and game have none of that id."""
+
+    def __init__(self, game: str, round_: str) -> None:
+        super().__init__(f"the player has no round {round_} of this source in game {game or '(none)'}")
+        self.game = game
+        self.round = round_
+
+
+class ReviewNotFound(NotFound):
+    """There is no review of that id."""
+
+    def __init__(self, review_id: int) -> None:
+        super().__init__(f"there is no review {review_id}")
+        self.review_id = review_id
+
+
 class FieldInvalid(StakeholdError):
     """A field of the request is malformed. ``field`` is its path in the request."""
 
@@ -403,6 +423,15 @@ class SubscriberStalled(StakeholdError):
     def __init__(self, cursor: str) -> None:
         super().__init__("no message was taken for too long; subscribe again from the last cursor")
         self.cursor = cursor
+
+
+class ReviewResolved(StakeholdError):
+    """The review was resolved by somebody else, or with other words."""
+
+    def __init__(self, review_id: int, resolved_by: str) -> None:
+        super().__init__(f"review {review_id} was resolved by {resolved_by} already")
+        self.review_id = review_id
+        self.resolved_by = resolved_by
 
 
 class SetupRefused(StakeholdError):

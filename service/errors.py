@@ -69,6 +69,8 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.PairUnknown: (_Code.NOT_FOUND, "PAIR_UNKNOWN"),
     errors.RateNotFound: (_Code.NOT_FOUND, "RATE_NOT_FOUND"),
     errors.SubmissionNotFound: (_Code.NOT_FOUND, "SUBMISSION_NOT_FOUND"),
+    errors.RoundNotFound: (_Code.NOT_FOUND, "ROUND_NOT_FOUND"),
+    errors.ReviewNotFound: (_Code.NOT_FOUND, "REVIEW_NOT_FOUND"),
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -88,6 +90,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.CursorInvalid: (_Code.INVALID_ARGUMENT, "CURSOR_INVALID"),
     errors.CursorNotInLedger: (_Code.FAILED_PRECONDITION, "CURSOR_NOT_IN_LEDGER"),
     errors.SubscriberStalled: (_Code.RESOURCE_EXHAUSTED, "SUBSCRIBER_STALLED"),
+    errors.ReviewResolved: (_Code.FAILED_PRECONDITION, "REVIEW_RESOLVED"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -226,10 +229,16 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = {"amount_currency_code": error.currency, "currency_code": error.wallet_currency}
         case errors.PairUnknown():
             metadata = {"base": error.base, "quote": error.quote}
-        case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
-            metadata = {"submission_id": error.submission_id}
         case errors.RateNotHeld() | errors.SamePerson():
             metadata = _held_rate_metadata(error)
+        case (
+            errors.SubmissionNotFound()
+            | errors.SubmissionIdConflict()
+            | errors.RoundNotFound()
+            | errors.ReviewNotFound()
+            | errors.ReviewResolved()
+        ):
+            metadata = _named_metadata(error)
         case _:
             metadata = _subscription_metadata(error)
     return metadata
@@ -258,6 +267,24 @@ def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:
     if error.partition is not None:
         metadata["partition"] = str(error.partition)
     return metadata
+
+
+def _named_metadata(
+    error: errors.SubmissionNotFound
+    | errors.SubmissionIdConflict
+    | errors.RoundNotFound
+    | errors.ReviewNotFound
+    | errors.ReviewResolved,
+) -> dict[str, str]:
+    match error:
+        case errors.RoundNotFound():
+            return {"round_id": error.round, "game_id": error.game}
+        case errors.ReviewNotFound():
+            return {"review_id": str(error.review_id)}
+        case errors.ReviewResolved():
+            return {"review_id": str(error.review_id), "resolved_by": error.resolved_by}
+        case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
+            return {"submission_id": error.submission_id}
 
 
 def _error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:

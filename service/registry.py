@@ -75,6 +75,10 @@ class Registry:
             raise SourceNotFound(source_id)
         return source
 
+    def sources(self) -> list[Source]:
+        """All sources."""
+        return list(self._sources.values())
+
     async def put_currency(self, currency: Currency) -> bool:
         """Stores a currency and returns whether it is new. Raises CurrencyImmutable and LedgerUnavailable."""
         created = await self._store.put_currency(currency)

@@ -18,6 +18,9 @@ from persistence.postgres.inbox.reading import InboxReader
 from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
+from persistence.postgres.reading.rounds import RoundLedger
+from persistence.postgres.reviews import Reviews
+from persistence.rounds import Rounds
 from service.admission import Admission
 from service.eventing.metrics import EventMetrics
 from service.eventing.opening import open_subscriptions
@@ -44,6 +47,7 @@ from service.servicers.events import EventServicer
 from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
+from service.servicers.rounds import RoundServicer
 from service.servicers.submission import SubmissionServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
@@ -56,6 +60,8 @@ from stakehold.v1 import (
     fx_service_pb2_grpc,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    round_service_pb2,
+    round_service_pb2_grpc,
     submission_service_pb2,
     submission_service_pb2_grpc,
     wallet_service_pb2,
@@ -81,6 +87,7 @@ SERVICE_NAMES = (
     submission_service_pb2.DESCRIPTOR.services_by_name["SubmissionService"].full_name,
     BULK_SERVICE_NAME,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
+    round_service_pb2.DESCRIPTOR.services_by_name["RoundService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -154,6 +161,16 @@ async def running_server(
         )
         ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server(
             LedgerServicer(reader, registry, audit, deadlines), server
+        )
+        round_service_pb2_grpc.add_RoundServiceServicer_to_server(
+            RoundServicer(
+                engine,
+                Rounds(engine, RoundLedger(reading_pool)),
+                Reviews(registrar_pool),
+                registry,
+                deadlines,
+            ),
+            server,
         )
         fx_service_pb2_grpc.add_FxServiceServicer_to_server(
             FxServicer(

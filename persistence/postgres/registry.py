@@ -62,6 +62,7 @@ class PostgresRegistry:
                     ShortfallPolicy(row["shortfall"]),
                     ZeroAmountPolicy(row["zero_amount"]),
                     ForeignCurrencyPolicy(row["foreign_currency"]),
+                    row["orphan_horizon_ms"],
                 )
                 for row in sources
             },
@@ -109,6 +110,7 @@ class PostgresRegistry:
             source.shortfall,
             source.zero_amount,
             source.foreign_currency,
+            source.orphan_horizon_ms,
         )
         with translated_errors():
             return bool(await self._pool.fetchval(query("put_source"), *row))

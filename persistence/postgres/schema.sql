@@ -221,6 +221,16 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ledger.refuse_to_change_a_review() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION 'review % is resolved, and stays as it is', OLD.review_id
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'a_review_is_resolved_once';
+END
+$$;
+
 CREATE FUNCTION ledger.refuse_to_rewrite() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -650,6 +660,29 @@ CREATE TABLE ledger.migrations (
     applied_time timestamp with time zone DEFAULT now() NOT NULL
 );
 
+CREATE TABLE ledger.open_rounds (
+    player_id text NOT NULL COLLATE pg_catalog."C",
+    source_id text NOT NULL COLLATE pg_catalog."C",
+    game_id text NOT NULL COLLATE pg_catalog."C",
+    round_id text NOT NULL COLLATE pg_catalog."C",
+    partition integer NOT NULL,
+    live_bets bigint NOT NULL,
+    is_settled boolean NOT NULL,
+    first_bet_time timestamp with time zone NOT NULL,
+    last_time timestamp with time zone NOT NULL,
+    looked_time timestamp with time zone,
+    CONSTRAINT an_open_round_has_live_bets CHECK ((live_bets > 0))
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE ledger.open_rounds IS 'Rounds with live bets that nothing has closed, as of ledger.round_progress: follows from entries, and may be made anew.';
+
+COMMENT ON COLUMN ledger.open_rounds.game_id IS 'Empty where the round''s transactions named no game.';
+
+COMMENT ON COLUMN ledger.open_rounds.is_settled IS 'Whether any win or refund stands in it.';
+
+COMMENT ON COLUMN ledger.open_rounds.looked_time IS 'When its bets were last tried to be given back.';
+
 CREATE TABLE ledger.partitions (
     partition integer NOT NULL,
     epoch bigint DEFAULT 1 NOT NULL,
@@ -742,6 +775,48 @@ CREATE TABLE ledger.repairs (
 );
 
 COMMENT ON TABLE ledger.repairs IS 'Movements that the service itself owes a wallet. One is done as soon as an entry has its id.';
+
+CREATE TABLE ledger.reviews (
+    review_id bigint NOT NULL,
+    review_key text NOT NULL,
+    kind text NOT NULL,
+    partition integer NOT NULL,
+    player_id text NOT NULL,
+    source_id text NOT NULL,
+    transaction_id text NOT NULL,
+    action_transaction_id text NOT NULL,
+    entry_id text NOT NULL,
+    game_id text NOT NULL,
+    round_id text NOT NULL,
+    description text NOT NULL,
+    raised_time timestamp with time zone DEFAULT now() NOT NULL,
+    resolved_time timestamp with time zone,
+    resolved_by text,
+    note text,
+    CONSTRAINT a_resolved_review_says_by_whom_and_why CHECK ((num_nulls(resolved_time, resolved_by, note) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT a_review_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['bet_swept'::text, 'bet_not_swept'::text])))
+);
+
+COMMENT ON TABLE ledger.reviews IS 'What the service did by itself, or could not do, and a person should look at.';
+
+COMMENT ON COLUMN ledger.reviews.review_key IS 'Names the occurrence, so that whoever sees it again adds nothing.';
+
+ALTER TABLE ledger.reviews ALTER COLUMN review_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.reviews_review_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ledger.round_progress (
+    partition integer NOT NULL,
+    next_chain_position bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE ledger.round_progress IS 'The first entry of each partition that ledger.open_rounds does not know of yet.';
 
 CREATE TABLE ledger.salvaged (
     salvaged_id bigint NOT NULL,
@@ -839,6 +914,8 @@ CREATE TABLE registry.sources (
     created_time timestamp with time zone DEFAULT now() NOT NULL,
     updated_time timestamp with time zone DEFAULT now() NOT NULL,
     foreign_currency text DEFAULT 'refuse'::text NOT NULL,
+    orphan_horizon_ms bigint,
+    CONSTRAINT a_bet_is_no_orphan_within_a_minute CHECK ((orphan_horizon_ms >= 60000)),
     CONSTRAINT a_source_has_a_known_status CHECK ((status = ANY (ARRAY['enabled'::text, 'disabled'::text]))),
     CONSTRAINT a_source_id_has_1_to_64_characters CHECK ((source_id ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'::text)),
     CONSTRAINT amounts_of_zero_have_a_known_policy CHECK ((zero_amount = ANY (ARRAY['accept'::text, 'refuse'::text]))),
@@ -848,6 +925,8 @@ CREATE TABLE registry.sources (
     CONSTRAINT shortfalls_have_a_known_policy CHECK ((shortfall = ANY (ARRAY['negative'::text, 'clamp'::text, 'reject'::text]))),
     CONSTRAINT wins_of_unknown_bets_have_a_known_policy CHECK ((unknown_bet = ANY (ARRAY['refuse'::text, 'accept'::text])))
 );
+
+COMMENT ON COLUMN registry.sources.orphan_horizon_ms IS 'How long a bet may stand without any settlement before it is given back; null: for ever.';
 
 ALTER TABLE ONLY fx.pairs
     ADD CONSTRAINT a_pair_is_put_once PRIMARY KEY (base, quote);
@@ -906,6 +985,12 @@ ALTER TABLE ONLY ledger.salvaged
 ALTER TABLE ONLY ledger.repairs
     ADD CONSTRAINT a_repair_has_an_id_of_its_own PRIMARY KEY (player_id, source_id, transaction_id);
 
+ALTER TABLE ONLY ledger.reviews
+    ADD CONSTRAINT a_review_is_raised_once UNIQUE (review_key);
+
+ALTER TABLE ONLY ledger.open_rounds
+    ADD CONSTRAINT a_round_is_open_once PRIMARY KEY (player_id, source_id, game_id, round_id);
+
 ALTER TABLE ONLY ledger.vouchers
     ADD CONSTRAINT a_server_vouches_for_one_store PRIMARY KEY (server_id, partition);
 
@@ -944,6 +1029,12 @@ ALTER TABLE ONLY ledger.partitions
 
 ALTER TABLE ONLY ledger.quarantine
     ADD CONSTRAINT quarantined_records_are_numbered PRIMARY KEY (quarantine_id);
+
+ALTER TABLE ONLY ledger.reviews
+    ADD CONSTRAINT reviews_are_numbered PRIMARY KEY (review_id);
+
+ALTER TABLE ONLY ledger.round_progress
+    ADD CONSTRAINT rounds_are_followed_once PRIMARY KEY (partition);
 
 ALTER TABLE ONLY ledger.salvaged
     ADD CONSTRAINT salvaged_records_are_numbered PRIMARY KEY (salvaged_id);
@@ -995,7 +1086,13 @@ CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partiti
 
 CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE (resolved_time IS NULL);
 
+CREATE INDEX open_reviews ON ledger.reviews USING btree (review_id) WHERE (resolved_time IS NULL);
+
+CREATE INDEX open_rounds_by_use ON ledger.open_rounds USING btree (player_id, last_time DESC);
+
 CREATE INDEX records_to_restore ON ledger.salvaged USING btree (salvaged_id) WHERE (restored_time IS NULL);
+
+CREATE INDEX unsettled_rounds_by_age ON ledger.open_rounds USING btree (source_id, first_bet_time) WHERE (NOT is_settled);
 
 CREATE TRIGGER decisions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.rate_decisions FOR EACH STATEMENT EXECUTE FUNCTION fx.refuse_to_rewrite();
 
@@ -1006,6 +1103,8 @@ CREATE TRIGGER rates_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.r
 CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_have_entries();
 
 CREATE TRIGGER a_postings_sum_to_zero AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_sum_to_zero();
+
+CREATE TRIGGER a_review_is_resolved_once BEFORE UPDATE ON ledger.reviews FOR EACH ROW WHEN ((old.resolved_time IS NOT NULL)) EXECUTE FUNCTION ledger.refuse_to_change_a_review();
 
 CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
@@ -1053,6 +1152,9 @@ ALTER TABLE ONLY ledger.quarantine
 ALTER TABLE ONLY ledger.repairs
     ADD CONSTRAINT a_repair_is_of_an_incident FOREIGN KEY (incident_id) REFERENCES ledger.incidents(incident_id);
 
+ALTER TABLE ONLY ledger.reviews
+    ADD CONSTRAINT a_review_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
 ALTER TABLE ONLY ledger.salvaged
     ADD CONSTRAINT a_salvaged_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
@@ -1067,6 +1169,12 @@ ALTER TABLE ONLY ledger.epochs
 
 ALTER TABLE ONLY ledger.incidents
     ADD CONSTRAINT an_incident_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.open_rounds
+    ADD CONSTRAINT an_open_round_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.round_progress
+    ADD CONSTRAINT the_progress_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 ALTER TABLE ONLY registry.denominations
     ADD CONSTRAINT a_denomination_is_of_a_currency FOREIGN KEY (currency_code) REFERENCES registry.currencies(currency_code);
@@ -1118,6 +1226,8 @@ REVOKE ALL ON FUNCTION ledger.add_postings_to_balances() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.advance_wallets() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_a_cursor_that_moves_back() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_to_change_a_review() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_to_rewrite() FROM PUBLIC;
 
@@ -1211,6 +1321,10 @@ GRANT UPDATE(resolution) ON TABLE ledger.incidents TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_writer;
 
+GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.open_rounds TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_registrar;
+
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_writer;
 
@@ -1254,6 +1368,20 @@ GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.repairs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.reviews TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.reviews TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.reviews TO stakehold_registrar;
+
+GRANT UPDATE(resolved_time) ON TABLE ledger.reviews TO stakehold_registrar;
+
+GRANT UPDATE(resolved_by) ON TABLE ledger.reviews TO stakehold_registrar;
+
+GRANT UPDATE(note) ON TABLE ledger.reviews TO stakehold_registrar;
+
+GRANT SELECT ON TABLE ledger.round_progress TO stakehold_reader;
+GRANT SELECT,INSERT,UPDATE ON TABLE ledger.round_progress TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.round_progress TO stakehold_registrar;
 
 GRANT SELECT ON TABLE ledger.salvaged TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.salvaged TO stakehold_writer;

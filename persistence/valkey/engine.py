@@ -31,6 +31,7 @@ from persistence.transactions import (
     WalletStatus,
     partition_of,
 )
+from persistence.valkey.hot_memory import READ_MEMORY, HotMemory, read_memory
 from persistence.valkey.hydration import Hydration
 from persistence.valkey.keys import player_keys
 from persistence.valkey.replies import (
@@ -58,7 +59,7 @@ from persistence.valkey.residence import LOAD_PLAYER, RECALL
 from persistence.valkey.wallet_hints import WalletHints
 from persistence.witness import Witness
 
-SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, RESTORE, LOAD_PLAYER, RECALL)
+SCRIPTS = (TRANSACT, SET_WALLET, READ_PLAYER, READ_MEMORY, RESTORE, LOAD_PLAYER, RECALL)
 
 _MOST_RATES = 16
 """How often a script is told a rate in one call, beside that: each step may need one of its own."""
@@ -315,6 +316,14 @@ class Engine:
         partition = partition_of(player_id, self._partition_count)
         reply = await self._ask(player_id, partition, read_player_request(transaction), deadline)
         return decode_player_reply(reply, transaction[1] if transaction else None, partition)
+
+    async def read_memory(self, player_id: PlayerId, *, deadline: float) -> HotMemory:
+        """All that the store remembers of a player, at one moment."""
+        partition = self.partition_of(player_id)
+        return await read_memory(lambda request: self._ask(player_id, partition, request, deadline))
+
+    def partition_of(self, player_id: PlayerId) -> int:
+        return partition_of(player_id, self._partition_count)
 
     async def _ask(
         self, player_id: PlayerId, partition: int, request: Request, deadline: float

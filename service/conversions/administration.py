@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import TypeVar
 
+from google.protobuf.duration_pb2 import Duration
+
 from fx.currencies import MAX_SCALE, Currency, CurrencyKind, CurrencyStatus
 from fx.denominations import Denomination
 from persistence.calls import (
@@ -24,6 +26,8 @@ from stakehold.v1 import admin_service_pb2 as pb
 
 MAX_NAME_CHARACTERS = 128
 MAX_REASON_CHARACTERS = 256
+MIN_ORPHAN_HORIZON_S = 60
+MAX_ORPHAN_HORIZON_S = 10 * 365 * 86_400
 
 _CURRENCY_CODE = re.compile(r"[A-Z][A-Z0-9]{2,11}")
 _DENOMINATION_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
@@ -140,11 +144,30 @@ def read_source(message: pb.Source) -> Source:
         shortfall=_read_enum(_SHORTFALLS, message.shortfall, "source.shortfall"),
         zero_amount=_read_enum(_ZERO_AMOUNTS, message.zero_amount, "source.zero_amount"),
         foreign_currency=_read_enum(_FOREIGN_CURRENCIES, message.foreign_currency, "source.foreign_currency"),
+        orphan_horizon_ms=_read_orphan_horizon(message),
     )
 
 
+def _duration(ms: int) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(ms)
+    return duration
+
+
+def _read_orphan_horizon(message: pb.Source) -> int | None:
+    if not message.HasField("orphan_horizon"):
+        return None
+    horizon = message.orphan_horizon
+    in_range = MIN_ORPHAN_HORIZON_S <= horizon.seconds <= MAX_ORPHAN_HORIZON_S
+    if not in_range or not 0 <= horizon.nanos < 1_000_000_000:
+        raise FieldInvalid("source.orphan_horizon", "must be one minute to ten years, or absent for never")
+    return horizon.seconds * 1000 + horizon.nanos // 1_000_000
+
+
 def source_message(source: Source) -> pb.Source:
+    horizon_ms = source.orphan_horizon_ms
     return pb.Source(
+        orphan_horizon=None if horizon_ms is None else _duration(horizon_ms),
         source_id=source.source_id,
         display_name=source.display_name,
         status=_number_of(_SOURCE_STATUSES, source.status),

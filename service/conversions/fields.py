@@ -11,7 +11,7 @@ from fx.currencies import Currency
 from persistence.errors import FieldInvalid
 from persistence.transactions import PlayerId, TransactionId
 from service.registry import Registry
-from stakehold.v1 import money_pb2, wallet_service_pb2
+from stakehold.v1 import money_pb2, round_service_pb2, wallet_service_pb2
 
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_CHARACTERS = 256
@@ -24,6 +24,7 @@ _Contextual = (
     | wallet_service_pb2.DebitStep
     | wallet_service_pb2.CreditStep
     | wallet_service_pb2.RollbackStep
+    | round_service_pb2.CloseRoundRequest
 )
 
 _ID = re.compile(r"[\x20-\x7e]{1,128}")

@@ -41,7 +41,7 @@ KINDS = {
     TransactionKind.ROLLBACK: transaction_pb2.TRANSACTION_KIND_ROLLBACK,
 }
 
-_STATES = {
+STATES = {
     TransactionState.NOT_SEEN: wallet_service_pb2.TRANSACTION_STATE_NOT_SEEN,
     TransactionState.APPLIED: wallet_service_pb2.TRANSACTION_STATE_APPLIED,
     TransactionState.NO_MOVEMENT: wallet_service_pb2.TRANSACTION_STATE_APPLIED,
@@ -65,6 +65,15 @@ def balance_message(balance: WalletBalance, scales: CurrencyScales) -> transacti
         receivable=format_amount(buckets.receivable, scale),
         credit_line=format_amount(balance.credit_line, scale),
     )
+
+
+def money_message(amount: int, currency: str, scales: CurrencyScales) -> money_pb2.Money:
+    return money_pb2.Money(currency_code=currency, amount=format_amount(amount, scales.scale_of(currency)))
+
+
+def refusal_reason(reason: str) -> error_reason_pb2.ErrorReason.ValueType:
+    """The API's number of a refusal's word."""
+    return error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}")
 
 
 def result_message(result: StepResult, scales: CurrencyScales) -> transaction_pb2.TransactionResult:
@@ -106,15 +115,14 @@ def transaction_message(
     is_rollback = record.operation is Operation.ROLLBACK
     kind = TransactionKind.ROLLBACK if is_rollback else record.kind
     message = wallet_service_pb2.GetTransactionResponse(
-        state=_STATES[record.state],
+        state=STATES[record.state],
         kind=KINDS[kind] if kind else transaction_pb2.TRANSACTION_KIND_UNSPECIFIED,
         round_id=record.round,
         game_id=record.game,
         reference_transaction_id=record.reference,
     )
     if record.amount is not None and record.currency:
-        amount = format_amount(record.amount, scales.scale_of(record.currency))
-        message.amount.CopyFrom(money_pb2.Money(currency_code=record.currency, amount=amount))
+        message.amount.CopyFrom(money_message(record.amount, record.currency, scales))
     if record.conversion is not None:
         message.conversion.CopyFrom(conversion_message(record.conversion, record.amount or 0, scales))
     if record.outcome is not None:
@@ -122,7 +130,7 @@ def transaction_message(
         if record.conversion is not None:
             message.result.conversion.CopyFrom(message.conversion)
     if record.state is TransactionState.REFUSED:
-        message.refusal_reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{record.reason}")
+        message.refusal_reason = refusal_reason(record.reason)
         message.refusal.CopyFrom(_first_refusal(record, scales))
     if record.state in (TransactionState.ROLLED_BACK, TransactionState.TOMBSTONE):
         message.rollback_transaction_id = record.related

@@ -52,6 +52,8 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.PairUnknown("EUR", "USD"),
     errors.RateNotFound("there is no rate 7"),
     errors.SubmissionNotFound("match-1"),
+    errors.RoundNotFound("g1", "r1"),
+    errors.ReviewNotFound(7),
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
@@ -71,6 +73,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.CursorInvalid(),
     errors.CursorNotInLedger("elsewhere", cause="other_ledger"),
     errors.SubscriberStalled("cursor"),
+    errors.ReviewResolved(7, "alice"),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""

@@ -6,7 +6,7 @@ SELECT currency_code, display_name, scale, kind, status FROM registry.currencies
 
 -- sources --
 SELECT source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount,
-    foreign_currency
+    foreign_currency, orphan_horizon_ms
 FROM registry.sources;
 
 -- plant_currency --
@@ -42,9 +42,10 @@ SELECT denomination_code, currency_code, exponent FROM registry.denominations WH
 
 -- put_source --
 INSERT INTO registry.sources AS stored (
-    source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount, foreign_currency
+    source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount,
+    foreign_currency, orphan_horizon_ms
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (source_id) DO UPDATE SET
     display_name = excluded.display_name,
     status = excluded.status,
@@ -54,5 +55,6 @@ ON CONFLICT (source_id) DO UPDATE SET
     shortfall = excluded.shortfall,
     zero_amount = excluded.zero_amount,
     foreign_currency = excluded.foreign_currency,
+    orphan_horizon_ms = excluded.orphan_horizon_ms,
     updated_time = now()
 RETURNING (stored.xmax = 0) AS created;

@@ -93,6 +93,12 @@ class LedgerMemory:
             for (player_id, _), of_player in zip(wanted, found, strict=True)
         ]
 
+    async def texts_up_to(self, player_id: PlayerId, wanted: Fields, until: OutboxPosition) -> Texts:
+        """What the ledger has of all that is connected to some ids and rounds, as it was at a position."""
+        async with self._snapshot() as connection:
+            circles = await _explore(connection, [player_id], [(player_id, wanted)])
+        return await circles[player_id].texts(until)
+
     async def cursors(self, partitions: Iterable[int]) -> dict[int, OutboxPosition]:
         """How far these partitions are drained now."""
         with translated_errors():
@@ -149,10 +155,16 @@ class _Circle:
             name for name in dict.fromkeys(fields) if name not in self.ids and name not in self.rounds
         )
 
-    async def texts(self) -> Texts:
-        """The entries folded, after others had their turn."""
+    async def texts(self, until: OutboxPosition | None = None) -> Texts:
+        """The entries folded, those up to a position where one is given, after others had their turn."""
         await asyncio.sleep(0)
-        return fold(self.entries[position] for position in sorted(self.entries))
+        entries = (self.entries[position] for position in sorted(self.entries))
+        return fold(entry for entry in entries if until is None or _position(entry) <= until)
+
+
+def _position(entry: KnownEntry) -> OutboxPosition:
+    """Of the record that the entry is in."""
+    return OutboxPosition.parse(entry.position.rpartition("-")[0])
 
 
 async def _cursors(connection: Connection, partitions: Iterable[int]) -> dict[int, OutboxPosition]:

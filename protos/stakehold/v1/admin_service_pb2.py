@@ -22,69 +22,70 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from stakehold.v1 import money_pb2 as stakehold_dot_v1_dot_money__pb2
 from stakehold.v1 import transaction_pb2 as stakehold_dot_v1_dot_transaction__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stakehold/v1/admin_service.proto\x12\x0cstakehold.v1\x1a\x18stakehold/v1/money.proto\x1a\x1estakehold/v1/transaction.proto\"g\n\x11OpenWalletRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12(\n\x0b\x63redit_line\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\"S\n\x12OpenWalletResponse\x12,\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\xb2\x01\n\x16SetWalletStatusRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.WalletStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"X\n\x17SetWalletStatusResponse\x12,\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"\x17\n\x15ListCurrenciesRequest\"D\n\x16ListCurrenciesResponse\x12*\n\ncurrencies\x18\x01 \x03(\x0b\x32\x16.stakehold.v1.Currency\"R\n\x0c\x44\x65nomination\x12\x19\n\x11\x64\x65nomination_code\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\"\x1a\n\x18ListDenominationsRequest\"N\n\x19ListDenominationsResponse\x12\x31\n\rdenominations\x18\x01 \x03(\x0b\x32\x1a.stakehold.v1.Denomination\"J\n\x16PutDenominationRequest\x12\x30\n\x0c\x64\x65nomination\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.Denomination\"\\\n\x17PutDenominationResponse\x12\x30\n\x0c\x64\x65nomination\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.Denomination\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x9e\x01\n\x08\x43urrency\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12(\n\x04kind\x18\x04 \x01(\x0e\x32\x1a.stakehold.v1.CurrencyKind\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.stakehold.v1.CurrencyStatus\">\n\x12PutCurrencyRequest\x12(\n\x08\x63urrency\x18\x01 \x01(\x0b\x32\x16.stakehold.v1.Currency\"P\n\x13PutCurrencyResponse\x12(\n\x08\x63urrency\x18\x01 \x01(\x0b\x32\x16.stakehold.v1.Currency\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\xa6\x03\n\x06Source\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.SourceStatus\x12=\n\x10settled_rollback\x18\x04 \x01(\x0e\x32#.stakehold.v1.SettledRollbackPolicy\x12\x33\n\x0bunknown_bet\x18\x05 \x01(\x0e\x32\x1e.stakehold.v1.UnknownBetPolicy\x12-\n\x08late_win\x18\x06 \x01(\x0e\x32\x1b.stakehold.v1.LateWinPolicy\x12\x30\n\tshortfall\x18\x07 \x01(\x0e\x32\x1d.stakehold.v1.ShortfallPolicy\x12\x33\n\x0bzero_amount\x18\x08 \x01(\x0e\x32\x1e.stakehold.v1.ZeroAmountPolicy\x12=\n\x10\x66oreign_currency\x18\t \x01(\x0e\x32#.stakehold.v1.ForeignCurrencyPolicy\"8\n\x10PutSourceRequest\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.stakehold.v1.Source\"J\n\x11PutSourceResponse\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.stakehold.v1.Source\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08*}\n\x0c\x43urrencyKind\x12\x1d\n\x19\x43URRENCY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43URRENCY_KIND_FIAT\x10\x01\x12\x1c\n\x18\x43URRENCY_KIND_STABLECOIN\x10\x02\x12\x18\n\x14\x43URRENCY_KIND_CRYPTO\x10\x03*\x8f\x01\n\x0e\x43urrencyStatus\x12\x1f\n\x1b\x43URRENCY_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43URRENCY_STATUS_ENABLED\x10\x01\x12!\n\x1d\x43URRENCY_STATUS_NO_NEW_DEBITS\x10\x02\x12\x1c\n\x18\x43URRENCY_STATUS_DISABLED\x10\x03*\x87\x01\n\x15SettledRollbackPolicy\x12\'\n#SETTLED_ROLLBACK_POLICY_UNSPECIFIED\x10\x00\x12\"\n\x1eSETTLED_ROLLBACK_POLICY_REFUSE\x10\x01\x12!\n\x1dSETTLED_ROLLBACK_POLICY_ALLOW\x10\x02*t\n\x10UnknownBetPolicy\x12\"\n\x1eUNKNOWN_BET_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19UNKNOWN_BET_POLICY_REFUSE\x10\x01\x12\x1d\n\x19UNKNOWN_BET_POLICY_ACCEPT\x10\x02*h\n\rLateWinPolicy\x12\x1f\n\x1bLATE_WIN_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LATE_WIN_POLICY_ACCEPT\x10\x01\x12\x1a\n\x16LATE_WIN_POLICY_REFUSE\x10\x02*\x8b\x01\n\x0fShortfallPolicy\x12 \n\x1cSHORTFALL_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19SHORTFALL_POLICY_NEGATIVE\x10\x01\x12\x1a\n\x16SHORTFALL_POLICY_CLAMP\x10\x02\x12\x1b\n\x17SHORTFALL_POLICY_REJECT\x10\x03*t\n\x10ZeroAmountPolicy\x12\"\n\x1eZERO_AMOUNT_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19ZERO_AMOUNT_POLICY_ACCEPT\x10\x01\x12\x1d\n\x19ZERO_AMOUNT_POLICY_REFUSE\x10\x02*\x89\x01\n\x15\x46oreignCurrencyPolicy\x12\'\n#FOREIGN_CURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\"\n\x1e\x46OREIGN_CURRENCY_POLICY_REFUSE\x10\x01\x12#\n\x1f\x46OREIGN_CURRENCY_POLICY_CONVERT\x10\x02*d\n\x0cSourceStatus\x12\x1d\n\x19SOURCE_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SOURCE_STATUS_ENABLED\x10\x01\x12\x1a\n\x16SOURCE_STATUS_DISABLED\x10\x02\x32\x84\x05\n\x0c\x41\x64minService\x12O\n\nOpenWallet\x12\x1f.stakehold.v1.OpenWalletRequest\x1a .stakehold.v1.OpenWalletResponse\x12^\n\x0fSetWalletStatus\x12$.stakehold.v1.SetWalletStatusRequest\x1a%.stakehold.v1.SetWalletStatusResponse\x12[\n\x0eListCurrencies\x12#.stakehold.v1.ListCurrenciesRequest\x1a$.stakehold.v1.ListCurrenciesResponse\x12R\n\x0bPutCurrency\x12 .stakehold.v1.PutCurrencyRequest\x1a!.stakehold.v1.PutCurrencyResponse\x12\x64\n\x11ListDenominations\x12&.stakehold.v1.ListDenominationsRequest\x1a\'.stakehold.v1.ListDenominationsResponse\x12^\n\x0fPutDenomination\x12$.stakehold.v1.PutDenominationRequest\x1a%.stakehold.v1.PutDenominationResponse\x12L\n\tPutSource\x12\x1e.stakehold.v1.PutSourceRequest\x1a\x1f.stakehold.v1.PutSourceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stakehold/v1/admin_service.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x18stakehold/v1/money.proto\x1a\x1estakehold/v1/transaction.proto\"g\n\x11OpenWalletRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12(\n\x0b\x63redit_line\x18\x03 \x01(\x0b\x32\x13.stakehold.v1.Money\"S\n\x12OpenWalletResponse\x12,\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\xb2\x01\n\x16SetWalletStatusRequest\x12\x11\n\tplayer_id\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.WalletStatus\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x1d\n\x10\x65xpected_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"X\n\x17SetWalletStatusResponse\x12,\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\x1b.stakehold.v1.WalletBalance\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"\x17\n\x15ListCurrenciesRequest\"D\n\x16ListCurrenciesResponse\x12*\n\ncurrencies\x18\x01 \x03(\x0b\x32\x16.stakehold.v1.Currency\"R\n\x0c\x44\x65nomination\x12\x19\n\x11\x64\x65nomination_code\x18\x01 \x01(\t\x12\x15\n\rcurrency_code\x18\x02 \x01(\t\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\"\x1a\n\x18ListDenominationsRequest\"N\n\x19ListDenominationsResponse\x12\x31\n\rdenominations\x18\x01 \x03(\x0b\x32\x1a.stakehold.v1.Denomination\"J\n\x16PutDenominationRequest\x12\x30\n\x0c\x64\x65nomination\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.Denomination\"\\\n\x17PutDenominationResponse\x12\x30\n\x0c\x64\x65nomination\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.Denomination\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x9e\x01\n\x08\x43urrency\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12(\n\x04kind\x18\x04 \x01(\x0e\x32\x1a.stakehold.v1.CurrencyKind\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.stakehold.v1.CurrencyStatus\">\n\x12PutCurrencyRequest\x12(\n\x08\x63urrency\x18\x01 \x01(\x0b\x32\x16.stakehold.v1.Currency\"P\n\x13PutCurrencyResponse\x12(\n\x08\x63urrency\x18\x01 \x01(\x0b\x32\x16.stakehold.v1.Currency\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\xd9\x03\n\x06Source\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.stakehold.v1.SourceStatus\x12=\n\x10settled_rollback\x18\x04 \x01(\x0e\x32#.stakehold.v1.SettledRollbackPolicy\x12\x33\n\x0bunknown_bet\x18\x05 \x01(\x0e\x32\x1e.stakehold.v1.UnknownBetPolicy\x12-\n\x08late_win\x18\x06 \x01(\x0e\x32\x1b.stakehold.v1.LateWinPolicy\x12\x30\n\tshortfall\x18\x07 \x01(\x0e\x32\x1d.stakehold.v1.ShortfallPolicy\x12\x33\n\x0bzero_amount\x18\x08 \x01(\x0e\x32\x1e.stakehold.v1.ZeroAmountPolicy\x12=\n\x10\x66oreign_currency\x18\t \x01(\x0e\x32#.stakehold.v1.ForeignCurrencyPolicy\x12\x31\n\x0eorphan_horizon\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"8\n\x10PutSourceRequest\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.stakehold.v1.Source\"J\n\x11PutSourceResponse\x12$\n\x06source\x18\x01 \x01(\x0b\x32\x14.stakehold.v1.Source\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08*}\n\x0c\x43urrencyKind\x12\x1d\n\x19\x43URRENCY_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43URRENCY_KIND_FIAT\x10\x01\x12\x1c\n\x18\x43URRENCY_KIND_STABLECOIN\x10\x02\x12\x18\n\x14\x43URRENCY_KIND_CRYPTO\x10\x03*\x8f\x01\n\x0e\x43urrencyStatus\x12\x1f\n\x1b\x43URRENCY_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43URRENCY_STATUS_ENABLED\x10\x01\x12!\n\x1d\x43URRENCY_STATUS_NO_NEW_DEBITS\x10\x02\x12\x1c\n\x18\x43URRENCY_STATUS_DISABLED\x10\x03*\x87\x01\n\x15SettledRollbackPolicy\x12\'\n#SETTLED_ROLLBACK_POLICY_UNSPECIFIED\x10\x00\x12\"\n\x1eSETTLED_ROLLBACK_POLICY_REFUSE\x10\x01\x12!\n\x1dSETTLED_ROLLBACK_POLICY_ALLOW\x10\x02*t\n\x10UnknownBetPolicy\x12\"\n\x1eUNKNOWN_BET_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19UNKNOWN_BET_POLICY_REFUSE\x10\x01\x12\x1d\n\x19UNKNOWN_BET_POLICY_ACCEPT\x10\x02*h\n\rLateWinPolicy\x12\x1f\n\x1bLATE_WIN_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LATE_WIN_POLICY_ACCEPT\x10\x01\x12\x1a\n\x16LATE_WIN_POLICY_REFUSE\x10\x02*\x8b\x01\n\x0fShortfallPolicy\x12 \n\x1cSHORTFALL_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19SHORTFALL_POLICY_NEGATIVE\x10\x01\x12\x1a\n\x16SHORTFALL_POLICY_CLAMP\x10\x02\x12\x1b\n\x17SHORTFALL_POLICY_REJECT\x10\x03*t\n\x10ZeroAmountPolicy\x12\"\n\x1eZERO_AMOUNT_POLICY_UNSPECIFIED\x10\x00\x12\x1d\n\x19ZERO_AMOUNT_POLICY_ACCEPT\x10\x01\x12\x1d\n\x19ZERO_AMOUNT_POLICY_REFUSE\x10\x02*\x89\x01\n\x15\x46oreignCurrencyPolicy\x12\'\n#FOREIGN_CURRENCY_POLICY_UNSPECIFIED\x10\x00\x12\"\n\x1e\x46OREIGN_CURRENCY_POLICY_REFUSE\x10\x01\x12#\n\x1f\x46OREIGN_CURRENCY_POLICY_CONVERT\x10\x02*d\n\x0cSourceStatus\x12\x1d\n\x19SOURCE_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SOURCE_STATUS_ENABLED\x10\x01\x12\x1a\n\x16SOURCE_STATUS_DISABLED\x10\x02\x32\x84\x05\n\x0c\x41\x64minService\x12O\n\nOpenWallet\x12\x1f.stakehold.v1.OpenWalletRequest\x1a .stakehold.v1.OpenWalletResponse\x12^\n\x0fSetWalletStatus\x12$.stakehold.v1.SetWalletStatusRequest\x1a%.stakehold.v1.SetWalletStatusResponse\x12[\n\x0eListCurrencies\x12#.stakehold.v1.ListCurrenciesRequest\x1a$.stakehold.v1.ListCurrenciesResponse\x12R\n\x0bPutCurrency\x12 .stakehold.v1.PutCurrencyRequest\x1a!.stakehold.v1.PutCurrencyResponse\x12\x64\n\x11ListDenominations\x12&.stakehold.v1.ListDenominationsRequest\x1a\'.stakehold.v1.ListDenominationsResponse\x12^\n\x0fPutDenomination\x12$.stakehold.v1.PutDenominationRequest\x1a%.stakehold.v1.PutDenominationResponse\x12L\n\tPutSource\x12\x1e.stakehold.v1.PutSourceRequest\x1a\x1f.stakehold.v1.PutSourceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stakehold.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CURRENCYKIND']._serialized_start=1892
-  _globals['_CURRENCYKIND']._serialized_end=2017
-  _globals['_CURRENCYSTATUS']._serialized_start=2020
-  _globals['_CURRENCYSTATUS']._serialized_end=2163
-  _globals['_SETTLEDROLLBACKPOLICY']._serialized_start=2166
-  _globals['_SETTLEDROLLBACKPOLICY']._serialized_end=2301
-  _globals['_UNKNOWNBETPOLICY']._serialized_start=2303
-  _globals['_UNKNOWNBETPOLICY']._serialized_end=2419
-  _globals['_LATEWINPOLICY']._serialized_start=2421
-  _globals['_LATEWINPOLICY']._serialized_end=2525
-  _globals['_SHORTFALLPOLICY']._serialized_start=2528
-  _globals['_SHORTFALLPOLICY']._serialized_end=2667
-  _globals['_ZEROAMOUNTPOLICY']._serialized_start=2669
-  _globals['_ZEROAMOUNTPOLICY']._serialized_end=2785
-  _globals['_FOREIGNCURRENCYPOLICY']._serialized_start=2788
-  _globals['_FOREIGNCURRENCYPOLICY']._serialized_end=2925
-  _globals['_SOURCESTATUS']._serialized_start=2927
-  _globals['_SOURCESTATUS']._serialized_end=3027
-  _globals['_OPENWALLETREQUEST']._serialized_start=108
-  _globals['_OPENWALLETREQUEST']._serialized_end=211
-  _globals['_OPENWALLETRESPONSE']._serialized_start=213
-  _globals['_OPENWALLETRESPONSE']._serialized_end=296
-  _globals['_SETWALLETSTATUSREQUEST']._serialized_start=299
-  _globals['_SETWALLETSTATUSREQUEST']._serialized_end=477
-  _globals['_SETWALLETSTATUSRESPONSE']._serialized_start=479
-  _globals['_SETWALLETSTATUSRESPONSE']._serialized_end=567
-  _globals['_LISTCURRENCIESREQUEST']._serialized_start=569
-  _globals['_LISTCURRENCIESREQUEST']._serialized_end=592
-  _globals['_LISTCURRENCIESRESPONSE']._serialized_start=594
-  _globals['_LISTCURRENCIESRESPONSE']._serialized_end=662
-  _globals['_DENOMINATION']._serialized_start=664
-  _globals['_DENOMINATION']._serialized_end=746
-  _globals['_LISTDENOMINATIONSREQUEST']._serialized_start=748
-  _globals['_LISTDENOMINATIONSREQUEST']._serialized_end=774
-  _globals['_LISTDENOMINATIONSRESPONSE']._serialized_start=776
-  _globals['_LISTDENOMINATIONSRESPONSE']._serialized_end=854
-  _globals['_PUTDENOMINATIONREQUEST']._serialized_start=856
-  _globals['_PUTDENOMINATIONREQUEST']._serialized_end=930
-  _globals['_PUTDENOMINATIONRESPONSE']._serialized_start=932
-  _globals['_PUTDENOMINATIONRESPONSE']._serialized_end=1024
-  _globals['_CURRENCY']._serialized_start=1027
-  _globals['_CURRENCY']._serialized_end=1185
-  _globals['_PUTCURRENCYREQUEST']._serialized_start=1187
-  _globals['_PUTCURRENCYREQUEST']._serialized_end=1249
-  _globals['_PUTCURRENCYRESPONSE']._serialized_start=1251
-  _globals['_PUTCURRENCYRESPONSE']._serialized_end=1331
-  _globals['_SOURCE']._serialized_start=1334
-  _globals['_SOURCE']._serialized_end=1756
-  _globals['_PUTSOURCEREQUEST']._serialized_start=1758
-  _globals['_PUTSOURCEREQUEST']._serialized_end=1814
-  _globals['_PUTSOURCERESPONSE']._serialized_start=1816
-  _globals['_PUTSOURCERESPONSE']._serialized_end=1890
-  _globals['_ADMINSERVICE']._serialized_start=3030
-  _globals['_ADMINSERVICE']._serialized_end=3674
+  _globals['_CURRENCYKIND']._serialized_start=1975
+  _globals['_CURRENCYKIND']._serialized_end=2100
+  _globals['_CURRENCYSTATUS']._serialized_start=2103
+  _globals['_CURRENCYSTATUS']._serialized_end=2246
+  _globals['_SETTLEDROLLBACKPOLICY']._serialized_start=2249
+  _globals['_SETTLEDROLLBACKPOLICY']._serialized_end=2384
+  _globals['_UNKNOWNBETPOLICY']._serialized_start=2386
+  _globals['_UNKNOWNBETPOLICY']._serialized_end=2502
+  _globals['_LATEWINPOLICY']._serialized_start=2504
+  _globals['_LATEWINPOLICY']._serialized_end=2608
+  _globals['_SHORTFALLPOLICY']._serialized_start=2611
+  _globals['_SHORTFALLPOLICY']._serialized_end=2750
+  _globals['_ZEROAMOUNTPOLICY']._serialized_start=2752
+  _globals['_ZEROAMOUNTPOLICY']._serialized_end=2868
+  _globals['_FOREIGNCURRENCYPOLICY']._serialized_start=2871
+  _globals['_FOREIGNCURRENCYPOLICY']._serialized_end=3008
+  _globals['_SOURCESTATUS']._serialized_start=3010
+  _globals['_SOURCESTATUS']._serialized_end=3110
+  _globals['_OPENWALLETREQUEST']._serialized_start=140
+  _globals['_OPENWALLETREQUEST']._serialized_end=243
+  _globals['_OPENWALLETRESPONSE']._serialized_start=245
+  _globals['_OPENWALLETRESPONSE']._serialized_end=328
+  _globals['_SETWALLETSTATUSREQUEST']._serialized_start=331
+  _globals['_SETWALLETSTATUSREQUEST']._serialized_end=509
+  _globals['_SETWALLETSTATUSRESPONSE']._serialized_start=511
+  _globals['_SETWALLETSTATUSRESPONSE']._serialized_end=599
+  _globals['_LISTCURRENCIESREQUEST']._serialized_start=601
+  _globals['_LISTCURRENCIESREQUEST']._serialized_end=624
+  _globals['_LISTCURRENCIESRESPONSE']._serialized_start=626
+  _globals['_LISTCURRENCIESRESPONSE']._serialized_end=694
+  _globals['_DENOMINATION']._serialized_start=696
+  _globals['_DENOMINATION']._serialized_end=778
+  _globals['_LISTDENOMINATIONSREQUEST']._serialized_start=780
+  _globals['_LISTDENOMINATIONSREQUEST']._serialized_end=806
+  _globals['_LISTDENOMINATIONSRESPONSE']._serialized_start=808
+  _globals['_LISTDENOMINATIONSRESPONSE']._serialized_end=886
+  _globals['_PUTDENOMINATIONREQUEST']._serialized_start=888
+  _globals['_PUTDENOMINATIONREQUEST']._serialized_end=962
+  _globals['_PUTDENOMINATIONRESPONSE']._serialized_start=964
+  _globals['_PUTDENOMINATIONRESPONSE']._serialized_end=1056
+  _globals['_CURRENCY']._serialized_start=1059
+  _globals['_CURRENCY']._serialized_end=1217
+  _globals['_PUTCURRENCYREQUEST']._serialized_start=1219
+  _globals['_PUTCURRENCYREQUEST']._serialized_end=1281
+  _globals['_PUTCURRENCYRESPONSE']._serialized_start=1283
+  _globals['_PUTCURRENCYRESPONSE']._serialized_end=1363
+  _globals['_SOURCE']._serialized_start=1366
+  _globals['_SOURCE']._serialized_end=1839
+  _globals['_PUTSOURCEREQUEST']._serialized_start=1841
+  _globals['_PUTSOURCEREQUEST']._serialized_end=1897
+  _globals['_PUTSOURCERESPONSE']._serialized_start=1899
+  _globals['_PUTSOURCERESPONSE']._serialized_end=1973
+  _globals['_ADMINSERVICE']._serialized_start=3113
+  _globals['_ADMINSERVICE']._serialized_end=3757
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -654,6 +655,7 @@ class Source(_message.Message):
     SHORTFALL_FIELD_NUMBER: _builtins.int
     ZERO_AMOUNT_FIELD_NUMBER: _builtins.int
     FOREIGN_CURRENCY_FIELD_NUMBER: _builtins.int
+    ORPHAN_HORIZON_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """1 to 64 characters: a to z, 0 to 9, "-", "_" and ".", starting with a letter or digit."""
     display_name: _builtins.str
@@ -672,6 +674,13 @@ class Source(_message.Message):
     """Transactions of zero."""
     foreign_currency: Global___ForeignCurrencyPolicy.ValueType
     """Amounts in a currency that the player has no wallet in."""
+    @_builtins.property
+    def orphan_horizon(self) -> _duration_pb2.Duration:
+        """How long a bet may stand in an open round without any settlement before the service gives it back and raises a
+        review: from one minute on. Absent: never. Only for sources that settle every bet, the lost ones too, or close
+        their rounds: what a source never settles is given back.
+        """
+
     def __init__(
         self,
         *,
@@ -684,10 +693,11 @@ class Source(_message.Message):
         shortfall: Global___ShortfallPolicy.ValueType = ...,
         zero_amount: Global___ZeroAmountPolicy.ValueType = ...,
         foreign_currency: Global___ForeignCurrencyPolicy.ValueType = ...,
+        orphan_horizon: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["orphan_horizon", b"orphan_horizon"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "foreign_currency", b"foreign_currency", "late_win", b"late_win", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "foreign_currency", b"foreign_currency", "late_win", b"late_win", "orphan_horizon", b"orphan_horizon", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -207,6 +207,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SUBMISSION_NOT_FOUND: _ErrorReason.ValueType  # 57
     """[NOT_FOUND] The source has submitted nothing under this submission id. Metadata: submission_id."""
+    ERROR_REASON_ROUND_NOT_FOUND: _ErrorReason.ValueType  # 60
+    """[NOT_FOUND] The player has played in no such round of this source and game, and nobody closed it.
+    Metadata: round_id, game_id.
+    """
+    ERROR_REASON_REVIEW_NOT_FOUND: _ErrorReason.ValueType  # 61
+    """[NOT_FOUND] There is no review of this id. Metadata: review_id."""
+    ERROR_REASON_REVIEW_RESOLVED: _ErrorReason.ValueType  # 62
+    """[FAILED_PRECONDITION] The review was resolved otherwise already. Metadata: review_id, resolved_by."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -400,4 +408,12 @@ Metadata: submission_id.
 """
 ERROR_REASON_SUBMISSION_NOT_FOUND: ErrorReason.ValueType  # 57
 """[NOT_FOUND] The source has submitted nothing under this submission id. Metadata: submission_id."""
+ERROR_REASON_ROUND_NOT_FOUND: ErrorReason.ValueType  # 60
+"""[NOT_FOUND] The player has played in no such round of this source and game, and nobody closed it.
+Metadata: round_id, game_id.
+"""
+ERROR_REASON_REVIEW_NOT_FOUND: ErrorReason.ValueType  # 61
+"""[NOT_FOUND] There is no review of this id. Metadata: review_id."""
+ERROR_REASON_REVIEW_RESOLVED: ErrorReason.ValueType  # 62
+"""[FAILED_PRECONDITION] The review was resolved otherwise already. Metadata: review_id, resolved_by."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
