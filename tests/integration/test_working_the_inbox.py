@@ -1,17 +1,15 @@
 """What was submitted is applied once, in each player's order, whatever becomes of others."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
 from service.embedded import embedded_valkey
-from stakehold.v1 import command_pb2, submission_service_pb2
+from stakehold.v1 import submission_service_pb2
 from tests.acceptance.seat import Seat, seated
 from tests.deployment import Deployment, deployed
+from tests.inbox_books import booked_orders, players_of, spread, wanted_orders
 from tests.ledgers import Ledgers
 from tests.reference import Step
 from tests.steps import bet, deposit, win
@@ -53,49 +51,6 @@ async def inbox(house: Deployment) -> AsyncIterator[SubmissionApi]:
         yield opened
 
 
-async def booked_orders(
-    deployment: Deployment, source_id: str, *, entry_type: str = "applied"
-) -> Mapping[str, Sequence[str]]:
-    """A source's transaction ids in the ledger, by player, in the order of the wallet's versions."""
-    connection = await asyncpg.connect(deployment.ledger_dsn)
-    try:
-        rows = await connection.fetch(
-            "SELECT player_id, transaction_id FROM ledger.entries"
-            " WHERE source_id = $1 AND entry_type = $2 ORDER BY player_id, version",
-            source_id,
-            entry_type,
-        )
-    finally:
-        await connection.close()
-    orders: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        orders[row["player_id"]].append(row["transaction_id"])
-    return orders
-
-
-def spread(
-    source_id: str, players: Sequence[str], count: int, *, prefix: str = "d"
-) -> list[command_pb2.Command]:
-    """Deposits, for one player after the other, and again."""
-    return [
-        command(source_id, players[number % len(players)], deposit(f"{prefix}{number}", "0.01"))
-        for number in range(count)
-    ]
-
-
-def wanted_orders(players: Sequence[str], count: int, *, prefix: str = "d") -> Mapping[str, Sequence[str]]:
-    return {
-        player: [f"{prefix}{number}" for number in range(start, count, len(players))]
-        for start, player in enumerate(players)
-    }
-
-
-async def players_of(api: WalletApi, count: int) -> list[str]:
-    players = [new_name("player") for _ in range(count)]
-    await asyncio.gather(*(api.open_wallet(player, "EUR") for player in players))
-    return players
-
-
 async def submit(
     inbox: SubmissionApi, seat: Seat, *steps: Step
 ) -> tuple[str, submission_service_pb2.SubmitResponse]:
@@ -120,7 +75,7 @@ async def test_ten_thousand_commands_are_applied_once_in_each_players_order(
     assert ended.HasField("finish_time")
     assert ended.most_attempts == 1
     await house.require_agreement()
-    assert await booked_orders(house, source) == wanted_orders(players, 10_000)
+    assert await booked_orders(house.ledger_dsn, source) == wanted_orders(players, 10_000)
 
 
 async def test_submissions_of_a_player_are_applied_in_the_order_of_acceptance(
@@ -136,7 +91,7 @@ async def test_submissions_of_a_player_are_applied_in_the_order_of_acceptance(
         await inbox.until_decided(source, "c")
 
     await house.require_agreement()
-    orders = await booked_orders(house, source)
+    orders = await booked_orders(house.ledger_dsn, source)
     for player in players:
         expected = [
             one for name in ("a", "b", "c") for one in wanted_orders(players, 300, prefix=name)[player]
@@ -160,7 +115,7 @@ async def test_several_workers_share_the_partitions_and_the_order_stays(
         assert min(first.attempts("applied"), second.attempts("applied")) > 0
     assert ended.applied_count == 4000
     await house.require_agreement()
-    assert await booked_orders(house, source) == wanted_orders(players, 4000)
+    assert await booked_orders(house.ledger_dsn, source) == wanted_orders(players, 4000)
 
 
 async def _counted(first: Worker, second: Worker, count: int) -> bool:
@@ -181,7 +136,7 @@ async def test_a_worker_that_joins_while_there_is_work_keeps_the_order(
         await inbox.until_decided(source, "all")
 
     await house.require_agreement()
-    assert await booked_orders(house, source) == wanted_orders(players, 6000)
+    assert await booked_orders(house.ledger_dsn, source) == wanted_orders(players, 6000)
 
 
 async def test_a_win_that_comes_before_its_bet_is_tried_until_the_bet_is_in(
@@ -236,7 +191,7 @@ async def test_a_player_whose_command_waits_blocks_nobody_else_and_keeps_its_ord
 
     assert ended.applied_count == 201
     await house.require_agreement()
-    orders = await booked_orders(house, source)
+    orders = await booked_orders(house.ledger_dsn, source)
     assert orders[blocked.player_id] == ["b1", "w1", *(f"late-{number}" for number in range(100))]
 
 

@@ -20,8 +20,8 @@ MOST_OF_PLAYER = 32
 
 @dataclass(eq=False, slots=True)
 class Line:
-    """One player's. ``more``: others may wait in Postgres behind those in the queue. ``missed``: some were
-    seen there since it was last looked at. ``unrecorded`` are decided, and Postgres does not know yet.
+    """One player's. ``more``: others may wait in Postgres behind those in the queue. ``unrecorded`` are
+    decided, and Postgres does not know yet.
     """
 
     player_id: PlayerId
@@ -30,7 +30,6 @@ class Line:
     unrecorded: set[CommandKey] = field(default_factory=set)
     rests_until: float = 0.0
     more: bool = False
-    missed: bool = False
     held: bool = False
     placed: bool = False
     """It is being tried, or stands where it will be found: among the ready, the resting or the short ones."""
@@ -80,7 +79,7 @@ class Lines:
         if line is None:
             line = self._lines[command.player_id] = Line(command.player_id, command.partition)
         if line.more or len(line.queue) >= MOST_OF_PLAYER or (line.queue and self._rests_now(line)):
-            line.more = line.missed = True
+            line.more = True
             return
         self._append(line, command)
         self._place(line)
@@ -144,12 +143,14 @@ class Lines:
         while self._short and len(found) < most:
             line = self._short.popleft()
             if not line.dropped:
-                line.missed = False
                 found.append(line)
         return found
 
     def fill(self, lines: Iterable[Line], commands: Iterable[WaitingCommand]) -> None:
-        """What Postgres has first of these lines' players, at most MOST_OF_PLAYER each, in order."""
+        """What Postgres has first of these lines' players, at most MOST_OF_PLAYER each, in order.
+
+        Nothing may be added between the look at Postgres and this.
+        """
         filled = {line.player_id: line for line in lines if not line.dropped}
         counts: Counter[PlayerId] = Counter()
         for command in commands:
@@ -158,7 +159,7 @@ class Lines:
             if line is not None and command.key not in self._known:
                 self._append(line, command)
         for line in filled.values():
-            line.more = line.missed or counts[line.player_id] >= MOST_OF_PLAYER
+            line.more = counts[line.player_id] >= MOST_OF_PLAYER
             self._replace(line)
 
     def _append(self, line: Line, command: WaitingCommand) -> None:

@@ -13,6 +13,7 @@ from persistence.errors import (
     Refused,
     SourceNotFound,
     StakeholdError,
+    WalletNotFound,
 )
 from persistence.inbox import CommandState
 from service.working.jobs import Backoff
@@ -79,7 +80,7 @@ def hope_of(error: Exception) -> Hope:
     match error:
         case Refused():
             return _hope_of_refusal(error)
-        case SourceNotFound():
+        case SourceNotFound() | WalletNotFound():
             return Hope.MISSING
         case NotDone() | OutcomeUnknown() | RateUnusable():
             return Hope.OUTAGE
