@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS bench_entries (
 
 
 async def scripts_per_s(
-    valkey: "redis.Redis", port: int, *, partition_count: int, players: int, calls: int
+    valkey: "redis.Redis", port: int, *, partition_count: int, players: int, calls: int, run: str = "script"
 ) -> float:
     """The debit's own script without a service: packed before the clock, replies hardly looked at."""
     witnesses = {}
@@ -52,7 +52,7 @@ async def scripts_per_s(
         witness = await valkey.get(epoch_key(partition))
         assert isinstance(witness, bytes), "the service has not opened this partition"
         witnesses[partition] = witness.decode()
-    commands = list(_bet_commands(witnesses, players, calls))
+    commands = list(_bet_commands(witnesses, players, calls, run))
     windows = [b"".join(commands[start : start + WINDOW]) for start in range(0, calls, WINDOW)]
     with socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,7 +74,7 @@ def _pipeline(connection: socket.socket, windows: list[bytes], calls: int) -> No
             answered += 1
 
 
-def _bet_commands(witnesses: dict[int, str], players: int, calls: int) -> Iterator[bytes]:
+def _bet_commands(witnesses: dict[int, str], players: int, calls: int, run: str) -> Iterator[bytes]:
     source = Source(SourceId(SOURCE))
     for number in range(calls):
         player = PlayerId(player_name(number % players))
@@ -82,11 +82,11 @@ def _bet_commands(witnesses: dict[int, str], players: int, calls: int) -> Iterat
         step = Step(
             operation=Operation.DEBIT,
             kind=TransactionKind.BET,
-            transaction_id=TransactionId(f"script-{number:07}"),
+            transaction_id=TransactionId(f"{run}-{number:07}"),
             currency=CurrencyCode(CURRENCY),
             amount=1,
             game="bench-slots",
-            round=f"round-script-{number:07}",
+            round=f"round-{run}-{number:07}",
         )
         key_names = tuple(player_keys(partition, player))
         arguments = (witnesses[partition], *transact_arguments(Call(player, source, (step,))))

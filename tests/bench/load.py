@@ -9,15 +9,16 @@ import gc
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, cast
 
 import grpc
 import uvloop
 
+from tests.bench import bulk_load
 from tests.bench.figures import percentile
+from tests.bench.load_log import LoadLog
 from tests.bench.workload import PATHS, requests, with_quote
 
 MOST_PER_S = 12_000
@@ -56,24 +57,14 @@ class Outcome:
     errors: dict[str, int]
 
 
-@dataclass(slots=True)
-class _Log:
-    latencies_s: list[float] = field(default_factory=list)
-    errors: Counter[str] = field(default_factory=Counter)
-
-
 async def run_job(channel: grpc.aio.Channel, job: Job) -> Outcome:
     count = job.count or int(job.seconds * (job.per_s or MOST_PER_S))
-    prepared = iter(await _prepared(channel, job, count))
-    send = cast(Send, channel.unary_unary(PATHS[job.method]))
-    log = _Log()
+    prepared = await _prepared(channel, job, count)
+    log = LoadLog()
     gc.collect()
     gc.disable()
     started = time.perf_counter()
-    if job.per_s:
-        await _paced(send, prepared, job, log)
-    else:
-        await _saturated(send, prepared, job, log)
+    await _send_all(channel, prepared, job, log)
     elapsed_s = time.perf_counter() - started
     gc.enable()
     p50, p95, p99 = (1000 * percentile(log.latencies_s or [0.0], q) for q in (0.5, 0.95, 0.99))
@@ -86,6 +77,10 @@ async def _prepared(channel: grpc.aio.Channel, job: Job, count: int) -> list[byt
     def made(method: str, count: int) -> list[bytes]:
         return requests(method, count=count, players=job.players, run=job.run, first=job.first)
 
+    if job.method == "batch":
+        return bulk_load.batches(made("debit", count))
+    if job.method == "stream":
+        return bulk_load.stream_messages(made("debit", count))
     if job.method != "exchange":
         return made(job.method, count)
     quote = cast(Send, channel.unary_unary(PATHS["quote"]))
@@ -100,7 +95,21 @@ async def _prepared(channel: grpc.aio.Channel, job: Job, count: int) -> list[byt
     return exchanges
 
 
-async def _saturated(send: Send, prepared: Iterator[bytes], job: Job, log: _Log) -> None:
+async def _send_all(channel: grpc.aio.Channel, prepared: list[bytes], job: Job, log: LoadLog) -> None:
+    if job.method == "batch":
+        await bulk_load.send_batches(channel, prepared, job.concurrency, log)
+        return
+    if job.method == "stream":
+        await bulk_load.stream(channel, prepared, job.concurrency, log)
+        return
+    send = cast(Send, channel.unary_unary(PATHS[job.method]))
+    if job.per_s:
+        await _paced(send, iter(prepared), job, log)
+    else:
+        await _saturated(send, iter(prepared), job, log)
+
+
+async def _saturated(send: Send, prepared: Iterator[bytes], job: Job, log: LoadLog) -> None:
     """As many callers as the concurrency says, each sending its next request after an answer."""
     stop_at = time.perf_counter() + job.seconds if job.seconds else float("inf")
 
@@ -113,7 +122,7 @@ async def _saturated(send: Send, prepared: Iterator[bytes], job: Job, log: _Log)
     await asyncio.gather(*(caller() for _ in range(job.concurrency)))
 
 
-async def _paced(send: Send, prepared: Iterator[bytes], job: Job, log: _Log) -> None:
+async def _paced(send: Send, prepared: Iterator[bytes], job: Job, log: LoadLog) -> None:
     """So many requests a second, whether or not the earlier ones were answered."""
     started = time.perf_counter()
     sent = 0
@@ -125,7 +134,7 @@ async def _paced(send: Send, prepared: Iterator[bytes], job: Job, log: _Log) -> 
             await asyncio.sleep(TICK_S)
 
 
-async def _call(send: Send, request: bytes, log: _Log) -> None:
+async def _call(send: Send, request: bytes, log: LoadLog) -> None:
     started = time.perf_counter()
     try:
         await send(request)

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import redis.asyncio as redis
 
-from tests.bench import ceilings, unary
+from tests.bench import bulk, ceilings, unary
 from tests.bench.bench_stack import BenchStack, bench_stack
 from tests.bench.drains import Ledger, drain_rate
 from tests.bench.environment import environment
@@ -109,6 +109,23 @@ class Bench:
         for name in ("foreign_debit", "exchange"):
             self.results.ratios[name] = unary.rate_ratio(rounds, name, "plain_debit")
 
+    async def bulk(self) -> None:
+        """Batches, streams and the bare script in turns, the drainer standing still."""
+        figures, script_per_s, ratios = await bulk.in_turns(self._loader, self._plan, self._scripts_per_s)
+        self.results.product |= {name: asdict(theirs) for name, theirs in figures.items()}
+        self.results.ceilings["script_beside_bulk"] = {"per_s": script_per_s}
+        self.results.ratios |= ratios
+
+    async def _scripts_per_s(self, run: str, calls: int) -> float:
+        return await ceilings.scripts_per_s(
+            self._ledger.valkey,
+            self._stack.valkey.port,
+            partition_count=self._partition_count,
+            players=self._plan.players,
+            calls=calls,
+            run=run,
+        )
+
     async def drain(self) -> None:
         """Drains what the unary rounds left, then measures debits while the drainer works."""
         per_s, drained = await drain_rate(self._stack, self._ledger)
@@ -134,13 +151,7 @@ class Bench:
         self.results.product["debit_at_half_load"] = asdict(figures)
 
     async def bare_ceilings(self) -> None:
-        scripts = await ceilings.scripts_per_s(
-            self._ledger.valkey,
-            self._stack.valkey.port,
-            partition_count=self._partition_count,
-            players=self._plan.players,
-            calls=self._plan.script_calls,
-        )
+        scripts = await self._scripts_per_s("script", self._plan.script_calls)
         copied = await ceilings.copied_rows_per_s(self._ledger.connection, rows=self._plan.copy_rows)
         self.results.ceilings |= {"script_pipelined": {"per_s": scripts}, "postgres_copy": {"per_s": copied}}
         self.results.ratios["unary_vs_script"] = self._debit_per_s() / scripts
@@ -181,6 +192,7 @@ def _steps(bench: Bench) -> Sequence[tuple[str, Callable[[], Any]]]:
         ("weighing remembered ids", bench.remembered_ids),
         ("echo and debit in turns", bench.unary),
         ("conversions and plain debits in turns", bench.conversions),
+        ("batches, streams and the bare script in turns", bench.bulk),
         ("draining the backlog", bench.drain),
         ("lag at half load", bench.half_load),
         ("the bare script and the bare COPY", bench.bare_ceilings),

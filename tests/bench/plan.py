@@ -15,6 +15,7 @@ class Plan:
     rounds: int
     round_s: float
     script_calls: int
+    bulk_commands: int
     copy_rows: int
     draining_s: float
     half_load_s: float
@@ -26,6 +27,7 @@ FULL = Plan(
     rounds=11,
     round_s=0.7,
     script_calls=100_000,
+    bulk_commands=16_000,
     copy_rows=100_000,
     draining_s=8.0,
     half_load_s=8.0,
@@ -36,6 +38,7 @@ QUICK = Plan(
     rounds=5,
     round_s=0.25,
     script_calls=10_000,
+    bulk_commands=8_000,
     copy_rows=20_000,
     draining_s=1.0,
     half_load_s=1.5,

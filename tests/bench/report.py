@@ -29,6 +29,8 @@ GOALS: Mapping[str, Goal] = {
     "hot_wallet": Goal(0.9),
     "foreign_debit": Goal(0.85),
     "exchange": Goal(0.8),
+    "batch": Goal(0.5),
+    "stream": Goal(0.5),
 }
 
 

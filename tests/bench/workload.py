@@ -23,6 +23,8 @@ PATHS = {
     "open": "/stakehold.v1.AdminService/OpenWallet",
     "open_bought": "/stakehold.v1.AdminService/OpenWallet",
     "look": "/stakehold.v1.WalletService/GetWallet",
+    "batch": "/stakehold.v1.BulkService/Batch",
+    "stream": "/stakehold.v1.BulkService/Stream",
 }
 
 
