@@ -18,7 +18,12 @@ from tests.wallet_api import TIMEOUT_S
 
 BATCH = "/stakehold.v1.BulkService/Batch"
 STREAM = "/stakehold.v1.BulkService/Stream"
-_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
+_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    # Otherwise a client takes in megabytes that nobody reads.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 16),
+)
 
 Answer = list[Done] | Refused
 
@@ -122,5 +127,5 @@ class BulkApi:
 @asynccontextmanager
 async def bulk_api(address: str) -> AsyncIterator[BulkApi]:
     """Through a connection of its own."""
-    async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as channel:
         yield BulkApi(channel)

@@ -131,7 +131,7 @@ class AnswerInterceptor(ServerInterceptor):
                         yield response
             except AbortError:  # answered already
                 raise
-            except asyncio.CancelledError:
+            except (asyncio.CancelledError, GeneratorExit):
                 observe(_code_of_given_up(context), time.perf_counter() - started)
                 raise
             except Exception as error:
