@@ -5,11 +5,13 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 
 from service.embedded import EmbeddedValkey
 from service.embedded.children import Child
 from service.embedded.ports import LOOPBACK, free_port
+from stakehold.v1 import command_pb2
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Refused
 from tests.bulk_api import Answer, BulkApi, OpenStream, bulk_api, command, said
@@ -20,19 +22,20 @@ from tests.steps import bet
 from tests.waiting import until
 from tests.wallet_api import wallet_api
 
-PLAYERS = 6
 STREAMS = 3
+PLAYERS = 10
+"""Of each stream, and of the batch."""
 MOST = 1_000
-"""Bets of 0.01 of each player in one batch or stream."""
+"""Bets of 0.01 in a batch."""
 
 STOPPING = "UNAVAILABLE STOPPING"
 
 
 @dataclass(slots=True)
 class Played:
-    """One stream's bets: those sent, and how the stream ended."""
+    """One stream's bets: those sent, in turn over its players, and how the stream ended."""
 
-    seat: Seat
+    seats: list[Seat]
     prefix: str
     stream: OpenStream
     sent: list[str] = field(default_factory=list)
@@ -50,19 +53,22 @@ class Played:
         await asyncio.gather(writing, return_exceptions=True)
 
     async def _write(self) -> None:
-        for number in range(5 * MOST):
+        for number in range(4 * MOST):
             name = f"{self.prefix}-{number}"
             self.sent.append(name)
-            await self.stream.send(name, command(self.seat, bet(name, "0.01")))
+            await self.stream.send(name, self.command(number))
+
+    def command(self, number: int) -> command_pb2.Command:
+        return command(self.seats[number % PLAYERS], bet(f"{self.prefix}-{number}", "0.01"))
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A server process, and players of one source."""
+    """A server process, and players of one source, for each stream and for the batch."""
 
     address: str
     server: Child
-    seats: list[Seat]
+    seats: list[list[Seat]]
 
 
 @asynccontextmanager
@@ -71,11 +77,12 @@ async def table(valkey: EmbeddedValkey, ledger_dsn: str, folder: Path) -> AsyncI
     settings = {"STAKEHOLD_SHUTDOWN_GRACE_S": "30"}
     environment = service_environment(valkey.url, ledger_dsn, address=address, settings=settings)
     async with started(folder, environment) as server, wallet_api(address) as api:
-        first = await seated(api, start="100000")
-        others = [
-            replace(await seated(api, start="100000"), source_id=first.source_id) for _ in range(PLAYERS - 1)
-        ]
-        yield Table(address, server, [first, *others])
+        source_id = (await seated(api)).source_id
+
+        async def some_seats() -> list[Seat]:
+            return [replace(await seated(api, start="1000"), source_id=source_id) for _ in range(PLAYERS)]
+
+        yield Table(address, server, [await some_seats() for _ in range(STREAMS + 1)])
 
 
 async def streams_under_way(made: Table, bulk: BulkApi) -> tuple[list[Played], "asyncio.Future[list[None]]"]:
@@ -94,9 +101,8 @@ async def test_a_server_that_stops_answers_what_it_has_read_and_nothing_else_was
     private_valkey: EmbeddedValkey, ledger_dsn: str, tmp_path: Path
 ) -> None:
     async with table(private_valkey, ledger_dsn, tmp_path) as made, bulk_api(made.address) as bulk:
-        batch_seats = made.seats[STREAMS:]
         commands = [
-            command(batch_seats[number % len(batch_seats)], bet(f"b{number}", "0.01"))
+            command(made.seats[STREAMS][number % PLAYERS], bet(f"b{number}", "0.01"))
             for number in range(MOST)
         ]
         played, playing = await streams_under_way(made, bulk)
@@ -141,7 +147,7 @@ async def require_all_consistent(address: str, one: Played, *, lost_may_be_done:
     async with bulk_api(address) as bulk:
         for start in range(0, len(sent), MOST):
             names = sent[start : start + MOST]
-            answers = await bulk.batch([command(one.seat, bet(name, "0.01")) for name in names])
+            answers = await bulk.batch([one.command(start + number) for number in range(len(names))])
             again |= dict(zip(names, answers, strict=True))
     for name, second in again.items():
         first = one.stream.received.get(name)
@@ -153,5 +159,5 @@ async def require_all_consistent(address: str, one: Played, *, lost_may_be_done:
             assert said(second) == "APPLIED again", f"{name} was answered and is gone"
             assert second[0].entry_id == first[0].entry_id
     async with wallet_api(address) as api:
-        cash = await replace(one.seat, api=api).cash()
-    assert cash == f"{100_000 - len(again) / 100:.2f}"
+        cash = [Decimal(await replace(seat, api=api).cash()) for seat in one.seats]
+    assert sum(cash) == PLAYERS * 1_000 - len(again) / Decimal(100)
