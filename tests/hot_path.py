@@ -62,6 +62,19 @@ class Counting:
     ) -> "asyncio.Task[str]":
         return asyncio.create_task(self.run(word, key=key, patience_s=patience_s, incarnation=incarnation))
 
+    def submit(
+        self, word: str = "", *, key: str = "runs", patience_s: float = PATIENCE_S
+    ) -> "asyncio.Task[str]":
+        """One run of many that come together; its count."""
+        answer = self.batcher.submit(COUNT, [key], [word], deadline=moment(patience_s))
+
+        async def counted() -> str:
+            count, echo = await answer
+            assert echo.decode() == word
+            return count.decode()
+
+        return asyncio.create_task(counted())
+
     async def replay(self, *, key: str = "runs", incarnation: str | None = None) -> str:
         """Reads the count, as the replay of a call reads what it did, and writes nothing."""
         (count,) = await self.batcher.run(

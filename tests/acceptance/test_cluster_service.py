@@ -13,6 +13,7 @@ from service.housekeeping import open_repairing
 from service.settings import Settings
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Done, Refused
+from tests.bulk_api import bulk_api, command, said
 from tests.cluster_calls import replica_of
 from tests.faults.cast import Cast, cast
 from tests.faults.cluster_store import ClusterStore
@@ -113,6 +114,21 @@ async def test_a_shard_that_is_down_stops_nobody_elses_play_and_nobody_elses_boo
     assert (done.outcome, done.replayed, await lost.cash()) == ("APPLIED", False, "90.00")
     assert [await seat.cash() for seat in others] == ["95.00", "95.00"]
     await table.until_drained(lost, "lost")
+
+
+async def test_a_batch_is_decided_but_for_the_players_of_a_shard_that_is_down(table: Table) -> None:
+    lost = table.seats[0]
+    commands = [command(seat, bet(name, "1")) for name in ("b1", "b2") for seat in table.seats]
+    async with bulk_api(table.cast.addresses()[0]) as bulk:
+        before = await bulk.batch(commands)
+        await table.bring_down(lost)
+        after = await bulk.batch([command(seat, bet("b3", "1")) for seat in table.seats])
+
+    assert [said(answer) for answer in before] == ["APPLIED"] * 6
+    refused, *answered = after
+    assert isinstance(refused, Refused)
+    assert refused.code == "UNAVAILABLE"
+    assert [said(answer) for answer in answered] == ["APPLIED"] * 2
 
 
 async def test_programs_that_start_while_a_shard_is_down_serve_and_drain_the_others(table: Table) -> None:

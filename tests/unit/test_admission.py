@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from persistence.errors import Overloaded, Shortage, Stopping
-from service.admission import Admission
+from service.admission import BULK_GREED, Admission
 
 
 def enter_all(admission: Admission, source_id: str, most: int = 10_000) -> int:
@@ -118,3 +118,43 @@ async def test_it_is_quiet_once_nobody_was_turned_away_for_a_while() -> None:
         assert not quiet.done()
 
     await quiet
+
+
+def test_what_waits_for_places_in_order_leaves_half_of_them_to_what_does_not() -> None:
+    admission = Admission(100)
+    for _ in range(50):
+        admission.enter("games", greed=BULK_GREED)
+
+    with pytest.raises(Overloaded):
+        admission.enter("games", greed=BULK_GREED)
+    assert enter_all(admission, "games") == 30
+    assert enter_all(admission, "another") > 0
+
+
+async def test_a_place_that_becomes_free_is_told_to_all_who_wait_for_one() -> None:
+    admission = Admission(1)
+    admission.enter("games")
+    waiting = [asyncio.create_task(admission.until_one_left(30.0)) for _ in range(3)]
+    await asyncio.sleep(0)
+
+    admission.leave("games")
+
+    assert await asyncio.gather(*waiting) == [True] * 3
+
+
+async def test_who_waits_for_a_place_in_vain_is_told_so() -> None:
+    admission = Admission(1)
+    admission.enter("games")
+
+    assert not await admission.until_one_left(0.0)
+
+
+async def test_the_stop_ends_the_waiting_for_a_place() -> None:
+    admission = Admission(1)
+    admission.enter("games")
+    waiting = asyncio.create_task(admission.until_one_left(30.0))
+    await asyncio.sleep(0)
+
+    admission.stop()
+
+    assert await waiting
