@@ -17,6 +17,9 @@ _MOST_BYTES = 4 << 20
 
 _LONGEST_CORRELATION_ID = 128
 
+_QUIET_S = 0.1
+_MOST_REFUSING_S = 2.0
+
 
 class _Tag(NamedTuple):
     """What a command is called by its caller, and how much room it takes."""
@@ -27,8 +30,8 @@ class _Tag(NamedTuple):
 
 class CommandStream:
     """``messages`` are what the caller sends, None for one that cannot be read. ``deadline_of`` gives the
-    deadline of a command that has just come. At ``latest``, in the loop's time, and when the service stops,
-    no more is read.
+    deadline of a command that has just come. At ``latest``, in the loop's time, and once the service stops
+    and the caller is quiet, no more is read.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class CommandStream:
         self._stopping = stopping
         self._most = roads.window
         self._flow: Flow[_Tag] = Flow(roads, self._take_result, method=method)
+        self._came = 0
         self._held = 0
         self._held_bytes = 0
         self._room = asyncio.Event()
@@ -94,13 +98,25 @@ class CommandStream:
                 reading.result()
                 return None
             if stopping.done():
-                return Stopping("the server is stopping")
+                await self._until_quiet(reading)
+                return None if reading.done() else Stopping("the server is stopping")
             return DeadlineExceeded("the stream's deadline came: of what has no answer, nothing was done")
         finally:
             for task in (reading, stopping):
                 task.cancel()
             await asyncio.gather(reading, stopping, return_exceptions=True)
             self._flow.close()
+
+    async def _until_quiet(self, reading: "asyncio.Task[None]") -> None:
+        """While the service stops, what still comes is read and told so, until the caller has understood.
+
+        A stream that ends under a caller who writes looks like a broken one to some libraries.
+        """
+        latest = asyncio.get_running_loop().time() + _MOST_REFUSING_S
+        before = -1
+        while before != self._came and not reading.done() and asyncio.get_running_loop().time() < latest:
+            before = self._came
+            await asyncio.wait({reading}, timeout=_QUIET_S)
 
     async def _read(self) -> None:
         async for message in self._messages:
@@ -111,6 +127,7 @@ class CommandStream:
 
     def _take(self, message: pb.StreamRequest | None) -> None:
         self._held += 1
+        self._came += 1
         if message is None:
             self._flow.refuse(_Tag("", 0), FieldInvalid("command", UNREADABLE))
             return

@@ -77,8 +77,9 @@ class BulkServiceServicer:
         """Decides commands as they come, and answers each as soon as it is decided, out of order. Only so many commands of a
         stream are under way, or answered and not read by the caller: then no more of it is read until some are. After the
         caller has closed its side, all that it sent is answered, and then the stream ends OK. A caller that cancels leaves
-        what is under way to its end: the same ids tell, on any road, what became of it. A server that stops answers what it
-        has read, and ends the stream with UNAVAILABLE STOPPING: of what has no answer then, nothing was done.
+        what is under way to its end: the same ids tell, on any road, what became of it. A server that stops answers
+        what is under way, and STOPPING to what still comes; when nothing comes any more, it ends the stream with
+        UNAVAILABLE STOPPING: of what has no answer then, nothing was done.
         Errors of the whole call: OVERLOADED, STOPPING, DEADLINE_EXCEEDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
