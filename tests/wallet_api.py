@@ -10,8 +10,10 @@ import grpc
 
 from stakehold.v1 import admin_service_pb2 as admin_pb
 from stakehold.v1 import money_pb2, transaction_pb2
+from stakehold.v1 import round_service_pb2 as round_pb
 from stakehold.v1 import wallet_service_pb2 as wallet_pb
 from stakehold.v1.admin_service_pb2_grpc import AdminServiceStub
+from stakehold.v1.round_service_pb2_grpc import RoundServiceStub
 from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests import requests
 from tests.answers import Balance, Done, read_balance, read_result, refused
@@ -124,6 +126,22 @@ class BlockingWalletApi:
 
     wallets: WalletServiceStub
     admin: AdminServiceStub
+    rounds: RoundServiceStub
+
+    def close_round(
+        self, source_id: str, player_id: str, transaction_id: str, *, round_id: str, game_id: str
+    ) -> Done:
+        request = round_pb.CloseRoundRequest(
+            source_id=source_id,
+            player_id=player_id,
+            transaction_id=transaction_id,
+            round_id=round_id,
+            game_id=game_id,
+        )
+        try:
+            return read_result(self.rounds.CloseRound(request, timeout=TIMEOUT_S).result)
+        except grpc.RpcError as error:
+            raise refused(error) from None
 
     def transact(self, source_id: str, player_id: str, steps: Sequence[Step], *, singly: bool) -> list[Done]:
         """``singly`` sends a lone step through the RPC of its own."""
@@ -193,7 +211,9 @@ async def wallet_api(address: str) -> AsyncIterator[WalletApi]:
 @contextmanager
 def blocking_wallet_api(address: str) -> Iterator[BlockingWalletApi]:
     with grpc.insecure_channel(address) as channel:
-        yield BlockingWalletApi(WalletServiceStub(channel), AdminServiceStub(channel))
+        yield BlockingWalletApi(
+            WalletServiceStub(channel), AdminServiceStub(channel), RoundServiceStub(channel)
+        )
 
 
 def open_wallet_request(player_id: str, currency: str, *, credit_line: str) -> admin_pb.OpenWalletRequest:

@@ -57,8 +57,8 @@ ELSEWHERE = {
     "CURSOR_INVALID": "test_events",
     "CURSOR_NOT_IN_LEDGER": "test_events",
     "SUBSCRIBER_STALLED": "test_events",
-    "ROUND_NOT_FOUND": "test_rounds",
-    "REVIEW_NOT_FOUND": "test_sweeping_bets",
+    "ROUND_NOT_FOUND": "test_round_service",
+    "REVIEW_NOT_FOUND": "test_round_service",
     "REVIEW_RESOLVED": "test_sweeping_bets",
     "INTERNAL": "a bug: no request is known that causes it",
 }

@@ -9,7 +9,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from stakehold.v1 import error_reason_pb2, transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as pb
 from tests.agreement import Agreement, code_of
-from tests.answers import Refused, read_balance, read_result
+from tests.answers import Done, Refused, read_balance, read_result
 from tests.forgetful import BlockingOblivion
 from tests.property import strategies as having
 from tests.reference import (
@@ -153,6 +153,22 @@ class WalletMachine(RuleBasedStateMachine):
         topping_up = replace(call, steps=[deposit(f"more{number}", "20")])
         self._call(topping_up)
         return topping_up
+
+    @rule(player=having.players, transaction_id=having.ids, named=having.rounds)
+    def close_round(self, player: str, transaction_id: str, named: tuple[str, str]) -> None:
+        scope, (round_id, game_id) = (self.source, player), named
+
+        def send() -> Done:
+            return self.api.close_round(
+                self.source, self.players[player], transaction_id, round_id=round_id, game_id=game_id
+            )
+
+        try:
+            expected = self.house.close_round(*scope, transaction_id, round_id=round_id, game_id=game_id)
+        except CallRefused as refusal:
+            self.agreement.require_refusal(scope, refusal.refusal, self._require_refused(send))
+        else:
+            self.agreement.require_results(scope, [expected], [send()])
 
     @rule(call=sent, change=having.changes)
     def call_with_a_change(self, call: Call, change: having.Change) -> None:

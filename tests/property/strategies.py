@@ -59,6 +59,7 @@ def money(draw: st.DrawFn, minor_units: st.SearchStrategy[int] = _minor_units) -
 _rounds = st.sampled_from(
     [("", ""), ("", ""), ("r1", "g1"), ("r1", "g1"), ("r1", ""), ("r2", "g1"), ("", "g1")]
 )
+rounds = st.sampled_from([("r1", "g1"), ("r1", "g1"), ("r1", ""), ("r2", "g1"), ("r3", "g1")])
 _references = st.one_of(st.just(""), ids, ids)
 CURRENT = 0
 """As an expected version: whichever the wallet has when the call is sent."""

@@ -39,8 +39,9 @@ that moved nothing take none.
    than 36 digits BALANCE_OVERFLOW.
 6. Apply. A credit first pays the player's receivable.
 
-**Rounds.** (player, source, game, round). ``close_round`` closes it, on debits and credits, known or not.
-Nothing re-opens it.
+**Rounds.** (player, source, game, round). ``close_round`` closes it, on debits and credits, known or not; so
+does a closing, a call of its own that touches no wallet: APPLIED, or ALREADY_CLOSED where it was closed. A
+closing has an id as every transaction, replays as one, and is NOT_REVERSIBLE. Nothing re-opens a round.
 
 **Rollback** R of X. R is X: INVALID_FIELD. R seen: as in 1, but a replayed rollback that was applied
 answers ALREADY_ROLLED_BACK. R tombstoned: TRANSACTION_ROLLED_BACK. X unknown: NO_ORIGINAL, and X becomes a

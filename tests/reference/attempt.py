@@ -11,6 +11,7 @@ from tests.reference.policies import Policies
 from tests.reference.records import (
     AnsweredRollback,
     Applied,
+    Closing,
     Fingerprint,
     Record,
     Refused,
@@ -87,6 +88,8 @@ class Attempt:
                 if known.rolled_back_by:
                     self._refuse("TRANSACTION_ROLLED_BACK", related={known.rolled_back_by})
                 return replace(known.result, replayed=True)
+            case Closing():
+                raise AssertionError("no step of a call has a closing's fingerprint")
             case AnsweredRollback():
                 outcome = known.result.outcome
                 return replace(
@@ -212,7 +215,7 @@ class Attempt:
             return self._nothing_moved(step, "NO_ORIGINAL")
         if isinstance(original, Refused):
             return self._nothing_moved(step, "ORIGINAL_REFUSED")
-        if isinstance(original, AnsweredRollback):
+        if isinstance(original, AnsweredRollback | Closing):
             self._refuse("NOT_REVERSIBLE", related={step.original_transaction_id})
         if isinstance(original, Tombstone) or original.rolled_back_by:
             return self._nothing_moved(step, "ALREADY_ROLLED_BACK")

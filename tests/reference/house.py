@@ -16,9 +16,10 @@ from tests.reference.answers import (
     Wallet,
 )
 from tests.reference.attempt import Attempt, PricedStep
+from tests.reference.closings import close_round
 from tests.reference.player import Player
 from tests.reference.policies import Policies
-from tests.reference.records import AnsweredRollback, Applied, Refused, Tombstone
+from tests.reference.records import AnsweredRollback, Applied, Closing, Refused, Tombstone
 from tests.reference.steps import CREDIT_KINDS, DEBIT_KINDS, Debit, Money, Rollback, Step
 
 MAX_STEPS = 16
@@ -87,6 +88,17 @@ class House:
         self.players[player_id] = attempt.player
         return results
 
+    def close_round(
+        self, source_id: str, player_id: str, transaction_id: str, *, round_id: str, game_id: str
+    ) -> Result:
+        """Raises Malformed or CallRefused."""
+        if not round_id:
+            raise Malformed("INVALID_FIELD")
+        if source_id not in self.sources:
+            raise Malformed("SOURCE_NOT_FOUND")
+        player = self._player(player_id)
+        return close_round(player, source_id, transaction_id, round_id=round_id, game_id=game_id)
+
     def transaction(self, source_id: str, player_id: str, transaction_id: str) -> Lookup:
         """What became of an id."""
         record = self._player(player_id).records.get((source_id, transaction_id))
@@ -99,6 +111,9 @@ class House:
                 return Lookup(State.REFUSED, _kind(record.step), refusal=record.refusal)
             case AnsweredRollback():
                 return Lookup(State.APPLIED, _kind(record.step), result=record.result)
+            case Closing():
+                result = Result(transaction_id, record.outcome, moved=False)
+                return Lookup(State.APPLIED, "ROUND_CLOSING", result=result)
             case Applied():
                 state = State.APPLIED if record.live else State.ROLLED_BACK
                 return Lookup(

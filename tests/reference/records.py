@@ -61,4 +61,12 @@ class Tombstone:
     rollback_transaction_id: str
 
 
-Record = Applied | AnsweredRollback | Refused | Tombstone
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A round was closed under this id, or had been already."""
+
+    fingerprint: Fingerprint
+    outcome: str
+
+
+Record = Applied | AnsweredRollback | Refused | Tombstone | Closing

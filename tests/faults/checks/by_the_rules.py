@@ -17,7 +17,7 @@ from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.history import Call, Id
 from tests.reference import CallRefused, Currency, House, Policies, Step
 from tests.reference.player import Player
-from tests.reference.records import AnsweredRollback, Applied, Record, Refused, Tombstone
+from tests.reference.records import AnsweredRollback, Applied, Closing, Record, Refused, Tombstone
 
 Effect = tuple[str, str, str, int | None, int | None, str]
 """Source, id, type, version, cash, and for what has no version its outcome or reason."""
@@ -114,6 +114,8 @@ def _effect(source: str, name: str, record: Record) -> Effect:
             return source, name, "tombstone", None, None, ""
         case Refused():
             return source, name, "refused", None, None, record.refusal.reason
+        case Closing():
+            return source, name, "round_closed", None, None, record.outcome
         case Applied() | AnsweredRollback():
             result = record.result
             if result.moved and result.balance_after is not None:
