@@ -43,13 +43,24 @@ class BenchStack:
     @asynccontextmanager
     async def draining(self) -> AsyncIterator[None]:
         """Runs `stakehold drain` inside the context."""
-        drainer = _python("drain", self.folder, self.environment, "service.cli", "drain")
+        async with self._command("drain"):
+            yield
+
+    @asynccontextmanager
+    async def working(self, *options: str) -> AsyncIterator[None]:
+        """Runs `stakehold work` inside the context."""
+        async with self._command("work", *options):
+            yield
+
+    @asynccontextmanager
+    async def _command(self, name: str, *options: str) -> AsyncIterator[None]:
+        child = _python(name, self.folder, self.environment, "service.cli", name, *options)
         try:
             yield
-            if not drainer.running:
-                raise RuntimeError(f"the drainer ended:\n{drainer.log_tail()}")
+            if not child.running:
+                raise RuntimeError(f"{name} ended:\n{child.log_tail()}")
         finally:
-            await drainer.stop(ask_with=signal.SIGTERM, grace_s=STOP_GRACE_S)
+            await child.stop(ask_with=signal.SIGTERM, grace_s=STOP_GRACE_S)
 
 
 @asynccontextmanager

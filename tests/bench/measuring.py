@@ -19,6 +19,7 @@ from tests.bench.memory import bytes_used
 from tests.bench.neighbours import Neighbours
 from tests.bench.plan import CONCURRENCIES, MAIN_CONCURRENCY, Plan
 from tests.bench.setting_up import put_rates, put_source
+from tests.bench.settlements import settlements
 
 HOT = 0
 """As a number of players: the hot one alone."""
@@ -150,6 +151,14 @@ class Bench:
         self.results.product["lag_at_half_load"] = {"debits_per_s": figures.per_s, **lag, "failed": failed}
         self.results.product["debit_at_half_load"] = asdict(figures)
 
+    async def settlements(self) -> None:
+        """Settlements that are submitted while players play on."""
+        product, ratios = await settlements(
+            self._plan, self._stack, self._loader, self._ledger, debits_per_s=self._debit_per_s()
+        )
+        self.results.product |= product
+        self.results.ratios |= ratios
+
     async def bare_ceilings(self) -> None:
         scripts = await self._scripts_per_s("script", self._plan.script_calls)
         copied = await ceilings.copied_rows_per_s(self._ledger.connection, rows=self._plan.copy_rows)
@@ -195,6 +204,7 @@ def _steps(bench: Bench) -> Sequence[tuple[str, Callable[[], Any]]]:
         ("batches, streams and the bare script in turns", bench.bulk),
         ("draining the backlog", bench.drain),
         ("lag at half load", bench.half_load),
+        ("a burst of settlements while players play on", bench.settlements),
         ("the bare script and the bare COPY", bench.bare_ceilings),
     )
 

@@ -20,6 +20,7 @@ class Plan:
     draining_s: float
     half_load_s: float
     remembered_ids: int
+    settlements: int
 
 
 FULL = Plan(
@@ -32,6 +33,7 @@ FULL = Plan(
     draining_s=8.0,
     half_load_s=8.0,
     remembered_ids=20_000,
+    settlements=100_000,
 )
 QUICK = Plan(
     players=1_000,
@@ -43,6 +45,7 @@ QUICK = Plan(
     draining_s=1.0,
     half_load_s=1.5,
     remembered_ids=2_000,
+    settlements=20_000,
 )
 CONCURRENCIES = (1, 16, 64, 256)
 MAIN_CONCURRENCY = 64

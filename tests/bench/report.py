@@ -31,6 +31,8 @@ GOALS: Mapping[str, Goal] = {
     "exchange": Goal(0.8),
     "batch": Goal(0.5),
     "stream": Goal(0.5),
+    "live_p99_while_accepting": Goal(2.0, at_least=False),
+    "live_p99_while_applying": Goal(2.0, at_least=False),
 }
 
 
@@ -63,6 +65,9 @@ def table(results: Results) -> Iterator[str]:
     yield f"{'bare script, pipelined':28} {results.ceilings['script_pipelined']['per_s']:11,.0f}"
     yield f"{'bare COPY into Postgres':28} {results.ceilings['postgres_copy']['per_s']:11,.0f}"
     yield f"{'drain of a backlog':28} {results.product['drain']['per_s']:11,.0f}"
+    settled = results.product["settlements"]
+    yield f"{'settlements accepted':28} {settled['accepted_per_s']:11,.0f}"
+    yield f"{'settlements applied':28} {settled['applied_per_s']:11,.0f}"
     lags = f"{lag['p50_ms']:8.0f} {'':8} {lag['p99_ms']:8.0f}"
     yield f"{'lag at half load':28} {lag['debits_per_s']:11,.0f} {lags}"
     for name, value in results.product.items():
