@@ -6,7 +6,8 @@
 --         persistence/outbox.py names them; its version and balances are not used
 -- Reply   OK, "1" where it was booked, "0" where the id was known | NO_WALLET | NO_ORIGINAL: what it undoes was
 --         never booked | ROLLED_BACK: what it undoes is undone already, or moved nothing | OTHER_EXCHANGE: the other
---         side of the exchange is of another one, or was refused | OVERFLOW | FENCED
+--         side of the exchange is of another one, or was refused | SLIP_MOVED_ON: its slip has changed otherwise
+--         | OVERFLOW | FENCED
 --         | MISS | COLD and the id: as transact
 -- Writes  the outbox record, the wallet, the ids and the rounds, or nothing: what rollbacks look for is counted as
 --         transact counts it.
@@ -19,6 +20,7 @@
 -- include: transactions
 -- include: rounds
 -- include: settlements
+-- include: slips
 local FIRST_FIELD = 4
 local PLAYER = ARGV[2]
 local TYPE, OPERATION, SOURCE, ID = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
@@ -31,8 +33,9 @@ end
 local record = {
   id = ID, operation = OPERATION, kind = field(5), fingerprint = field(6), currency = field(7), amount = field(8),
   game = field(21), round = field(22), reference = field(23), outcome = field(24), reason = field(25),
-  related = field(26), late = field(27), conversion = field(31),
+  related = field(26), late = field(27), conversion = field(31) ~= '' and field(31) or nil,
 }
+local slip_after = field(32) or ''
 local context = {
   game = record.game, round = record.round, closes_round = field(28), occurred_ms = field(29), metadata = field(30),
 }
@@ -73,7 +76,35 @@ local function undo_original()
   end
   original.state, original.related = 'rolled_back', ID
   put_transaction(original)
-  uncount(original)
+  if slip_after == '' then
+    uncount(original)
+  elseif original.operation == 'rollback' then
+    local redone = seen(SOURCE, original.reference)
+    redone.state, redone.related = 'applied', ''
+    put_transaction(redone)
+  end
+end
+
+-- The slip becomes what it was, if it is what it had been before; or why not.
+local function change_slip()
+  local opener = opener_of(slip_after)
+  if opener == ID then
+    record.slip = slip_after
+    return
+  end
+  local opened = seen(SOURCE, opener)
+  if not (opened and opened.slip) then
+    return 'NO_ORIGINAL'
+  end
+  if opened.state ~= 'applied' then
+    return 'ROLLED_BACK'
+  end
+  local tools = use_slips()
+  if add(tools.decode(opened.slip).version, '1') ~= tools.decode(slip_after).version then
+    return 'SLIP_MOVED_ON'
+  end
+  record.slip, opened.slip = opened.slip, slip_after
+  put_transaction(opened)
 end
 
 local function count()
@@ -100,7 +131,7 @@ local function restore()
   end
   local wallet
   if TYPE == 'applied' then
-    local problem = OPERATION == 'rollback' and undo_original()
+    local problem = slip_after ~= '' and change_slip() or OPERATION == 'rollback' and undo_original()
     if not problem then
       problem, wallet = change_wallet()
     end
@@ -120,7 +151,8 @@ local function restore()
   if TYPE == 'applied' or TYPE == 'round_closed' then
     count()
   end
-  local entry = encode_entry(TYPE, SOURCE, record, wallet and wallet.credit_line, TYPE == 'applied', context)
+  local credit_line = wallet and wallet.credit_line
+  local entry = encode_entry(TYPE, SOURCE, record, credit_line, TYPE == 'applied', context, slip_after)
   local booked_ms = booked_time_ms()
   local position = append_record(PLAYER, booked_ms, { entry })
   record.position, record.booked_ms = position .. '-0', booked_ms

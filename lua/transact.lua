@@ -3,10 +3,10 @@
 -- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's, in one partition
 --         (persistence/valkey/keys.py)
 -- ARGV    witness, player, source, the source's six policies, number of steps, what the ledger does not know
---         (includes/older.lua), then for each step the seventeen fields of a step (includes/steps.lua); amounts
+--         (includes/older.lua), then for each step the eighteen fields of a step (includes/steps.lua); amounts
 --         are minor units as texts
 -- Reply   a flat list that begins with a word:
---         OK       then for each step the sixteen fields of a result (function result_fields)
+--         OK       then for each step the seventeen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
 --         FENCED   alone: the store is not the one that was meant, and nothing was looked at
 --         MISS     alone: the player is not resident and has to be loaded first; nothing was done
@@ -33,10 +33,12 @@
 -- include: credits
 -- include: rollbacks
 -- include: round_closings
--- How each operation is decided. Its functions are made when a call's first step needs them: most calls are
--- one debit, and making functions is a good part of what a call costs.
+-- include: slip_changes
+-- How each operation is decided, what changes slips beside these. Its functions are made when a call's first step
+-- needs them: most calls are one debit, and making functions is a good part of what a call costs.
 local OPERATIONS = {
   debit = debits, credit = credits, rollback = rollbacks, sweep = rollbacks, close_round = round_closings,
+  hold = debits, place = debits,
 }
 local decisions = {}
 
@@ -44,7 +46,7 @@ local function decide_new(step)
   local operation = step.operation
   local decision = decisions[operation]
   if not decision then
-    decision = OPERATIONS[operation]()
+    decision = (OPERATIONS[operation] or slip_changes)()
     decisions[operation] = decision
   end
   return decision(step)
@@ -54,6 +56,9 @@ end
 -- back already.
 local function replay(record)
   local outcome = record.outcome
+  if record.slip then
+    seen(call.source, opener_of(record.slip)) -- the answer tells of it
+  end
   if record.operation == 'rollback' and outcome == 'applied' then
     outcome = 'already_rolled_back'
   end
@@ -166,7 +171,7 @@ end
 
 -- outcome, replayed, position, booked time, late, receivable change, currency, then the wallet right after it
 -- (version, status, cash, bonus, held, receivable), the wallet's text as it is now, the conversion, and
--- what the amount became by it.
+-- what the amount became by it, and the slip as it is now.
 local function result_fields(reply, result)
   local record, last = result.record, #reply
   local wallet = record.version and record.version ~= '' and wallet_of(record.currency)
@@ -179,6 +184,8 @@ local function result_fields(reply, result)
   reply[last + 12], reply[last + 13] = record.held or '', record.receivable or ''
   reply[last + 14] = wallet and encode_wallet(wallet) or ''
   reply[last + 15], reply[last + 16] = record.conversion or '', record.conversion and record.amount or ''
+  local opener = record.slip and transactions[opener_of(record.slip)]
+  reply[last + 17] = opener and opener.slip or ''
 end
 
 -- reason, step index, replayed, position, related id, currency, then the wallet when it was refused (version,

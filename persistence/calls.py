@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fx.conversions import Conversion
+from persistence.slips import Slip, SlipTerms
 from persistence.transactions import (
     CurrencyCode,
     Operation,
@@ -75,15 +76,16 @@ class Source:
 class Step:
     """One transaction to apply.
 
-    ``amount`` is minor units, None only for a rollback that names none and for a round's closing.
-    ``currency_status`` is the registry's word for the currency at the time of the call. ``reference`` is a
-    rollback's original. ``metadata`` is a JSON object as text, "" for none. Ids are "" where they do not
+    ``amount`` is minor units, None only where none is named: by rollbacks, a round's closing, and what
+    concerns all of a slip. ``kind`` is None for what takes it from its slip. ``currency_status`` is the
+    registry's word for the currency at the time of the call. ``reference`` is a rollback's original, or what
+    opened a slip. ``metadata`` is a JSON object as text, "" for none. Ids are "" where they do not
     apply. ``wallet_currency`` names the wallet where it is not the one in ``currency``. ``offer`` is what a
     quote has promised, as the script reads it (``quoted_offer`` in persistence.valkey.requests).
     """
 
     operation: Operation
-    kind: TransactionKind
+    kind: TransactionKind | None
     transaction_id: TransactionId
     currency: CurrencyCode | None
     amount: int | None
@@ -97,6 +99,7 @@ class Step:
     metadata: str = ""
     wallet_currency: CurrencyCode | None = None
     offer: str = ""
+    terms: SlipTerms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,8 @@ class Call:
 class StepResult:
     """What became of a step of a call that was answered OK. Shapes as stakehold.v1.TransactionResult.
 
-    ``converted`` is what a converted amount became, in minor units of the wallet's currency.
+    ``converted`` is what a converted amount became, in minor units of the wallet's currency. ``slip`` is the
+    slip as it is now.
     """
 
     transaction_id: TransactionId
@@ -127,6 +131,7 @@ class StepResult:
     balance_now: WalletBalance | None
     conversion: Conversion | None = None
     converted: int = 0
+    slip: Slip | None = None
 
 
 class TransactionState(StrEnum):
@@ -166,6 +171,8 @@ class TransactionRecord:
     related: str = ""
     late: bool = False
     conversion: Conversion | None = None
+    slip: Slip | None = None
+    """Of what opened it the slip as it is now; of what changed it the slip before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +215,8 @@ class RestoreOutcome(StrEnum):
     OVERFLOW = "overflow"
     OTHER_EXCHANGE = "other_exchange"
     """It is one side of an exchange, and the other side stands as another's, or was refused."""
+    SLIP_MOVED_ON = "slip_moved_on"
+    """Its slip has changed otherwise since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
     promotional_win            house, promotions        a prize of the house
     deposit, withdrawal        source, clearing         cleared with the payment processor
     bonus                      house, bonus_cost        a gift of the house
+    cash_out                   source, settlement       settled with the game provider
     correction                 house, corrections       booked by hand
     exchange                   house, exchanges         what one wallet gives and another one gets
 
@@ -66,6 +67,7 @@ COUNTER_ACCOUNTS = {
     TransactionKind.WIN: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
     TransactionKind.REFUND: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
     TransactionKind.TIP: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
+    TransactionKind.CASH_OUT: (OwnerKind.SOURCE, Bucket.SETTLEMENT),
     TransactionKind.JACKPOT_WIN: (OwnerKind.SOURCE, Bucket.JACKPOT),
     TransactionKind.PROMOTIONAL_WIN: (OwnerKind.HOUSE, Bucket.PROMOTIONS),
     TransactionKind.DEPOSIT: (OwnerKind.SOURCE, Bucket.CLEARING),
@@ -112,7 +114,7 @@ def legs_of(player: PlayerId, entry: OutboxEntry) -> tuple[Leg, ...]:
         if amount
     ]
     total = sum(amounts)
-    if entry.conversion is not None:
+    if entry.conversion is not None and total:
         legs += _conversion_legs(entry, entry.conversion, currency, total)
     elif total:
         legs.append(Leg(counter_account(entry, currency), -total))

@@ -15,6 +15,7 @@ StakeholdError
 │   ├── WalletNotFound
 │   ├── SourceNotFound
 │   ├── BalanceNotFound
+│   ├── SlipNotFound
 │   ├── PairUnknown
 │   ├── RateNotFound
 │   ├── SubmissionNotFound
@@ -93,6 +94,19 @@ class RefusalReason(StrEnum):
     CURRENCY_DEPEGGED = "CURRENCY_DEPEGGED"
     QUOTE_EXPIRED = "QUOTE_EXPIRED"
     QUOTE_USED = "QUOTE_USED"
+    HOLD_CLOSED = "HOLD_CLOSED"
+    HOLD_RELEASED = "HOLD_RELEASED"
+    HOLD_EXPIRED = "HOLD_EXPIRED"
+    HOLD_EXCEEDED = "HOLD_EXCEEDED"
+    HOLD_NOT_DUE = "HOLD_NOT_DUE"
+    SLIP_NOT_PLACED = "SLIP_NOT_PLACED"
+    SLIP_SETTLED = "SLIP_SETTLED"
+    SLIP_NOT_SETTLED = "SLIP_NOT_SETTLED"
+    SLIP_VOIDED = "SLIP_VOIDED"
+    SLIP_NOT_VOIDED = "SLIP_NOT_VOIDED"
+    SLIP_CASHED_OUT = "SLIP_CASHED_OUT"
+    STAKE_EXCEEDED = "STAKE_EXCEEDED"
+    SLIP_MOVED_ON = "SLIP_MOVED_ON"
 
 
 RATE_REASONS = (
@@ -235,6 +249,14 @@ class BalanceNotFound(NotFound):
         super().__init__(message)
         self.currency = currency
         self.version = version
+
+
+class SlipNotFound(NotFound):
+    """The source has opened no slip for the player under this id."""
+
+    def __init__(self, slip_id: str) -> None:
+        super().__init__(f"there is no slip {slip_id}")
+        self.slip_id = slip_id
 
 
 class PairUnknown(NotFound):

@@ -4,9 +4,10 @@
 
 An entry is the array that ``_entry_array`` makes, a posting [owner kind, owner id, bucket, currency, amount].
 The text has no blanks and only ASCII, numbers are integers, times Unix milliseconds, absent fields null, and
-metadata a text of its own with sorted keys; a conversion comes last, where there is one. No two different
-entries have the same text, and an auditor can write it in any language. The recorded time is left out: it is
-when the ledger learnt of the entry, not what happened.
+metadata a text of its own with sorted keys; a conversion comes last, where there is one, and after it (or
+after null) the slip that the entry changed. No two different entries have the same text, and an auditor can
+write it in any language. The recorded time is left out: it is when the ledger learnt of the entry, not what
+happened.
 """
 
 import json
@@ -87,5 +88,13 @@ def _entry_array(chained: ChainedEntry) -> list[str | int | None]:
         entry.occurred_ms,
         chained.booked_ms,
         canonical_metadata(entry.metadata),
-        *([] if entry.conversion is None else [str(entry.conversion)]),
+        *_sometimes(entry),
     ]
+
+
+def _sometimes(entry: OutboxEntry) -> list[str | None]:
+    """What most entries do not have."""
+    conversion = None if entry.conversion is None else str(entry.conversion)
+    if entry.slip is not None:
+        return [conversion, str(entry.slip)]
+    return [] if conversion is None else [conversion]

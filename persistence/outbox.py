@@ -3,7 +3,8 @@
 One record is one call's effect, so that what was applied all or nothing also reaches the ledger so. A record
 is a stream entry with the fields ``format`` (1), ``time`` (booked time, Unix milliseconds), ``player`` and
 one ``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id
-may contain; where its amount was converted, the conversion is one more field. The Lua side is
+may contain; where its amount was converted, the conversion is one more field, and where it changed a slip,
+that slip another one after it. The Lua side is
 ``lua/includes/outbox.lua``; both change together, under a new format number unless what is new is only added
 where nothing of before could have been.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from fx.conversions import Conversion
 from persistence.errors import OutboxRecordMalformed
+from persistence.slips import Slip
 from persistence.transactions import (
     SEPARATOR,
     Buckets,
@@ -101,6 +103,7 @@ class OutboxEntry:
     occurred_ms: int | None
     metadata: Mapping[str, str]
     conversion: Conversion | None = None
+    slip: Slip | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def decode_record(stream_id: str, fields: Sequence[bytes]) -> OutboxRecord:
 
 
 def entry_texts(entry: OutboxEntry) -> list[str]:
-    """The fields of an entry as the scripts wrote them: ENTRY_FIELDS, and a conversion where there is one."""
+    """The fields of an entry as the scripts wrote them: ENTRY_FIELDS, and what is there only sometimes."""
     after = entry.after
     afters = (after.cash, after.bonus, after.held, after.receivable) if after else ("",) * 4
     change = entry.change
@@ -167,12 +170,18 @@ def entry_texts(entry: OutboxEntry) -> list[str]:
         json.dumps(dict(entry.metadata), separators=(",", ":")) if entry.metadata else "",
     )
     texts = ["" if value is None else str(value) for value in values]
-    return texts if entry.conversion is None else [*texts, str(entry.conversion)]
+    if entry.conversion is not None or entry.slip is not None:
+        texts.append("" if entry.conversion is None else str(entry.conversion))
+    return texts if entry.slip is None else [*texts, str(entry.slip)]
 
 
 def _decode_entry(text: str) -> OutboxEntry:
     parts = text.split(SEPARATOR)
-    conversion = Conversion.parse(parts.pop()) if len(parts) == len(ENTRY_FIELDS) + 1 else None
+    more = parts[len(ENTRY_FIELDS) :]
+    if more and (len(more) > 2 or not more[-1]):
+        raise ValueError(f"{len(more)} fields after those of every entry, the last one {more[-1]!r}")
+    conversion, slip = (*more, "", "")[:2]
+    parts = parts[: len(ENTRY_FIELDS)]
     if len(parts) != len(ENTRY_FIELDS):
         raise ValueError(f"{len(parts)} entry fields instead of {len(ENTRY_FIELDS)}")
     (
@@ -234,7 +243,8 @@ def _decode_entry(text: str) -> OutboxEntry:
         closes_round=closes_round == "1",
         occurred_ms=_number(occurred_ms),
         metadata=json.loads(metadata) if metadata else {},
-        conversion=conversion,
+        conversion=Conversion.parse(conversion) if conversion else None,
+        slip=Slip.parse(slip) if slip else None,
     )
 
 

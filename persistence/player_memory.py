@@ -14,8 +14,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fx.conversions import Conversion
+from persistence.slips import slip_id_of
 from persistence.transactions import (
     SEPARATOR,
+    TAKES,
     EntryType,
     Operation,
     OutboxPosition,
@@ -120,6 +122,7 @@ class KnownEntry:
     late: bool = False
     closes_round: bool = False
     conversion: str = ""
+    slip: str = ""
 
     @property
     def id_field(self) -> str:
@@ -231,7 +234,10 @@ class _Folding:
 
     def _apply(self, entry: KnownEntry) -> None:
         is_debit = entry.operation == Operation.DEBIT
-        record = self._remember(entry, wins=self._awaited_wins(entry) if is_debit else "")
+        takes = entry.operation in TAKES
+        record = self._remember(entry, wins=self._awaited_wins(entry) if takes else "")
+        if entry.slip:
+            self._change_slip(entry, record)
         if entry.operation == Operation.ROLLBACK:
             self._undo(entry)
             return
@@ -296,10 +302,19 @@ class _Folding:
         if original is None or original["state"] != "applied":
             return
         original["state"], original["related"] = "rolled_back", rollback.transaction_id
+        if original["operation"] == Operation.ROLLBACK:
+            redone = self.records[f"{rollback.source}{SEPARATOR}{original['reference']}"]
+            redone["state"], redone["related"] = "applied", ""
         if original["kind"] == TransactionKind.BET and original["round"]:
             self._use_round(original["game"], original["round"], rollback).live_bets -= 1
         elif _settles(original):
             self._count_settlement(original, rollback, by=-1)
+
+    def _change_slip(self, entry: KnownEntry, record: _Record) -> None:
+        """What opened a slip remembers it as it is, what changed it as it was before."""
+        opener = self.records[f"{entry.source}{SEPARATOR}{slip_id_of(entry.slip)}"]
+        record["slip"] = opener.get("slip", entry.slip)
+        opener["slip"] = entry.slip
 
     def _count_settlement(self, credit: _Record, cause: KnownEntry, *, by: int) -> None:
         """Counts a win or refund for its bet and in its round: by 1, or by -1 for its rollback.

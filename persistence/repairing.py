@@ -171,6 +171,8 @@ def _forked(salvaged: SalvagedRecord, record: OutboxRecord, index: int, outcome:
         RestoreOutcome.NO_WALLET: "there is no such wallet, and it could not be booked again",
         RestoreOutcome.NO_ORIGINAL: "what it undoes is not booked, and so it was not booked either",
         RestoreOutcome.ROLLED_BACK: "what it undoes had been undone since",
+        RestoreOutcome.OTHER_EXCHANGE: "the other side of its exchange is not of it, and it was not booked",
+        RestoreOutcome.SLIP_MOVED_ON: "its slip has changed otherwise since, and it was not booked again",
         RestoreOutcome.OVERFLOW: "the wallet cannot hold it, and it could not be booked again",
     }[outcome]
     return Incident(

@@ -39,6 +39,7 @@ class TransactionKind(StrEnum):
     CORRECTION = "correction"
     EXCHANGE = "exchange"
     ROUND_CLOSING = "round_closing"
+    CASH_OUT = "cash_out"
     ROLLBACK = "rollback"
 
 
@@ -51,6 +52,30 @@ class Operation(StrEnum):
     SWEEP = "sweep"
     """The rollback of a bet that was left without any settlement, and of no other; recorded as a rollback."""
     CLOSE_ROUND = "close_round"
+    HOLD = "hold"
+    """Sets money aside, and opens a slip."""
+    PLACE = "place"
+    """Takes a stake, and opens a slip."""
+    CAPTURE = "capture"
+    RELEASE = "release"
+    EXPIRE = "expire"
+    SETTLE = "settle"
+    RESETTLE = "resettle"
+    UNSETTLE = "unsettle"
+    VOID = "void"
+    REOPEN = "reopen"
+    CASH_OUT = "cash_out"
+
+
+TAKES = frozenset((Operation.DEBIT, Operation.HOLD, Operation.PLACE))
+"""What needs the player's funds."""
+
+ON_SLIPS = (
+    frozenset(Operation)
+    - TAKES
+    - {Operation.CREDIT, Operation.ROLLBACK, Operation.SWEEP, Operation.CLOSE_ROUND}
+)
+"""What changes a slip that is there, by reference to what opened it."""
 
 
 class EntryType(StrEnum):

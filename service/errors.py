@@ -51,6 +51,19 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
     RefusalReason.CURRENCY_DEPEGGED: _Code.FAILED_PRECONDITION,
     RefusalReason.QUOTE_EXPIRED: _Code.FAILED_PRECONDITION,
     RefusalReason.QUOTE_USED: _Code.FAILED_PRECONDITION,
+    RefusalReason.HOLD_CLOSED: _Code.FAILED_PRECONDITION,
+    RefusalReason.HOLD_RELEASED: _Code.FAILED_PRECONDITION,
+    RefusalReason.HOLD_EXPIRED: _Code.FAILED_PRECONDITION,
+    RefusalReason.HOLD_EXCEEDED: _Code.FAILED_PRECONDITION,
+    RefusalReason.HOLD_NOT_DUE: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_NOT_PLACED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_SETTLED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_NOT_SETTLED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_VOIDED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_NOT_VOIDED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_CASHED_OUT: _Code.FAILED_PRECONDITION,
+    RefusalReason.STAKE_EXCEEDED: _Code.FAILED_PRECONDITION,
+    RefusalReason.SLIP_MOVED_ON: _Code.FAILED_PRECONDITION,
 }
 """What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
 
@@ -66,6 +79,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.WalletNotFound: (_Code.NOT_FOUND, "WALLET_NOT_FOUND"),
     errors.SourceNotFound: (_Code.NOT_FOUND, "SOURCE_NOT_FOUND"),
     errors.BalanceNotFound: (_Code.NOT_FOUND, "BALANCE_NOT_FOUND"),
+    errors.SlipNotFound: (_Code.NOT_FOUND, "SLIP_NOT_FOUND"),
     errors.PairUnknown: (_Code.NOT_FOUND, "PAIR_UNKNOWN"),
     errors.RateNotFound: (_Code.NOT_FOUND, "RATE_NOT_FOUND"),
     errors.SubmissionNotFound: (_Code.NOT_FOUND, "SUBMISSION_NOT_FOUND"),
@@ -207,13 +221,9 @@ def _retry_delay_ms_of(error: errors.StakeholdError) -> int | None:
             return None
 
 
-def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
+def _missing_metadata(error: errors.NotFound) -> dict[str, str]:
     metadata: dict[str, str] = {}
     match error:
-        case errors.PartitionFenced():
-            metadata = {"partition": str(error.partition)}
-        case errors.Overloaded():
-            metadata = _overload_metadata(error)
         case errors.WalletNotFound():
             metadata = {"player_id": error.player_id, "currency_code": error.currency}
         case errors.SourceNotFound():
@@ -221,23 +231,35 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
         case errors.BalanceNotFound():
             version = "" if error.version is None else str(error.version)
             metadata = {"currency_code": error.currency, "version": version}
+        case errors.SlipNotFound():
+            metadata = {"slip_id": error.slip_id}
+        case errors.PairUnknown():
+            metadata = {"base": error.base, "quote": error.quote}
+        case errors.SubmissionNotFound() | errors.RoundNotFound() | errors.ReviewNotFound():
+            metadata = _named_metadata(error)
+        case _:
+            pass
+    return metadata
+
+
+def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    match error:
+        case errors.PartitionFenced():
+            metadata = {"partition": str(error.partition)}
+        case errors.Overloaded():
+            metadata = _overload_metadata(error)
+        case errors.NotFound():
+            metadata = _missing_metadata(error)
         case errors.QuoteMismatch():
             metadata = dict(error.quoted)
         case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
             metadata = {"currency_code": error.currency}
         case errors.RateUnusable():
             metadata = {"amount_currency_code": error.currency, "currency_code": error.wallet_currency}
-        case errors.PairUnknown():
-            metadata = {"base": error.base, "quote": error.quote}
         case errors.RateNotHeld() | errors.SamePerson():
             metadata = _held_rate_metadata(error)
-        case (
-            errors.SubmissionNotFound()
-            | errors.SubmissionIdConflict()
-            | errors.RoundNotFound()
-            | errors.ReviewNotFound()
-            | errors.ReviewResolved()
-        ):
+        case errors.SubmissionIdConflict() | errors.ReviewResolved():
             metadata = _named_metadata(error)
         case _:
             metadata = _subscription_metadata(error)

@@ -19,6 +19,7 @@ from persistence.postgres.rate_reader import RateReader
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from persistence.postgres.reading.positions import PositionReader
 from persistence.postgres.reading.rounds import RoundLedger
+from persistence.postgres.reading.slips import SlipReader
 from persistence.postgres.reviews import Reviews
 from persistence.rounds import Rounds
 from service.admission import Admission
@@ -48,6 +49,7 @@ from service.servicers.fx import FxServicer
 from service.servicers.health import HealthServicer
 from service.servicers.ledger import LedgerServicer
 from service.servicers.rounds import RoundServicer
+from service.servicers.sportsbook import SportsbookServicer
 from service.servicers.submission import SubmissionServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
@@ -62,6 +64,8 @@ from stakehold.v1 import (
     ledger_service_pb2_grpc,
     round_service_pb2,
     round_service_pb2_grpc,
+    sportsbook_service_pb2,
+    sportsbook_service_pb2_grpc,
     submission_service_pb2,
     submission_service_pb2_grpc,
     wallet_service_pb2,
@@ -88,6 +92,7 @@ SERVICE_NAMES = (
     BULK_SERVICE_NAME,
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     round_service_pb2.DESCRIPTOR.services_by_name["RoundService"].full_name,
+    sportsbook_service_pb2.DESCRIPTOR.services_by_name["SportsbookService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -155,6 +160,9 @@ async def running_server(
         server = grpc.aio.server(interceptors=[answers], options=_OPTIONS)
         wallet_service_pb2_grpc.add_WalletServiceServicer_to_server(
             WalletServicer(engine, registry, quotes, deadlines), server
+        )
+        sportsbook_service_pb2_grpc.add_SportsbookServiceServicer_to_server(
+            SportsbookServicer(engine, registry, SlipReader(reading_pool), deadlines), server
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(engine, registry, deadlines), server

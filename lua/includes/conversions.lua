@@ -102,7 +102,7 @@ local function conversions()
     if offer_code == code then
       return status, offer
     end
-    local is_new_play = step.operation == 'debit' or STARTS_PLAY[step.kind]
+    local is_new_play = step.is_debit or STARTS_PLAY[step.kind]
     if not is_locked or is_new_play then
       stop_to_ask('RATE', code, string.format('%d', step.index))
     end
@@ -148,7 +148,7 @@ local function conversions()
       origin = 'quote'
     end
     local mantissa, exponent = string.match(lock, '^[^,]*,[^,]*,(%d+),(-?%d+),')
-    local moved = convert(step.amount, mantissa, tonumber(exponent), step.operation == 'debit')
+    local moved = convert(step.amount, mantissa, tonumber(exponent), step.is_debit)
     if not fits(moved) then
       return refuse_finally(step, 'BALANCE_OVERFLOW')
     end

@@ -1,4 +1,5 @@
 -- include: settlements
+-- include: shortfalls
 -- A credit gives cash: a win, a refund, a deposit and so on. What the player owes is paid from it first.
 local function credits()
   -- Whether a win or refund fits the bet that it names.
@@ -75,10 +76,8 @@ local function credits()
       return refuse_finally(step, 'WALLET_CLOSED', wallet.currency)
     end
 
-    local collected = smaller(step.moved, wallet.receivable)
-    local change = {
-      cash = subtract(step.moved, collected), bonus = '0', held = '0', receivable = negate(collected),
-    }
+    local cash, receivable = give(wallet, step.moved)
+    local change = { cash = cash, bonus = '0', held = '0', receivable = receivable }
     local facts = {
       kind = step.kind, amount = step.moved, game = step.game, round = step.round, late = late,
       conversion = step.conversion,

@@ -1,5 +1,7 @@
 -- include: movements
--- A debit takes cash: a bet, a tip, a withdrawal, a correction, what is sold in an exchange.
+-- include: slips
+-- A debit takes cash: a bet, a tip, a withdrawal, a correction, what is sold in an exchange. A hold sets it aside, and
+-- what is placed is a bet with a slip.
 local function debits()
   local function debit(step)
     local wallet, refusal = check_wallet(step)
@@ -21,14 +23,17 @@ local function debits()
     if wallet.status == 'debits_frozen' then
       return refuse_finally(step, 'WALLET_FROZEN', wallet.currency)
     end
-    if is_below(subtract(wallet.cash, step.moved), negate(wallet.credit_line)) then
+    local operation = step.operation
+    local floor = operation == 'hold' and step.kind == 'withdrawal' and '0' or negate(wallet.credit_line)
+    if is_below(subtract(wallet.cash, step.moved), floor) then
       return refuse_finally(step, 'INSUFFICIENT_FUNDS', wallet.currency)
     end
 
-    local change = { cash = negate(step.moved), bonus = '0', held = '0', receivable = '0' }
+    local held = operation == 'hold' and step.moved or '0'
+    local change = { cash = negate(step.moved), bonus = '0', held = held, receivable = '0' }
     local facts = {
       kind = step.kind, amount = step.moved, game = step.game, round = step.round, late = '',
-      conversion = step.conversion,
+      conversion = step.conversion, slip = operation ~= 'debit' and use_slips().open(step) or nil,
     }
     local awaited = record_of(call.source, step.id)
     local result, overflow = apply(step, wallet, change, facts)

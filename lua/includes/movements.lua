@@ -43,7 +43,7 @@ local function check_wallet(step)
   if step.amount == '0' and call.zero_amount == 'refuse' then
     return refuse_finally(step, 'ZERO_AMOUNT_REFUSED', wallet.currency)
   end
-  local is_debit = step.operation == 'debit'
+  local is_debit = step.is_debit
   local is_new_play = is_debit or STARTS_PLAY[step.kind]
   if call.source_status == 'disabled' and is_new_play then
     return refuse_finally(step, 'SOURCE_DISABLED', wallet.currency)
@@ -92,9 +92,11 @@ local function apply(step, wallet, change, facts)
     outcome = 'applied',
     late = facts.late,
     conversion = facts.conversion,
+    slip = facts.slip,
   }
   put_transaction(record)
-  local entry = encode_entry('applied', call.source, record, wallet.credit_line, true, step)
+  local slip_after = facts.slip_after or facts.slip
+  local entry = encode_entry('applied', call.source, record, wallet.credit_line, true, step, slip_after)
   return { outcome = 'applied', record = record, entry = entry }
 end
 

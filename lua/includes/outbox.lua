@@ -3,8 +3,8 @@
 
 -- The text of one entry. `record` is what is remembered under the id (includes/transactions.lua), or has the
 -- fields of one; of its wallet fields, version is the entry's own where the entry changed the wallet. `context`
--- is the step that caused it.
-local function encode_entry(entry_type, source, record, credit_line, changes_wallet, context)
+-- is the step that caused it, `slip` the slip as it is afterwards.
+local function encode_entry(entry_type, source, record, credit_line, changes_wallet, context, slip)
   return join_all({
     entry_type, record.operation or '', source, record.id, record.kind or '', record.fingerprint or '',
     record.currency or '', record.amount or '', changes_wallet and record.version or '',
@@ -14,7 +14,7 @@ local function encode_entry(entry_type, source, record, credit_line, changes_wal
     record.game or '', record.round or '', record.reference or '', record.outcome or '',
     record.reason or '', record.related or '', record.late or '', context.closes_round or '',
     context.occurred_ms or '', context.metadata or '',
-  }, record.conversion)
+  }, record.conversion, slip)
 end
 
 -- Appends one record and returns its position, epoch-sequence; the epoch is the witness's first part. The

@@ -1,4 +1,6 @@
 -- include: settlements
+-- include: shortfalls
+-- include: slip_rollbacks
 -- A rollback undoes an earlier transaction of the same player and source exactly.
 local function rollbacks()
   -- A rollback that has nothing to undo: remembered under its own id, without a version.
@@ -56,17 +58,12 @@ local function rollbacks()
       held = negate(original.held_change),
       receivable = negate(original.receivable_change),
     }
-    if not is_negative(change.cash) or call.shortfall == 'negative' then
-      return change
-    end
-    local taken = original.cash_change
-    local available = is_negative(wallet.cash) and '0' or wallet.cash
-    if is_below(available, taken) then
-      if call.shortfall == 'reject' then
+    if is_negative(change.cash) then
+      local cash, owed = take_back(wallet, original.cash_change)
+      if not cash then
         return nil
       end
-      change.cash = negate(available)
-      change.receivable = add(change.receivable, subtract(taken, available))
+      change.cash, change.receivable = cash, add(change.receivable, owed)
     end
     return change
   end
@@ -114,7 +111,8 @@ local function rollbacks()
       return without_movement(step, 'original_refused', original)
     end
     local operation = original.operation
-    if operation == 'rollback' or operation == 'close_round' or original.kind == 'exchange' then
+    local is_final = operation == 'rollback' and not original.slip or operation == 'close_round'
+    if is_final or original.kind == 'exchange' then
       return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, original.id)
     end
     if is_other_amount(step, original) then
@@ -122,6 +120,13 @@ local function rollbacks()
     end
     if original.kind == 'bet' and call.settled_rollback == 'refuse' and standing_wins(original) > 0 then
       return refuse_finally(step, 'BET_SETTLED', original.currency, original.id)
+    end
+    local opener, slip_after
+    if original.slip then
+      opener, slip_after = undo_slip(step, original)
+      if not opener then
+        return nil, slip_after
+      end
     end
     local wallet = wallet_of(original.currency)
     local change = inverse_change(original, wallet)
@@ -131,7 +136,7 @@ local function rollbacks()
 
     local facts = {
       kind = original.kind, amount = original.amount, game = original.game, round = original.round, late = '',
-      conversion = original.conversion,
+      conversion = original.conversion, slip = opener and opener.slip, slip_after = slip_after,
     }
     local result, overflow = apply(step, wallet, change, facts)
     if not result then
@@ -139,7 +144,11 @@ local function rollbacks()
     end
     original.state, original.related = 'rolled_back', step.id
     put_transaction(original)
-    uncount(original)
+    if opener then
+      put_undone_slip(original, opener, slip_after)
+    else
+      uncount(original)
+    end
     return result
   end
 

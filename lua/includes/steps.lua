@@ -1,5 +1,5 @@
 -- The call as it came: who calls, by which policies, and the steps in their order.
-local STEP_FIELD_COUNT = 17
+local STEP_FIELD_COUNT = 18
 local FIRST_STEP = 12
 local STARTS_PLAY = { deposit = true, bonus = true, exchange = true }
 
@@ -40,9 +40,12 @@ local function read_steps()
       wallet = ARGV[at + 14],
       converts = ARGV[at + 15],
       offer = ARGV[at + 16],
+      terms = ARGV[at + 17],
     }
+    local operation = step.operation
+    step.is_debit = operation == 'debit' or operation == 'hold' or operation == 'place'
     call.steps[i] = step
-    if step.operation == 'rollback' then
+    if operation == 'rollback' then
       call.rolled_back_here[step.reference] = true
     end
   end

@@ -8,8 +8,9 @@
 --        accepted before its bet; such an id counts as not seen; its booked time is that of the last such win or
 --        of its rollback)
 -- wins   of a bet: how many credits that settle it stand
--- conversion  only where the amount came in another currency than the wallet's (includes/conversions.lua); most
---        texts end before it
+-- conversion  only where the amount came in another currency than the wallet's (includes/conversions.lua)
+-- slip   only of what belongs to a slip (includes/slips.lua): of the transaction that opened it the slip as it is,
+--        of others as it was before them. Most texts end before these two
 local transactions, changed_transactions = {}, {}
 
 local function decode_transaction(id, text)
@@ -21,7 +22,8 @@ local function decode_transaction(id, text)
     receivable_change = fields[12], version = fields[13], status = fields[14], cash = fields[15],
     bonus = fields[16], held = fields[17], receivable = fields[18], game = fields[19], round = fields[20],
     reference = fields[21], outcome = fields[22], reason = fields[23], related = fields[24],
-    late = fields[25], wins = fields[26], conversion = fields[27],
+    late = fields[25], wins = fields[26], conversion = fields[27] ~= '' and fields[27] or nil,
+    slip = fields[28],
   }
 end
 
@@ -34,7 +36,7 @@ local function encode_transaction(record)
     record.bonus or '', record.held or '', record.receivable or '', record.game or '', record.round or '',
     record.reference or '', record.outcome or '', record.reason or '', record.related or '',
     record.late or '', record.wins or '',
-  }, record.conversion)
+  }, record.conversion, record.slip)
 end
 
 local function id_field(source, id)

@@ -52,6 +52,7 @@ ENTRY_COLUMNS = (
     "previous_hash",
     "hash",
     "conversion",
+    "slip",
 )
 POSTING_COLUMNS = (
     "partition",
@@ -107,6 +108,7 @@ def entry_line(chained: ChainedEntry, *, previous_hash: bytes, hash_: bytes) -> 
             f"\\\\x{previous_hash.hex()}",
             f"\\\\x{hash_.hex()}",
             _text(str(entry.conversion)) if entry.conversion else _NULL,
+            _text(str(entry.slip)) if entry.slip else _NULL,
         )
     )
 

@@ -19,6 +19,7 @@ from persistence.postgres.database import Connection, RecordRefused, translated_
 from persistence.postgres.late_duplicates import find_late_duplicates, record_late_duplicates
 from persistence.postgres.partition_rows import is_as_expected
 from persistence.postgres.queries import query
+from persistence.postgres.slips import record_slips
 from persistence.transactions import EntryId, OutboxPosition
 
 BetweenSteps = Callable[[str], Awaitable[None]]
@@ -134,6 +135,7 @@ class LedgerWriter:
         await record_late_duplicates(
             self._connection, (duplicate for batch in batches for duplicate in batch.late_duplicates)
         )
+        await record_slips(self._connection, (line.chained for batch in batches for line in batch.lines))
         await self._require_no_drift(batches)
         await self._between_steps("balances_compared")
         await self._move_cursors(batches)

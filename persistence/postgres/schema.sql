@@ -537,6 +537,7 @@ CREATE TABLE ledger.entries (
     previous_hash bytea NOT NULL,
     hash bytea NOT NULL,
     conversion text,
+    slip text,
     CONSTRAINT a_change_of_a_wallet_has_a_version CHECK (((version IS NOT NULL) = (entry_type = ANY (ARRAY['applied'::text, 'wallet_opened'::text, 'status_changed'::text])))),
     CONSTRAINT a_change_of_a_wallet_says_what_it_became CHECK (((version IS NULL) OR ((wallet_version = version) AND (num_nulls(currency, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after) = 0)))),
     CONSTRAINT a_refusal_has_a_reason CHECK (((entry_type <> 'refused'::text) OR (refusal_reason IS NOT NULL))),
@@ -556,6 +557,8 @@ COMMENT ON COLUMN ledger.entries.booked_time IS 'When the wallet decided it.';
 COMMENT ON COLUMN ledger.entries.recorded_time IS 'When it was drained; the only column that the hash leaves out.';
 
 COMMENT ON COLUMN ledger.entries.conversion IS 'Of an amount that came in another currency: as the hash covers it. ledger.conversions shows its parts.';
+
+COMMENT ON COLUMN ledger.entries.slip IS 'Of an entry that changed a slip: the slip afterwards, as the hash covers it. ledger.slips shows its parts.';
 
 CREATE VIEW ledger.conversions AS
  SELECT entries.partition,
@@ -854,6 +857,34 @@ CREATE TABLE ledger.settings (
 
 COMMENT ON TABLE ledger.settings IS 'Fixed at the first migration: a player''s partition follows from partition_count.';
 
+CREATE TABLE ledger.slips (
+    player_id text NOT NULL,
+    source_id text NOT NULL,
+    slip_id text NOT NULL,
+    partition integer NOT NULL,
+    kind text NOT NULL,
+    currency text NOT NULL,
+    slip_currency text NOT NULL,
+    version bigint NOT NULL,
+    state text NOT NULL,
+    held numeric NOT NULL,
+    staked numeric NOT NULL,
+    live numeric NOT NULL,
+    paid numeric NOT NULL,
+    cashed numeric NOT NULL,
+    held_worth numeric NOT NULL,
+    live_worth numeric NOT NULL,
+    paid_worth numeric NOT NULL,
+    expires_time timestamp with time zone,
+    opened_time timestamp with time zone NOT NULL,
+    changed_time timestamp with time zone NOT NULL,
+    last_transaction_id text NOT NULL,
+    undone_by_transaction_id text,
+    CONSTRAINT a_slip_is_in_a_known_state CHECK ((state = ANY (ARRAY['held'::text, 'open'::text, 'settled'::text, 'voided'::text, 'cashed_out'::text, 'captured'::text, 'released'::text, 'expired'::text, 'cancelled'::text])))
+);
+
+COMMENT ON TABLE ledger.slips IS 'Each slip as its newest entry left it. Amounts are minor units of the slip''s currency, worths of the wallet''s.';
+
 CREATE TABLE ledger.vouchers (
     server_id text NOT NULL,
     partition integer NOT NULL,
@@ -1039,6 +1070,9 @@ ALTER TABLE ONLY ledger.round_progress
 ALTER TABLE ONLY ledger.salvaged
     ADD CONSTRAINT salvaged_records_are_numbered PRIMARY KEY (salvaged_id);
 
+ALTER TABLE ONLY ledger.slips
+    ADD CONSTRAINT slips_pkey PRIMARY KEY (player_id, source_id, slip_id);
+
 ALTER TABLE ONLY registry.currencies
     ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
 
@@ -1084,6 +1118,8 @@ CREATE INDEX entries_by_source ON ledger.entries USING btree (source_id, booked_
 
 CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partition, chain_position);
 
+CREATE INDEX holds_by_deadline ON ledger.slips USING btree (expires_time) WHERE ((state = 'held'::text) AND (expires_time IS NOT NULL));
+
 CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE (resolved_time IS NULL);
 
 CREATE INDEX open_reviews ON ledger.reviews USING btree (review_id) WHERE (resolved_time IS NULL);
@@ -1091,6 +1127,10 @@ CREATE INDEX open_reviews ON ledger.reviews USING btree (review_id) WHERE (resol
 CREATE INDEX open_rounds_by_use ON ledger.open_rounds USING btree (player_id, last_time DESC);
 
 CREATE INDEX records_to_restore ON ledger.salvaged USING btree (salvaged_id) WHERE (restored_time IS NULL);
+
+CREATE INDEX slips_by_player ON ledger.slips USING btree (player_id, opened_time DESC, source_id, slip_id);
+
+CREATE INDEX slips_in_play ON ledger.slips USING btree (player_id, source_id, slip_id) WHERE (state = ANY (ARRAY['held'::text, 'open'::text]));
 
 CREATE INDEX unsettled_rounds_by_age ON ledger.open_rounds USING btree (source_id, first_bet_time) WHERE (NOT is_settled);
 
@@ -1391,6 +1431,10 @@ GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_inbox;
+
+GRANT SELECT ON TABLE ledger.slips TO stakehold_reader;
+GRANT SELECT,INSERT,UPDATE ON TABLE ledger.slips TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.slips TO stakehold_registrar;
 
 GRANT SELECT ON TABLE ledger.vouchers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;

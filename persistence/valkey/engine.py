@@ -19,6 +19,7 @@ from persistence.errors import (
 )
 from persistence.outbox import OutboxEntry
 from persistence.transactions import (
+    TAKES,
     CurrencyCode,
     EntryId,
     EntryType,
@@ -209,7 +210,7 @@ class Engine:
 
     def _prepare(self, call: Call) -> tuple[int, Request]:
         partition = partition_of(call.player_id, self._partition_count)
-        self._admit(partition, starts_play=any(step.operation is Operation.DEBIT for step in call.steps))
+        self._admit(partition, starts_play=any(step.operation in TAKES for step in call.steps))
         hint = self._wallet_hints.of(call.player_id)
         return partition, transact_request(call, self._rates, likely_wallet=hint)
 

@@ -7,6 +7,7 @@ from itertools import zip_longest
 
 from fx.conversions import Conversion
 from persistence.calls import RoundRecord, TransactionRecord, TransactionState
+from persistence.slips import Slip
 from persistence.transactions import (
     SEPARATOR,
     Buckets,
@@ -48,8 +49,9 @@ TRANSACTION_FIELDS = (
     "late",
     "wins",
     "conversion",
+    "slip",
 )
-"""The last one is there only where it is not empty."""
+"""The last two are there only where one of them is not empty, the last one only where it is not."""
 
 
 def decode_wallet(currency: str, text: str) -> WalletBalance:
@@ -92,6 +94,7 @@ def decode_transaction(
         related=record["related"],
         late=record["late"] == "1",
         conversion=Conversion.parse(record["conversion"]) if record["conversion"] else None,
+        slip=Slip.parse(record["slip"]) if record["slip"] else None,
     )
 
 
@@ -102,8 +105,8 @@ def transaction_fields(text: str) -> dict[str, str]:
 
 def encode_transaction(record: Mapping[str, str]) -> str:
     """A transaction's text, of TRANSACTION_FIELDS. What is missing is empty."""
-    *usual, conversion = [record.get(name, "") for name in TRANSACTION_FIELDS]
-    return _join(usual, conversion)
+    *usual, conversion, slip = [record.get(name, "") for name in TRANSACTION_FIELDS]
+    return _join(usual, conversion, slip)
 
 
 def encode_round(
@@ -134,9 +137,11 @@ def decode_round(field: str, text: str) -> RoundRecord:
     )
 
 
-def _join(fields: Sequence[str], last: str) -> str:
+def _join(fields: Sequence[str], next_to_last: str, last: str = "") -> str:
     """As ``join_all`` in ``lua/includes/text.lua``."""
-    return SEPARATOR.join((*fields, last) if last else fields)
+    if last:
+        return SEPARATOR.join((*fields, next_to_last, last))
+    return SEPARATOR.join((*fields, next_to_last) if next_to_last else fields)
 
 
 def _balance(record: dict[str, str], now: WalletBalance | None) -> WalletBalance | None:

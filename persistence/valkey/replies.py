@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fx.conversions import Conversion
 from persistence.calls import Call, PlayerView, RestoreOutcome, StepResult, TransactionRecord
 from persistence.errors import RATE_REASONS, RefusalDetails, RefusalReason, Refused
+from persistence.slips import Slip
 from persistence.transactions import (
     Buckets,
     CurrencyCode,
@@ -15,7 +16,7 @@ from persistence.transactions import (
 )
 from persistence.valkey.records import decode_transaction, decode_wallet
 
-_RESULT_FIELD_COUNT = 16
+_RESULT_FIELD_COUNT = 17
 
 Reply = Sequence[bytes]
 
@@ -54,6 +55,7 @@ def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partiti
         wallet_now,
         conversion,
         converted,
+        slip,
     ) = fields
     after = now = None
     if currency:
@@ -73,6 +75,7 @@ def _decode_result(transaction_id: TransactionId, fields: Sequence[str], partiti
         now,
         Conversion.parse(conversion) if conversion else None,
         int(converted or 0),
+        Slip.parse(slip) if slip else None,
     )
 
 

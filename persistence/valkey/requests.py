@@ -13,8 +13,10 @@ from persistence.calls import Call, ForeignCurrencyPolicy, Step
 from persistence.errors import RefusalReason
 from persistence.outbox import OutboxEntry, entry_texts
 from persistence.transactions import (
+    ON_SLIPS,
     OPERATOR_SOURCE,
     SEPARATOR,
+    TAKES,
     CurrencyCode,
     Operation,
     OutboxPosition,
@@ -32,7 +34,7 @@ READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
-_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT, _OFFER = 10, 17, 3, 16
+_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT, _OFFER = 10, 18, 3, 16
 """Where steps begin in the arguments of ``transact``, how many fields each has, and where two of them are."""
 
 _ABSENT_SEPARATOR = "\x1e"
@@ -48,6 +50,12 @@ _WAITS_FOR_THE_LEDGER = frozenset(
     )
 )
 """Kinds that are not applied on the chance that their id is new: nobody plays on with what they move."""
+
+_WAITING = ON_SLIPS | {Operation.HOLD, Operation.PLACE}
+"""Operations of which the same is so: whoever settles or reserves can wait."""
+
+_CONVERTS = TAKES | {Operation.CREDIT}
+"""What else there is has its rate from what it refers to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +156,10 @@ class Offers:
                 self._offer(index, step, wallet_currency)
 
     def _offer(self, index: int, step: Step, wallet_currency: str) -> None:
-        if step.operation is Operation.ROLLBACK or step.offer or step.currency in (None, wallet_currency):
+        if step.operation not in _CONVERTS or step.offer or step.currency in (None, wallet_currency):
             return
         self.wallets[index] = wallet_currency
-        side = Side.PAID if step.operation is Operation.DEBIT else Side.RECEIVED
+        side = Side.PAID if step.operation in TAKES else Side.RECEIVED
         self.arguments[_offer_at(index)] = self.rates.offer(
             step.currency, wallet_currency, side=side, player_group=self.call.player_group
         )
@@ -176,7 +184,7 @@ def _recallable_of(call: Call) -> Recallable:
         for step in steps
         if step.round and step.operation is Operation.DEBIT and not _may_convert(call, step)
     )
-    waits = any(step.kind in _WAITS_FOR_THE_LEDGER for step in steps)
+    waits = any(step.kind in _WAITS_FOR_THE_LEDGER or step.operation in _WAITING for step in steps)
     return Recallable((*own, *references), rounds, () if waits else (*own, *bet_rounds))
 
 
@@ -262,7 +270,7 @@ def fingerprint_of(player_id: PlayerId, step: Step) -> str:
     """
     parts = [
         step.operation,
-        step.kind,
+        step.kind or "",
         player_id,
         step.currency or "",
         "" if step.amount is None else str(step.amount),
@@ -272,6 +280,8 @@ def fingerprint_of(player_id: PlayerId, step: Step) -> str:
     ]
     if step.wallet_currency:
         parts.append(step.wallet_currency)
+    if step.terms is not None:
+        parts.append(step.terms.identity)
     payload = SEPARATOR.join(parts)
     digest = blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()
     return b2a_base64(digest, newline=False)[:_FINGERPRINT_CHARACTERS].decode("ascii")
@@ -305,7 +315,7 @@ def transact_arguments(call: Call) -> list[str]:
     for step in call.steps:
         arguments += (
             step.operation,
-            step.kind,
+            step.kind or "",
             step.transaction_id,
             fingerprint_of(call.player_id, step),
             step.currency or "",
@@ -321,5 +331,6 @@ def transact_arguments(call: Call) -> list[str]:
             step.wallet_currency or "",
             "1" if source.foreign_currency is ForeignCurrencyPolicy.CONVERT else "",
             step.offer,
+            "" if step.terms is None else str(step.terms),
         )
     return arguments

@@ -1,16 +1,18 @@
 """Reads requests as calls of the engine."""
 
-from persistence.calls import Call, Source, Step
+from persistence.calls import Call, Step
 from persistence.errors import FieldInvalid
-from persistence.transactions import CurrencyCode, Operation, PlayerId, TransactionKind
+from persistence.transactions import CurrencyCode, Operation, TransactionKind
+from service.conversions.callers import read_caller, read_group
 from service.conversions.fields import (
     read_context,
     read_money,
     read_optional_id,
-    read_player_id,
     read_transaction_id,
     read_version,
+    read_wallet_currency,
 )
+from service.conversions.slips import capture_step, hold_step, release_step
 from service.registry import Registry
 from stakehold.v1 import transaction_pb2, wallet_service_pb2
 
@@ -39,41 +41,30 @@ _Movement = (
     | wallet_service_pb2.DebitStep
     | wallet_service_pb2.CreditStep
 )
-_Grouped = (
-    wallet_service_pb2.DebitRequest | wallet_service_pb2.CreditRequest | wallet_service_pb2.TransactRequest
-)
 _Reversal = wallet_service_pb2.RollbackRequest | wallet_service_pb2.RollbackStep
 
 
 def debit_call(request: wallet_service_pb2.DebitRequest, registry: Registry) -> Call:
-    player_id, source = _caller(request.player_id, request.source_id, registry)
-    return Call(player_id, source, (_debit_step(request, registry, ""),), _read_group(request))
+    player_id, source = read_caller(request, registry)
+    return Call(player_id, source, (_debit_step(request, registry, ""),), read_group(request.player_group))
 
 
 def credit_call(request: wallet_service_pb2.CreditRequest, registry: Registry) -> Call:
-    player_id, source = _caller(request.player_id, request.source_id, registry)
-    return Call(player_id, source, (_credit_step(request, registry, ""),), _read_group(request))
+    player_id, source = read_caller(request, registry)
+    return Call(player_id, source, (_credit_step(request, registry, ""),), read_group(request.player_group))
 
 
 def rollback_call(request: wallet_service_pb2.RollbackRequest, registry: Registry) -> Call:
-    player_id, source = _caller(request.player_id, request.source_id, registry)
+    player_id, source = read_caller(request, registry)
     return Call(player_id, source, (_rollback_step(request, registry, ""),))
 
 
 def transact_call(request: wallet_service_pb2.TransactRequest, registry: Registry) -> Call:
-    player_id, source = _caller(request.player_id, request.source_id, registry)
+    player_id, source = read_caller(request, registry)
     if not 1 <= len(request.steps) <= MAX_STEPS:
         raise FieldInvalid("steps", f"must be 1 to {MAX_STEPS} steps")
     steps = tuple(_step(step, registry, f"steps[{index}]") for index, step in enumerate(request.steps))
-    return Call(player_id, source, steps, _read_group(request))
-
-
-def _read_group(request: _Grouped) -> str:
-    return read_optional_id(request.player_group, "player_group") if request.player_group else ""
-
-
-def _caller(player_id: str, source_id: str, registry: Registry) -> tuple[PlayerId, Source]:
-    return read_player_id(player_id), registry.source(source_id)
+    return Call(player_id, source, steps, read_group(request.player_group))
 
 
 def _step(step: wallet_service_pb2.TransactStep, registry: Registry, field: str) -> Step:
@@ -84,8 +75,14 @@ def _step(step: wallet_service_pb2.TransactStep, registry: Registry, field: str)
             return _credit_step(step.credit, registry, f"{field}.credit.")
         case "rollback":
             return _rollback_step(step.rollback, registry, f"{field}.rollback.")
+        case "hold":
+            return hold_step(step.hold, registry, f"{field}.hold.")
+        case "capture":
+            return capture_step(step.capture, registry, f"{field}.capture.")
+        case "release":
+            return release_step(step.release, registry, f"{field}.release.")
         case None:
-            raise FieldInvalid(field, "must be a debit, a credit or a rollback")
+            raise FieldInvalid(field, "must be a debit, credit, rollback, hold, capture or release")
 
 
 def _debit_step(message: _Movement, registry: Registry, path: str) -> Step:
@@ -129,12 +126,8 @@ def _movement_step(
         else None,
         occurred_ms=occurred_ms,
         metadata=metadata,
-        wallet_currency=_read_wallet_currency(message.wallet_currency_code, registry, path),
+        wallet_currency=read_wallet_currency(message.wallet_currency_code, registry, path),
     )
-
-
-def _read_wallet_currency(code: str, registry: Registry, path: str) -> CurrencyCode | None:
-    return CurrencyCode(registry.currency(code, f"{path}wallet_currency_code").code) if code else None
 
 
 def _rollback_step(message: _Reversal, registry: Registry, path: str) -> Step:

@@ -5,6 +5,7 @@ from typing import Any
 
 from persistence.calls import Call, StepResult
 from persistence.errors import FieldInvalid
+from service.conversions import slips
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.quotes import exchange_call
 from service.conversions.results import result_message
@@ -20,6 +21,16 @@ OPERATIONS: dict[str, Callable[[Any, Registry, Quotes], Call]] = {
     "rollback": lambda request, registry, quotes: rollback_call(request, registry),
     "transact": lambda request, registry, quotes: transact_call(request, registry),
     "exchange": lambda request, registry, quotes: exchange_call(request, quotes, registry),
+    "hold": lambda request, registry, quotes: slips.hold_call(request, registry),
+    "capture": lambda request, registry, quotes: slips.capture_call(request, registry),
+    "release": lambda request, registry, quotes: slips.release_call(request, registry),
+    "place_slip": lambda request, registry, quotes: slips.place_call(request, registry),
+    "settle_slip": lambda request, registry, quotes: slips.settle_call(request, registry),
+    "resettle_slip": lambda request, registry, quotes: slips.resettle_call(request, registry),
+    "unsettle_slip": lambda request, registry, quotes: slips.unsettle_call(request, registry),
+    "void_slip": lambda request, registry, quotes: slips.void_call(request, registry),
+    "reopen_slip": lambda request, registry, quotes: slips.reopen_call(request, registry),
+    "cash_out_slip": lambda request, registry, quotes: slips.cash_out_call(request, registry),
 }
 """How each operation of a command is read, by its name in the message."""
 

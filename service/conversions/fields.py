@@ -9,9 +9,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from fx.amounts import AmountInvalid, parse_amount
 from fx.currencies import Currency
 from persistence.errors import FieldInvalid
-from persistence.transactions import PlayerId, TransactionId
+from persistence.transactions import CurrencyCode, PlayerId, TransactionId
 from service.registry import Registry
-from stakehold.v1 import money_pb2, round_service_pb2, wallet_service_pb2
+from stakehold.v1 import money_pb2, round_service_pb2, sportsbook_service_pb2, wallet_service_pb2
 
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_CHARACTERS = 256
@@ -25,6 +25,19 @@ _Contextual = (
     | wallet_service_pb2.CreditStep
     | wallet_service_pb2.RollbackStep
     | round_service_pb2.CloseRoundRequest
+    | wallet_service_pb2.HoldRequest
+    | wallet_service_pb2.HoldStep
+    | wallet_service_pb2.CaptureRequest
+    | wallet_service_pb2.CaptureStep
+    | wallet_service_pb2.ReleaseRequest
+    | wallet_service_pb2.ReleaseStep
+    | sportsbook_service_pb2.PlaceSlipRequest
+    | sportsbook_service_pb2.SettleSlipRequest
+    | sportsbook_service_pb2.ResettleSlipRequest
+    | sportsbook_service_pb2.UnsettleSlipRequest
+    | sportsbook_service_pb2.VoidSlipRequest
+    | sportsbook_service_pb2.ReopenSlipRequest
+    | sportsbook_service_pb2.CashOutSlipRequest
 )
 
 _ID = re.compile(r"[\x20-\x7e]{1,128}")
@@ -97,6 +110,11 @@ def read_version(version: int, field: str = "expected_version") -> int:
     if version < 1:
         raise FieldInvalid(field, "must be at least 1, the version of a wallet that was just opened")
     return version
+
+
+def read_wallet_currency(code: str, registry: Registry, path: str) -> CurrencyCode | None:
+    """Which wallet is meant, where a request names it."""
+    return CurrencyCode(registry.currency(code, f"{path}wallet_currency_code").code) if code else None
 
 
 def read_context(message: _Contextual, path: str) -> tuple[int | None, str]:

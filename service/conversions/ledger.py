@@ -19,6 +19,7 @@ from service.conversions.fields import read_optional_id, read_player_id, read_ve
 from service.conversions.ledger_titles import title_of
 from service.conversions.rate_locks import conversion_message
 from service.conversions.results import KINDS, OUTCOMES, balance_message
+from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales, Registry
 from stakehold.v1 import error_reason_pb2, money_pb2, transaction_pb2
@@ -159,6 +160,8 @@ def entry_message(recorded: RecordedEntry, scales: CurrencyScales) -> pb.Entry:
             message.balance_after.CopyFrom(_bucket_amounts(entry.after, scale))
     if entry.conversion is not None:
         message.conversion.CopyFrom(conversion_message(entry.conversion, entry.amount or 0, scales))
+    if entry.slip is not None:
+        message.slip.CopyFrom(slip_message(entry.slip, scales))
     return message
 
 

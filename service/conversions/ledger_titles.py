@@ -16,8 +16,24 @@ KIND_TITLES = {
     TransactionKind.CORRECTION: "Correction Booked",
     TransactionKind.EXCHANGE: "Currency Exchanged",
     TransactionKind.ROUND_CLOSING: "Round Closed",
+    TransactionKind.CASH_OUT: "Bet Cashed Out",
     TransactionKind.ROLLBACK: "Transaction Rolled Back",
 }
+SLIP_TITLES = {
+    (Operation.HOLD, TransactionKind.BET): "Stake Held",
+    (Operation.HOLD, TransactionKind.WITHDRAWAL): "Withdrawal Held",
+    (Operation.CAPTURE, TransactionKind.BET): "Stake Captured",
+    (Operation.RELEASE, TransactionKind.BET): "Stake Released",
+    (Operation.RELEASE, TransactionKind.WITHDRAWAL): "Withdrawal Released",
+    (Operation.EXPIRE, TransactionKind.BET): "Hold Expired",
+    (Operation.EXPIRE, TransactionKind.WITHDRAWAL): "Hold Expired",
+    (Operation.SETTLE, TransactionKind.WIN): "Slip Settled",
+    (Operation.RESETTLE, TransactionKind.WIN): "Slip Resettled",
+    (Operation.UNSETTLE, TransactionKind.WIN): "Slip Unsettled",
+    (Operation.VOID, TransactionKind.REFUND): "Slip Voided",
+    (Operation.REOPEN, TransactionKind.REFUND): "Slip Reopened",
+}
+"""Where the kind alone would not say what happened."""
 
 
 def title_of(entry: OutboxEntry) -> str:
@@ -32,11 +48,13 @@ def title_of(entry: OutboxEntry) -> str:
         case EntryType.NO_MOVEMENT:
             return "Rollback Without Movement"
         case EntryType.REFUSED:
-            return f"{_kind_title(entry.kind)} (refused)"
+            return f"{_plain_title(entry)} (refused)"
         case EntryType.APPLIED | EntryType.ROUND_CLOSED:
             is_rollback = entry.operation is Operation.ROLLBACK
-            return f"{_kind_title(entry.kind)} (rolled back)" if is_rollback else _kind_title(entry.kind)
+            return f"{_plain_title(entry)} (rolled back)" if is_rollback else _plain_title(entry)
 
 
-def _kind_title(kind: TransactionKind | None) -> str:
-    return KIND_TITLES[kind] if kind else "Transaction"
+def _plain_title(entry: OutboxEntry) -> str:
+    if entry.operation is None or entry.kind is None:
+        return "Transaction"
+    return SLIP_TITLES.get((entry.operation, entry.kind), KIND_TITLES[entry.kind])

@@ -7,6 +7,7 @@ from persistence.calls import StepResult, TransactionRecord, TransactionState
 from persistence.errors import RefusalDetails
 from persistence.transactions import Operation, Outcome, TransactionKind, WalletBalance, WalletStatus
 from service.conversions.rate_locks import conversion_message
+from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales
 from stakehold.v1 import error_reason_pb2, money_pb2, transaction_pb2, wallet_service_pb2
@@ -38,6 +39,7 @@ KINDS = {
     TransactionKind.CORRECTION: transaction_pb2.TRANSACTION_KIND_CORRECTION,
     TransactionKind.EXCHANGE: transaction_pb2.TRANSACTION_KIND_EXCHANGE,
     TransactionKind.ROUND_CLOSING: transaction_pb2.TRANSACTION_KIND_ROUND_CLOSING,
+    TransactionKind.CASH_OUT: transaction_pb2.TRANSACTION_KIND_CASH_OUT,
     TransactionKind.ROLLBACK: transaction_pb2.TRANSACTION_KIND_ROLLBACK,
 }
 
@@ -88,13 +90,22 @@ def result_message(result: StepResult, scales: CurrencyScales) -> transaction_pb
     _add_balances(message, result.balance_after, result.balance_now, result.receivable_change, scales)
     if result.conversion is not None:
         message.conversion.CopyFrom(conversion_message(result.conversion, result.converted, scales))
+    if result.slip is not None:
+        message.slip.CopyFrom(slip_message(result.slip, scales))
     return message
 
 
 def currencies_of(results: Iterable[StepResult]) -> list[str]:
-    """Of what a call touched, and of what was converted; a rollback's are not in its request."""
-    wallets = [result.balance_now.currency for result in results if result.balance_now is not None]
-    return [*wallets, *(result.conversion.lock.currency for result in results if result.conversion)]
+    """Of what a call touched, of what was converted, and of slips; a rollback's are not in its request."""
+    currencies: list[str] = []
+    for result in results:
+        if result.balance_now is not None:
+            currencies.append(result.balance_now.currency)
+        if result.conversion is not None:
+            currencies.append(result.conversion.lock.currency)
+        if result.slip is not None:
+            currencies.append(result.slip.currency)
+    return currencies
 
 
 def refusal_message(details: RefusalDetails, scales: CurrencyScales) -> transaction_pb2.Refusal:
@@ -125,6 +136,8 @@ def transaction_message(
         message.amount.CopyFrom(money_message(record.amount, record.currency, scales))
     if record.conversion is not None:
         message.conversion.CopyFrom(conversion_message(record.conversion, record.amount or 0, scales))
+    if record.slip is not None:
+        message.slip.CopyFrom(slip_message(record.slip, scales))
     if record.outcome is not None:
         message.result.CopyFrom(_first_answer(record, record.outcome, scales))
         if record.conversion is not None:

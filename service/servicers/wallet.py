@@ -4,7 +4,7 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from persistence.calls import PlayerView
+from persistence.calls import Call, PlayerView
 from persistence.errors import WalletNotFound
 from persistence.transactions import SourceId
 from persistence.valkey.engine import Engine
@@ -12,11 +12,12 @@ from service.conversions.calls import credit_call, debit_call, rollback_call, tr
 from service.conversions.fields import read_player_id, read_transaction_id
 from service.conversions.quotes import exchange_call, give_quote, quote_message
 from service.conversions.results import balance_message, currencies_of, result_message, transaction_message
+from service.conversions.slips import capture_call, hold_call, release_call
 from service.quotes import Quotes
 from service.registry import Registry
 from service.servicers.deadlines import Deadlines
+from stakehold.v1 import transaction_pb2, wallet_service_pb2_grpc
 from stakehold.v1 import wallet_service_pb2 as pb
-from stakehold.v1 import wallet_service_pb2_grpc
 
 Context = ServicerContext[Any, Any]
 
@@ -49,6 +50,15 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
         await self._registry.learn(currencies_of([result]))
         return pb.RollbackResponse(result=result_message(result, self._registry))
+
+    async def Hold(self, request: pb.HoldRequest, context: Context) -> pb.HoldResponse:
+        return pb.HoldResponse(result=await self._one(hold_call(request, self._registry), context))
+
+    async def Capture(self, request: pb.CaptureRequest, context: Context) -> pb.CaptureResponse:
+        return pb.CaptureResponse(result=await self._one(capture_call(request, self._registry), context))
+
+    async def Release(self, request: pb.ReleaseRequest, context: Context) -> pb.ReleaseResponse:
+        return pb.ReleaseResponse(result=await self._one(release_call(request, self._registry), context))
 
     async def Transact(self, request: pb.TransactRequest, context: Context) -> pb.TransactResponse:
         call = transact_call(request, self._registry)
@@ -91,9 +101,18 @@ class WalletServicer(wallet_service_pb2_grpc.WalletServiceServicer):
         await self._registry.learn(_currencies_to_tell(view))
         return transaction_message(view.transaction, self._registry)
 
+    async def _one(self, call: Call, context: Context) -> transaction_pb2.TransactionResult:
+        (result,) = await self._engine.transact(call, deadline=self._deadlines.of(context))
+        await self._registry.learn(currencies_of([result]))
+        return result_message(result, self._registry)
+
 
 def _currencies_to_tell(view: PlayerView) -> list[str]:
-    """Those of the wallets, and what a converted amount was in."""
-    conversion = view.transaction.conversion if view.transaction else None
-    wallets = [str(balance.currency) for balance in view.balances]
-    return [*wallets, conversion.lock.currency] if conversion else wallets
+    """Those of the wallets, and what a converted amount or a slip was in."""
+    currencies = [str(balance.currency) for balance in view.balances]
+    record = view.transaction
+    if record is not None and record.conversion is not None:
+        currencies.append(record.conversion.lock.currency)
+    if record is not None and record.slip is not None:
+        currencies.append(record.slip.currency)
+    return currencies

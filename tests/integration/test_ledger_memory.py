@@ -25,7 +25,9 @@ from persistence.errors import LedgerUnavailable, Refused
 from persistence.player_memory import PlayerMemory, Question
 from persistence.postgres.database import Connection, LedgerRole, Pool, ledger_pool
 from persistence.postgres.reading.memory import LedgerMemory
+from persistence.slips import Slip, SlipState
 from persistence.transactions import (
+    ON_SLIPS,
     SEPARATOR,
     OutboxPosition,
     PlayerId,
@@ -41,6 +43,7 @@ from service.embedded import EmbeddedValkey, embedded_valkey
 from tests.drained_ledger import EUR, PARTITION_COUNT, USD, Wallets, close_round, movement, rollback, wallets
 from tests.evening_ledger import next_millisecond
 from tests.ledgers import Ledgers
+from tests.slip_steps import SlipDealer, place, reopen, settle, unsettle, void
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -113,12 +116,19 @@ async def play(money: Wallets, dice: random.Random) -> int:
         await rare_turns(money, player)
     middle_ms = 0
     asked: defaultdict[tuple[str, str], list[Step]] = defaultdict(list)
+    slips = {
+        (player, source): SlipDealer(random.Random(f"{player} {source}"))
+        for player in PLAYERS
+        for source in SOURCES
+    }
     for number in range(CALLS):
         player, source = dice.choice(PLAYERS), dice.choice(tuple(SOURCES))
         earlier = asked[player, source]
         steps = [some_step(dice, earlier) for _ in range(dice.choice((1, 1, 1, 2, 3)))]
         with suppress(Refused):
             await money.move(player, *steps, source=source)
+        with suppress(Refused):
+            await money.move(player, *slips[player, source].some_steps(), source=source)
         if dice.random() < 0.02:
             await money.set_status(player, dice.choice((*WalletStatus, WalletStatus.ACTIVE)), USD)
         if number == CALLS // 2:
@@ -140,6 +150,13 @@ async def rare_turns(money: Wallets, player: PlayerId) -> None:
         replace(movement(TransactionKind.WIN, "early", 3), reference="awaited"),
         movement(TransactionKind.BET, "awaited", 2, round_id="negative", game="slots"),
         rollback("early-back", "early"),
+        place("slip", 5),
+        void("voided", "slip"),
+        reopen("reopened", "slip"),
+        settle("settled", "slip", 9),
+        unsettle("unsettled", "slip"),
+        rollback("settled-again", "unsettled"),
+        rollback("unsettled-again", "settled-again"),
     ):
         await money.move(player, step, source="lenient")
 
@@ -246,6 +263,9 @@ async def test_the_play_had_something_of_everything(played: Played) -> None:
     for state in states - {"no_movement", "round_closed"}:
         assert any(record["state"] == state and record["wins"] not in {"", "0"} for record in records), state
     assert any(record["late"] == "1" for record in records)
+    on_slips = [record for record in records if record["slip"]]
+    assert {record["operation"] for record in on_slips} == {*ON_SLIPS, "hold", "place", "rollback"}
+    assert {Slip.parse(record["slip"]).state for record in on_slips} == {*SlipState}
     assert any(record["amount"] == str(10**33 + 1) for record in records)
     assert any(record["receivable_change"] not in {"", "0"} for record in records)
     assert {fields[0] for fields in rounds} == {"open", "closed"}

@@ -47,6 +47,8 @@ async def test_not_even_the_owner_rewrites_the_ledger(played: Draining, table: s
 WRITABLE = {
     ("stakehold_writer", "accounts", "INSERT"),
     ("stakehold_writer", "entries", "INSERT"),
+    ("stakehold_writer", "slips", "INSERT"),
+    ("stakehold_writer", "slips", "UPDATE"),
     ("stakehold_writer", "postings", "INSERT"),
     ("stakehold_writer", "quarantine", "INSERT"),
     ("stakehold_writer", "quarantine", "UPDATE"),

@@ -49,6 +49,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.WalletNotFound("p1", "EUR"),
     errors.SourceNotFound("games"),
     errors.BalanceNotFound("not yet", currency="EUR", version=7),
+    errors.SlipNotFound("s1"),
     errors.PairUnknown("EUR", "USD"),
     errors.RateNotFound("there is no rate 7"),
     errors.SubmissionNotFound("match-1"),

@@ -20,6 +20,7 @@ from persistence.calls import (
     UnknownBetPolicy,
     ZeroAmountPolicy,
 )
+from persistence.slips import SlipTerms
 from persistence.transactions import (
     CurrencyCode,
     Operation,
@@ -33,6 +34,7 @@ from service.embedded import EmbeddedValkey
 from tests.lua_includes import include
 
 PLAYER = PlayerId("p1")
+TERMS = SlipTerms(is_final=True, expires_ms=1700000000002)
 BET = Step(
     Operation.DEBIT,
     TransactionKind.BET,
@@ -48,6 +50,7 @@ BET = Step(
     occurred_ms=1700000000001,
     metadata='{"k":"v"}',
     wallet_currency=CurrencyCode("USD"),
+    terms=TERMS,
 )
 UNDO = Step(Operation.ROLLBACK, TransactionKind.ROLLBACK, TransactionId("u1"), None, None, reference="b1")
 SOURCE = Source(
@@ -91,6 +94,7 @@ COVERED = {
     "round": "r2",
     "reference": "x2",
     "wallet_currency": CurrencyCode("BRL"),
+    "terms": SlipTerms(stake=5),
 }
 FREE = {
     "transaction_id": TransactionId("b2"),
@@ -152,8 +156,11 @@ def test_lua_reads_each_argument_where_python_wrote_it(store: "redis.Redis") -> 
         "wallet": "USD",
         "converts": "1",
         "offer": "",
+        "terms": str(TERMS),
+        "is_debit": 1,
     }
     assert undo["index"] == 1
+    assert undo["terms"] == ""
     assert (undo["id"], undo["reference"]) == ("u1", "b1")
     assert {
         undo[name] for name in ("currency", "amount", "closes_round", "expected_version", "metadata")
@@ -179,7 +186,7 @@ def test_a_fingerprint_is_short_printable_text_and_always_the_same() -> None:
 
 
 def test_the_fingerprint_of_a_stored_payload_never_changes() -> None:
-    plain = replace(BET, wallet_currency=None)
+    plain = replace(BET, wallet_currency=None, terms=None)
 
     assert fingerprint_of(PLAYER, plain) == "oDwI40mMNxb4RYHwzICv4w"
 
@@ -200,6 +207,21 @@ def test_what_a_retry_may_change_is_not_in_the_fingerprint(field: str) -> None:
     retry = replace(BET, **{field: FREE[field]})  # type: ignore[arg-type]
 
     assert fingerprint_of(PLAYER, retry) == fingerprint_of(PLAYER, BET)
+
+
+@pytest.mark.parametrize(
+    ("terms", "same"),
+    [
+        (replace(TERMS, expires_ms=None), True),
+        (replace(TERMS, is_final=False), False),
+        (replace(TERMS, stake=1), False),
+        (None, False),
+    ],
+)
+def test_a_retry_may_say_another_deadline_but_no_other_terms(terms: SlipTerms | None, same: bool) -> None:
+    other = replace(BET, terms=terms)
+
+    assert (fingerprint_of(PLAYER, other) == fingerprint_of(PLAYER, BET)) is same
 
 
 def test_every_field_of_a_step_is_either_in_the_fingerprint_or_free() -> None:

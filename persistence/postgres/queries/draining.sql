@@ -199,6 +199,40 @@ FROM found
 JOIN raised USING (entry_id)
 WHERE repair_transaction_id IS NOT NULL;
 
+-- record_slips --
+-- What opened a slip says what stays; an older version never comes after a newer one.
+INSERT INTO ledger.slips (
+    player_id, source_id, slip_id, partition, kind, currency, slip_currency, version, state, held, staked, live,
+    paid, cashed, held_worth, live_worth, paid_worth, expires_time, opened_time, changed_time, last_transaction_id,
+    undone_by_transaction_id
+)
+SELECT
+    player_id, source_id, slip_id, partition, kind, currency, slip_currency, version, state, held, staked, live,
+    paid, cashed, held_worth, live_worth, paid_worth, expires_time, opened_time, changed_time, last_transaction_id,
+    undone_by_transaction_id
+FROM jsonb_to_recordset($1::jsonb) AS changed (
+    player_id text, source_id text, slip_id text, partition integer, kind text, currency text,
+    slip_currency text, version bigint, state text, held numeric, staked numeric, live numeric, paid numeric,
+    cashed numeric, held_worth numeric, live_worth numeric, paid_worth numeric, expires_time timestamptz,
+    opened_time timestamptz, changed_time timestamptz, last_transaction_id text, undone_by_transaction_id text
+)
+ON CONFLICT (player_id, source_id, slip_id) DO UPDATE SET
+    version = excluded.version,
+    state = excluded.state,
+    held = excluded.held,
+    staked = excluded.staked,
+    live = excluded.live,
+    paid = excluded.paid,
+    cashed = excluded.cashed,
+    held_worth = excluded.held_worth,
+    live_worth = excluded.live_worth,
+    paid_worth = excluded.paid_worth,
+    expires_time = excluded.expires_time,
+    changed_time = excluded.changed_time,
+    last_transaction_id = excluded.last_transaction_id,
+    undone_by_transaction_id = excluded.undone_by_transaction_id
+WHERE slips.version < excluded.version;
+
 -- quarantine_record --
 INSERT INTO ledger.quarantine (partition, epoch, sequence, fields, reason, problem)
 VALUES ($1, $2, $3, $4, $5, $6)

@@ -114,7 +114,8 @@ SELECT
     coalesce(related_transaction_id, '') AS related,
     late,
     closes_round,
-    coalesce(conversion, '') AS conversion
+    coalesce(conversion, '') AS conversion,
+    coalesce(slip, '') AS slip
 FROM found JOIN ledger.entries USING (partition, chain_position);
 
 -- known_fields_of_players --

@@ -35,7 +35,35 @@ JOIN ledger.entries AS rollback
     ON rollback.player_id = original.player_id
     AND rollback.source_id = original.source_id
     AND rollback.reference_transaction_id = original.transaction_id
-WHERE rollback.operation = 'rollback' AND rollback.entry_type = 'applied';
+WHERE rollback.operation = 'rollback'
+    AND rollback.entry_type = 'applied'
+    AND NOT EXISTS (
+        SELECT FROM ledger.entries AS undoing
+        WHERE undoing.player_id = rollback.player_id
+            AND undoing.source_id = rollback.source_id
+            AND undoing.reference_transaction_id = rollback.transaction_id
+            AND undoing.operation = 'rollback'
+            AND undoing.entry_type = 'applied'
+    );
+
+-- list_slips --
+-- Of one player, newest first; of those opened at the moment ($4, microseconds) that the last page ended in, the first
+-- $5 were on it.
+SELECT *, (extract(epoch FROM opened_time) * 1000000)::bigint AS opened_us
+FROM ledger.slips
+WHERE player_id = $1
+    AND ($2::text IS NULL OR source_id = $2)
+    AND ($3::text[] IS NULL OR state = ANY ($3))
+    AND ($4::bigint IS NULL OR opened_time <= timestamptz 'epoch' + $4::bigint * interval '1 microsecond')
+ORDER BY opened_time DESC, source_id, slip_id
+LIMIT $6 OFFSET $5;
+
+-- due_holds --
+SELECT player_id, source_id, slip_id, version, partition
+FROM ledger.slips
+WHERE state = 'held' AND expires_time <= clock_timestamp() AND NOT partition = ANY ($1::integer[])
+ORDER BY expires_time
+LIMIT $2;
 
 -- wallet_exists --
 SELECT EXISTS (SELECT FROM ledger.wallets WHERE player_id = $1 AND currency = $2);

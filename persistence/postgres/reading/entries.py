@@ -15,6 +15,7 @@ from persistence.hash_chain import ChainedEntry
 from persistence.outbox import OutboxEntry
 from persistence.postgres.database import Connection
 from persistence.postgres.queries import query
+from persistence.slips import Slip
 from persistence.transactions import (
     Buckets,
     CurrencyCode,
@@ -128,7 +129,8 @@ async def _rollbacks(connection: Connection, entries: Sequence[ChainedEntry]) ->
     reversible = {
         (chained.player, chained.entry.source, chained.entry.transaction_id): chained.entry_id
         for chained in entries
-        if chained.entry.type is EntryType.APPLIED and chained.entry.operation is not Operation.ROLLBACK
+        if chained.entry.type is EntryType.APPLIED
+        and (chained.entry.operation is not Operation.ROLLBACK or chained.entry.slip is not None)
     }
     if reversible:
         players, sources, transactions = zip(*reversible, strict=True)
@@ -185,6 +187,7 @@ def decode_entry(row: Row) -> ChainedEntry:
             occurred_ms=None if row["occurred_time"] is None else unix_ms(row["occurred_time"]),
             metadata=json.loads(row["metadata"]),
             conversion=Conversion.parse(row["conversion"]) if row["conversion"] else None,
+            slip=Slip.parse(row["slip"]) if row["slip"] else None,
         ),
     )
 

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from stakehold.v1 import error_reason_pb2 as _error_reason_pb2
+from stakehold.v1 import sportsbook_service_pb2 as _sportsbook_service_pb2
 from stakehold.v1 import transaction_pb2 as _transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as _wallet_service_pb2
 import builtins as _builtins
@@ -35,6 +36,16 @@ class Command(_message.Message):
     ROLLBACK_FIELD_NUMBER: _builtins.int
     TRANSACT_FIELD_NUMBER: _builtins.int
     EXCHANGE_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    PLACE_SLIP_FIELD_NUMBER: _builtins.int
+    SETTLE_SLIP_FIELD_NUMBER: _builtins.int
+    RESETTLE_SLIP_FIELD_NUMBER: _builtins.int
+    UNSETTLE_SLIP_FIELD_NUMBER: _builtins.int
+    VOID_SLIP_FIELD_NUMBER: _builtins.int
+    REOPEN_SLIP_FIELD_NUMBER: _builtins.int
+    CASH_OUT_SLIP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def debit(self) -> _wallet_service_pb2.DebitRequest:
         """As WalletService.Debit."""
@@ -55,6 +66,46 @@ class Command(_message.Message):
     def exchange(self) -> _wallet_service_pb2.ExchangeRequest:
         """As WalletService.Exchange."""
 
+    @_builtins.property
+    def hold(self) -> _wallet_service_pb2.HoldRequest:
+        """As WalletService.Hold."""
+
+    @_builtins.property
+    def capture(self) -> _wallet_service_pb2.CaptureRequest:
+        """As WalletService.Capture."""
+
+    @_builtins.property
+    def release(self) -> _wallet_service_pb2.ReleaseRequest:
+        """As WalletService.Release."""
+
+    @_builtins.property
+    def place_slip(self) -> _sportsbook_service_pb2.PlaceSlipRequest:
+        """As SportsbookService.PlaceSlip."""
+
+    @_builtins.property
+    def settle_slip(self) -> _sportsbook_service_pb2.SettleSlipRequest:
+        """As SportsbookService.SettleSlip."""
+
+    @_builtins.property
+    def resettle_slip(self) -> _sportsbook_service_pb2.ResettleSlipRequest:
+        """As SportsbookService.ResettleSlip."""
+
+    @_builtins.property
+    def unsettle_slip(self) -> _sportsbook_service_pb2.UnsettleSlipRequest:
+        """As SportsbookService.UnsettleSlip."""
+
+    @_builtins.property
+    def void_slip(self) -> _sportsbook_service_pb2.VoidSlipRequest:
+        """As SportsbookService.VoidSlip."""
+
+    @_builtins.property
+    def reopen_slip(self) -> _sportsbook_service_pb2.ReopenSlipRequest:
+        """As SportsbookService.ReopenSlip."""
+
+    @_builtins.property
+    def cash_out_slip(self) -> _sportsbook_service_pb2.CashOutSlipRequest:
+        """As SportsbookService.CashOutSlip."""
+
     def __init__(
         self,
         *,
@@ -63,12 +114,22 @@ class Command(_message.Message):
         rollback: _wallet_service_pb2.RollbackRequest | None = ...,
         transact: _wallet_service_pb2.TransactRequest | None = ...,
         exchange: _wallet_service_pb2.ExchangeRequest | None = ...,
+        hold: _wallet_service_pb2.HoldRequest | None = ...,
+        capture: _wallet_service_pb2.CaptureRequest | None = ...,
+        release: _wallet_service_pb2.ReleaseRequest | None = ...,
+        place_slip: _sportsbook_service_pb2.PlaceSlipRequest | None = ...,
+        settle_slip: _sportsbook_service_pb2.SettleSlipRequest | None = ...,
+        resettle_slip: _sportsbook_service_pb2.ResettleSlipRequest | None = ...,
+        unsettle_slip: _sportsbook_service_pb2.UnsettleSlipRequest | None = ...,
+        void_slip: _sportsbook_service_pb2.VoidSlipRequest | None = ...,
+        reopen_slip: _sportsbook_service_pb2.ReopenSlipRequest | None = ...,
+        cash_out_slip: _sportsbook_service_pb2.CashOutSlipRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "debit", b"debit", "exchange", b"exchange", "operation", b"operation", "rollback", b"rollback", "transact", b"transact"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "debit", b"debit", "exchange", b"exchange", "operation", b"operation", "rollback", b"rollback", "transact", b"transact"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback", "transact", "exchange"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback", "transact", "exchange", "hold", "capture", "release", "place_slip", "settle_slip", "resettle_slip", "unsettle_slip", "void_slip", "reopen_slip", "cash_out_slip"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 

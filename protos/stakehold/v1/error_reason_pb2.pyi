@@ -215,6 +215,38 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[NOT_FOUND] There is no review of this id. Metadata: review_id."""
     ERROR_REASON_REVIEW_RESOLVED: _ErrorReason.ValueType  # 62
     """[FAILED_PRECONDITION] The review was resolved otherwise already. Metadata: review_id, resolved_by."""
+    ERROR_REASON_HOLD_CLOSED: _ErrorReason.ValueType  # 63
+    """[FAILED_PRECONDITION] Nothing of the slip is held any more: it is captured or placed. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_HOLD_RELEASED: _ErrorReason.ValueType  # 64
+    """[FAILED_PRECONDITION] All that was held was given back. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_HOLD_EXPIRED: _ErrorReason.ValueType  # 65
+    """[FAILED_PRECONDITION] The hold is past its expire time. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_HOLD_EXCEEDED: _ErrorReason.ValueType  # 66
+    """[FAILED_PRECONDITION] More than the slip still holds. Final."""
+    ERROR_REASON_HOLD_NOT_DUE: _ErrorReason.ValueType  # 67
+    """[FAILED_PRECONDITION] Nothing is held past its expire time. Not remembered."""
+    ERROR_REASON_SLIP_NOT_PLACED: _ErrorReason.ValueType  # 68
+    """[FAILED_PRECONDITION] The slip is only held: it can be settled once the rest is captured or released. Not
+    remembered.
+    """
+    ERROR_REASON_SLIP_SETTLED: _ErrorReason.ValueType  # 69
+    """[FAILED_PRECONDITION] Settlements have paid for the slip: resettle or unsettle it. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_SLIP_NOT_SETTLED: _ErrorReason.ValueType  # 70
+    """[FAILED_PRECONDITION] The slip is not settled, or only in part: settle it. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_SLIP_VOIDED: _ErrorReason.ValueType  # 71
+    """[FAILED_PRECONDITION] The slip is void: reopen it first. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_SLIP_NOT_VOIDED: _ErrorReason.ValueType  # 72
+    """[FAILED_PRECONDITION] Only what is void can be reopened. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_SLIP_CASHED_OUT: _ErrorReason.ValueType  # 73
+    """[FAILED_PRECONDITION] The whole stake was cashed out: roll the cash-out back first. Final. Metadata: related_transaction_id."""
+    ERROR_REASON_STAKE_EXCEEDED: _ErrorReason.ValueType  # 74
+    """[FAILED_PRECONDITION] More than what is live of the stake. Final."""
+    ERROR_REASON_SLIP_MOVED_ON: _ErrorReason.ValueType  # 75
+    """[FAILED_PRECONDITION] Something that stands has changed the slip after this: roll that back first. Final.
+    Metadata: related_transaction_id.
+    """
+    ERROR_REASON_SLIP_NOT_FOUND: _ErrorReason.ValueType  # 76
+    """[NOT_FOUND] The source has opened no slip for the player under this id. Metadata: slip_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -416,4 +448,36 @@ ERROR_REASON_REVIEW_NOT_FOUND: ErrorReason.ValueType  # 61
 """[NOT_FOUND] There is no review of this id. Metadata: review_id."""
 ERROR_REASON_REVIEW_RESOLVED: ErrorReason.ValueType  # 62
 """[FAILED_PRECONDITION] The review was resolved otherwise already. Metadata: review_id, resolved_by."""
+ERROR_REASON_HOLD_CLOSED: ErrorReason.ValueType  # 63
+"""[FAILED_PRECONDITION] Nothing of the slip is held any more: it is captured or placed. Final. Metadata: related_transaction_id."""
+ERROR_REASON_HOLD_RELEASED: ErrorReason.ValueType  # 64
+"""[FAILED_PRECONDITION] All that was held was given back. Final. Metadata: related_transaction_id."""
+ERROR_REASON_HOLD_EXPIRED: ErrorReason.ValueType  # 65
+"""[FAILED_PRECONDITION] The hold is past its expire time. Final. Metadata: related_transaction_id."""
+ERROR_REASON_HOLD_EXCEEDED: ErrorReason.ValueType  # 66
+"""[FAILED_PRECONDITION] More than the slip still holds. Final."""
+ERROR_REASON_HOLD_NOT_DUE: ErrorReason.ValueType  # 67
+"""[FAILED_PRECONDITION] Nothing is held past its expire time. Not remembered."""
+ERROR_REASON_SLIP_NOT_PLACED: ErrorReason.ValueType  # 68
+"""[FAILED_PRECONDITION] The slip is only held: it can be settled once the rest is captured or released. Not
+remembered.
+"""
+ERROR_REASON_SLIP_SETTLED: ErrorReason.ValueType  # 69
+"""[FAILED_PRECONDITION] Settlements have paid for the slip: resettle or unsettle it. Final. Metadata: related_transaction_id."""
+ERROR_REASON_SLIP_NOT_SETTLED: ErrorReason.ValueType  # 70
+"""[FAILED_PRECONDITION] The slip is not settled, or only in part: settle it. Final. Metadata: related_transaction_id."""
+ERROR_REASON_SLIP_VOIDED: ErrorReason.ValueType  # 71
+"""[FAILED_PRECONDITION] The slip is void: reopen it first. Final. Metadata: related_transaction_id."""
+ERROR_REASON_SLIP_NOT_VOIDED: ErrorReason.ValueType  # 72
+"""[FAILED_PRECONDITION] Only what is void can be reopened. Final. Metadata: related_transaction_id."""
+ERROR_REASON_SLIP_CASHED_OUT: ErrorReason.ValueType  # 73
+"""[FAILED_PRECONDITION] The whole stake was cashed out: roll the cash-out back first. Final. Metadata: related_transaction_id."""
+ERROR_REASON_STAKE_EXCEEDED: ErrorReason.ValueType  # 74
+"""[FAILED_PRECONDITION] More than what is live of the stake. Final."""
+ERROR_REASON_SLIP_MOVED_ON: ErrorReason.ValueType  # 75
+"""[FAILED_PRECONDITION] Something that stands has changed the slip after this: roll that back first. Final.
+Metadata: related_transaction_id.
+"""
+ERROR_REASON_SLIP_NOT_FOUND: ErrorReason.ValueType  # 76
+"""[NOT_FOUND] The source has opened no slip for the player under this id. Metadata: slip_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -242,6 +242,7 @@ class Entry(_message.Message):
     ROLLED_BACK_BY_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     CONVERSION_FIELD_NUMBER: _builtins.int
+    SLIP_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """The ledger's id, as in TransactionResult. Opaque."""
     entry_type: Global___EntryType.ValueType
@@ -314,6 +315,10 @@ class Entry(_message.Message):
     def conversion(self) -> _transaction_pb2.Conversion:
         """How the amount was converted, where it came in another currency."""
 
+    @_builtins.property
+    def slip(self) -> _transaction_pb2.Slip:
+        """The slip afterwards, where the entry opened or changed one."""
+
     def __init__(
         self,
         *,
@@ -344,10 +349,11 @@ class Entry(_message.Message):
         rolled_back_by_transaction_id: _builtins.str = ...,
         currency_code: _builtins.str = ...,
         conversion: _transaction_pb2.Conversion | None = ...,
+        slip: _transaction_pb2.Slip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "booked_time", b"booked_time", "change", b"change", "conversion", b"conversion", "occurred_time", b"occurred_time", "recorded_time", b"recorded_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "booked_time", b"booked_time", "change", b"change", "conversion", b"conversion", "occurred_time", b"occurred_time", "recorded_time", b"recorded_time", "slip", b"slip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "booked_time", b"booked_time", "change", b"change", "conversion", b"conversion", "currency_code", b"currency_code", "entry_id", b"entry_id", "entry_type", b"entry_type", "game_id", b"game_id", "hash", b"hash", "kind", b"kind", "late", b"late", "metadata", b"metadata", "occurred_time", b"occurred_time", "outcome", b"outcome", "player_id", b"player_id", "postings", b"postings", "previous_hash", b"previous_hash", "recorded_time", b"recorded_time", "reference_transaction_id", b"reference_transaction_id", "refusal_reason", b"refusal_reason", "rolled_back_by_transaction_id", b"rolled_back_by_transaction_id", "round_id", b"round_id", "source_id", b"source_id", "title", b"title", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "balance_after", b"balance_after", "booked_time", b"booked_time", "change", b"change", "conversion", b"conversion", "currency_code", b"currency_code", "entry_id", b"entry_id", "entry_type", b"entry_type", "game_id", b"game_id", "hash", b"hash", "kind", b"kind", "late", b"late", "metadata", b"metadata", "occurred_time", b"occurred_time", "outcome", b"outcome", "player_id", b"player_id", "postings", b"postings", "previous_hash", b"previous_hash", "recorded_time", b"recorded_time", "reference_transaction_id", b"reference_transaction_id", "refusal_reason", b"refusal_reason", "rolled_back_by_transaction_id", b"rolled_back_by_transaction_id", "round_id", b"round_id", "slip", b"slip", "source_id", b"source_id", "title", b"title", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,6 +55,8 @@ class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trans
     """
     TRANSACTION_KIND_ROUND_CLOSING: _TransactionKind.ValueType  # 13
     """The closing of a round by itself, only in answers and in the ledger. "Round Closed"."""
+    TRANSACTION_KIND_CASH_OUT: _TransactionKind.ValueType  # 14
+    """Credit: what a cash-out of a slip pays, only in answers and in the ledger. "Bet Cashed Out"."""
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a movement of money is for. It decides whether the player is debited or credited, which house
@@ -91,6 +93,8 @@ TRANSACTION_KIND_EXCHANGE: TransactionKind.ValueType  # 12
 """
 TRANSACTION_KIND_ROUND_CLOSING: TransactionKind.ValueType  # 13
 """The closing of a round by itself, only in answers and in the ledger. "Round Closed"."""
+TRANSACTION_KIND_CASH_OUT: TransactionKind.ValueType  # 14
+"""Credit: what a cash-out of a slip pays, only in answers and in the ledger. "Bet Cashed Out"."""
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 class _Outcome:
@@ -188,6 +192,58 @@ RATE_ORIGIN_REFERENCE: RateOrigin.ValueType  # 3
 RATE_ORIGIN_QUOTE: RateOrigin.ValueType  # 4
 """Promised ahead by a quote."""
 Global___RateOrigin: _TypeAlias = RateOrigin  # noqa: Y015
+
+class _SlipState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlipStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlipState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLIP_STATE_UNSPECIFIED: _SlipState.ValueType  # 0
+    """Not a state."""
+    SLIP_STATE_HELD: _SlipState.ValueType  # 1
+    """Money is held for it, whatever was captured already."""
+    SLIP_STATE_OPEN: _SlipState.ValueType  # 2
+    """The stake is placed, and nothing is held any more."""
+    SLIP_STATE_SETTLED: _SlipState.ValueType  # 3
+    """Settled to the end."""
+    SLIP_STATE_VOIDED: _SlipState.ValueType  # 4
+    """Void: what was live of the stake was given back."""
+    SLIP_STATE_CASHED_OUT: _SlipState.ValueType  # 5
+    """All of the stake was cashed out."""
+    SLIP_STATE_CAPTURED: _SlipState.ValueType  # 6
+    """Of what is no bet, such as a withdrawal: captured, and nothing is held any more."""
+    SLIP_STATE_RELEASED: _SlipState.ValueType  # 7
+    """All that was held was given back."""
+    SLIP_STATE_EXPIRED: _SlipState.ValueType  # 8
+    """All that was held was given back because its time was over."""
+    SLIP_STATE_CANCELLED: _SlipState.ValueType  # 9
+    """What opened it was rolled back."""
+
+class SlipState(_SlipState, metaclass=_SlipStateEnumTypeWrapper):
+    """Where a slip stands."""
+
+SLIP_STATE_UNSPECIFIED: SlipState.ValueType  # 0
+"""Not a state."""
+SLIP_STATE_HELD: SlipState.ValueType  # 1
+"""Money is held for it, whatever was captured already."""
+SLIP_STATE_OPEN: SlipState.ValueType  # 2
+"""The stake is placed, and nothing is held any more."""
+SLIP_STATE_SETTLED: SlipState.ValueType  # 3
+"""Settled to the end."""
+SLIP_STATE_VOIDED: SlipState.ValueType  # 4
+"""Void: what was live of the stake was given back."""
+SLIP_STATE_CASHED_OUT: SlipState.ValueType  # 5
+"""All of the stake was cashed out."""
+SLIP_STATE_CAPTURED: SlipState.ValueType  # 6
+"""Of what is no bet, such as a withdrawal: captured, and nothing is held any more."""
+SLIP_STATE_RELEASED: SlipState.ValueType  # 7
+"""All that was held was given back."""
+SLIP_STATE_EXPIRED: SlipState.ValueType  # 8
+"""All that was held was given back because its time was over."""
+SLIP_STATE_CANCELLED: SlipState.ValueType  # 9
+"""What opened it was rolled back."""
+Global___SlipState: _TypeAlias = SlipState  # noqa: Y015
 
 @_typing.final
 class WalletBalance(_message.Message):
@@ -306,6 +362,83 @@ class Conversion(_message.Message):
 Global___Conversion: _TypeAlias = Conversion  # noqa: Y015
 
 @_typing.final
+class Slip(_message.Message):
+    """Money that is held, or a stake that is placed, from what opened it until all is captured, released, settled or
+    void. All its amounts are in the currency that it was opened in; where that is not the wallet's, all that happens
+    to it is converted at the rate that opening it has locked.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLIP_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    STAKED_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
+    PAID_FIELD_NUMBER: _builtins.int
+    CASHED_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    UNDONE_BY_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    slip_id: _builtins.str
+    """The id of the transaction that opened it."""
+    state: Global___SlipState.ValueType
+    """Where it stands."""
+    version: _builtins.int
+    """Counts its changes, from 1; a rollback is one more."""
+    last_transaction_id: _builtins.str
+    """The newest transaction that changed it and stands."""
+    undone_by_transaction_id: _builtins.str
+    """The rollback that came right after that, if one did."""
+    @_builtins.property
+    def held(self) -> _money_pb2.Money:
+        """What can still be captured or released."""
+
+    @_builtins.property
+    def staked(self) -> _money_pb2.Money:
+        """What was captured or placed."""
+
+    @_builtins.property
+    def live(self) -> _money_pb2.Money:
+        """What is still live of that: what was not cashed out."""
+
+    @_builtins.property
+    def paid(self) -> _money_pb2.Money:
+        """What settlements have paid."""
+
+    @_builtins.property
+    def cashed(self) -> _money_pb2.Money:
+        """What cash-outs have paid."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it can be captured, where that is limited."""
+
+    def __init__(
+        self,
+        *,
+        slip_id: _builtins.str = ...,
+        state: Global___SlipState.ValueType = ...,
+        version: _builtins.int = ...,
+        held: _money_pb2.Money | None = ...,
+        staked: _money_pb2.Money | None = ...,
+        live: _money_pb2.Money | None = ...,
+        paid: _money_pb2.Money | None = ...,
+        cashed: _money_pb2.Money | None = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        last_transaction_id: _builtins.str = ...,
+        undone_by_transaction_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cashed", b"cashed", "expire_time", b"expire_time", "held", b"held", "live", b"live", "paid", b"paid", "staked", b"staked"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cashed", b"cashed", "expire_time", b"expire_time", "held", b"held", "last_transaction_id", b"last_transaction_id", "live", b"live", "paid", b"paid", "slip_id", b"slip_id", "staked", b"staked", "state", b"state", "undone_by_transaction_id", b"undone_by_transaction_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Slip: _TypeAlias = Slip  # noqa: Y015
+
+@_typing.final
 class TransactionResult(_message.Message):
     """The answer for one transaction."""
 
@@ -321,6 +454,7 @@ class TransactionResult(_message.Message):
     LATE_FIELD_NUMBER: _builtins.int
     RECEIVABLE_CHANGE_FIELD_NUMBER: _builtins.int
     CONVERSION_FIELD_NUMBER: _builtins.int
+    SLIP_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The caller's id of this transaction."""
     outcome: Global___Outcome.ValueType
@@ -353,6 +487,10 @@ class TransactionResult(_message.Message):
     def conversion(self) -> Global___Conversion:
         """How the amount was converted, where it came in another currency than the wallet's."""
 
+    @_builtins.property
+    def slip(self) -> Global___Slip:
+        """The slip at the time of this answer, where the transaction opened or changed one."""
+
     def __init__(
         self,
         *,
@@ -366,10 +504,11 @@ class TransactionResult(_message.Message):
         late: _builtins.bool = ...,
         receivable_change: _money_pb2.Money | None = ...,
         conversion: Global___Conversion | None = ...,
+        slip: Global___Slip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "receivable_change", b"receivable_change"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "receivable_change", b"receivable_change", "slip", b"slip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "entry_id", b"entry_id", "late", b"late", "outcome", b"outcome", "receivable_change", b"receivable_change", "replayed", b"replayed", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balance_after", b"balance_after", "balance_now", b"balance_now", "booked_time", b"booked_time", "conversion", b"conversion", "entry_id", b"entry_id", "late", b"late", "outcome", b"outcome", "receivable_change", b"receivable_change", "replayed", b"replayed", "slip", b"slip", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -443,6 +443,256 @@ class RollbackResponse(_message.Message):
 Global___RollbackResponse: _TypeAlias = RollbackResponse  # noqa: Y015
 
 @_typing.final
+class HoldRequest(_message.Message):
+    """Money to be set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    GAME_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    PLAYER_GROUP_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The calling provider or service, as put with AdminService.PutSource."""
+    player_id: _builtins.str
+    """The player's id: 1 to 128 printable ASCII characters."""
+    transaction_id: _builtins.str
+    """The caller's id of this transaction, unique for this player and source for ever; names the slip."""
+    kind: _transaction_pb2.TransactionKind.ValueType
+    """What it will be captured as: BET or WITHDRAWAL. Only cash is held for a withdrawal, whatever the credit line."""
+    game_id: _builtins.str
+    """The game or event, kept with all that happens to the slip."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before. Not remembered."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's: converted as a debit is."""
+    player_group: _builtins.str
+    """Whose spreads hold where a rate of now is used. Does not identify a payload."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to hold; more than zero."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it can be captured; absent: for ever. The first call's counts, whatever a retry says."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        player_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        kind: _transaction_pb2.TransactionKind.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        game_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
+        player_group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "expire_time", b"expire_time", "game_id", b"game_id", "kind", b"kind", "player_group", b"player_group", "player_id", b"player_id", "source_id", b"source_id", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___HoldRequest: _TypeAlias = HoldRequest  # noqa: Y015
+
+@_typing.final
+class HoldResponse(_message.Message):
+    """The answer to a hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> _transaction_pb2.TransactionResult:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        result: _transaction_pb2.TransactionResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldResponse: _TypeAlias = HoldResponse  # noqa: Y015
+
+@_typing.final
+class CaptureRequest(_message.Message):
+    """A capture of what is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    SLIP_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The source that holds it."""
+    player_id: _builtins.str
+    """The player."""
+    transaction_id: _builtins.str
+    """The caller's id of this capture."""
+    slip_id: _builtins.str
+    """The slip: the transaction id of the hold."""
+    final: _builtins.bool
+    """Releases what is held beyond the amount: nothing more is to be captured."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before. Not remembered."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to take, in the slip's currency."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        player_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        slip_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        final: _builtins.bool = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "final", b"final", "player_id", b"player_id", "slip_id", b"slip_id", "source_id", b"source_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___CaptureRequest: _TypeAlias = CaptureRequest  # noqa: Y015
+
+@_typing.final
+class CaptureResponse(_message.Message):
+    """The answer to a capture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> _transaction_pb2.TransactionResult:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        result: _transaction_pb2.TransactionResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureResponse: _TypeAlias = CaptureResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseRequest(_message.Message):
+    """A release of what is held."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    PLAYER_ID_FIELD_NUMBER: _builtins.int
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    SLIP_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The source that holds it."""
+    player_id: _builtins.str
+    """The player."""
+    transaction_id: _builtins.str
+    """The caller's id of this release."""
+    slip_id: _builtins.str
+    """The slip: the transaction id of the hold."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before. Not remembered."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to give back, in the slip's currency; absent: all of it."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        source_id: _builtins.str = ...,
+        player_id: _builtins.str = ...,
+        transaction_id: _builtins.str = ...,
+        slip_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "player_id", b"player_id", "slip_id", b"slip_id", "source_id", b"source_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___ReleaseRequest: _TypeAlias = ReleaseRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseResponse(_message.Message):
+    """The answer to a release."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> _transaction_pb2.TransactionResult:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        result: _transaction_pb2.TransactionResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseResponse: _TypeAlias = ReleaseResponse  # noqa: Y015
+
+@_typing.final
 class TransactRequest(_message.Message):
     """Several transactions of one player, all or nothing."""
 
@@ -487,6 +737,9 @@ class TransactStep(_message.Message):
     DEBIT_FIELD_NUMBER: _builtins.int
     CREDIT_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
+    HOLD_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def debit(self) -> Global___DebitStep:
         """Takes money from one of the player's wallets."""
@@ -499,18 +752,33 @@ class TransactStep(_message.Message):
     def rollback(self) -> Global___RollbackStep:
         """Undoes an earlier transaction, also one of this call."""
 
+    @_builtins.property
+    def hold(self) -> Global___HoldStep:
+        """Sets money aside."""
+
+    @_builtins.property
+    def capture(self) -> Global___CaptureStep:
+        """Takes what is held."""
+
+    @_builtins.property
+    def release(self) -> Global___ReleaseStep:
+        """Gives what is held back."""
+
     def __init__(
         self,
         *,
         debit: Global___DebitStep | None = ...,
         credit: Global___CreditStep | None = ...,
         rollback: Global___RollbackStep | None = ...,
+        hold: Global___HoldStep | None = ...,
+        capture: Global___CaptureStep | None = ...,
+        release: Global___ReleaseStep | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "debit", b"debit", "operation", b"operation", "rollback", b"rollback"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "credit", b"credit", "debit", b"debit", "hold", b"hold", "operation", b"operation", "release", b"release", "rollback", b"rollback"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit", b"credit", "debit", b"debit", "operation", b"operation", "rollback", b"rollback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "credit", b"credit", "debit", b"debit", "hold", b"hold", "operation", b"operation", "release", b"release", "rollback", b"rollback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback", "hold", "capture", "release"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -689,6 +957,156 @@ class RollbackStep(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RollbackStep: _TypeAlias = RollbackStep  # noqa: Y015
+
+@_typing.final
+class HoldStep(_message.Message):
+    """A hold inside a Transact call. Its fields mean what HoldRequest's mean."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    GAME_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """The caller's id of this hold; names the slip."""
+    kind: _transaction_pb2.TransactionKind.ValueType
+    """BET or WITHDRAWAL."""
+    game_id: _builtins.str
+    """The game or event."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before this step."""
+    wallet_currency_code: _builtins.str
+    """The currency of the wallet, where it is not the amount's."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to hold."""
+
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it can be captured."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        kind: _transaction_pb2.TransactionKind.ValueType = ...,
+        amount: _money_pb2.Money | None = ...,
+        game_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+        wallet_currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "expire_time", b"expire_time", "game_id", b"game_id", "kind", b"kind", "transaction_id", b"transaction_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___HoldStep: _TypeAlias = HoldStep  # noqa: Y015
+
+@_typing.final
+class CaptureStep(_message.Message):
+    """A capture inside a Transact call. Its fields mean what CaptureRequest's mean."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    SLIP_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """The caller's id of this capture."""
+    slip_id: _builtins.str
+    """The slip."""
+    final: _builtins.bool
+    """Releases the rest."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before this step."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to take."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        slip_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        final: _builtins.bool = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "final", b"final", "slip_id", b"slip_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___CaptureStep: _TypeAlias = CaptureStep  # noqa: Y015
+
+@_typing.final
+class ReleaseStep(_message.Message):
+    """A release inside a Transact call. Its fields mean what ReleaseRequest's mean."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTION_ID_FIELD_NUMBER: _builtins.int
+    SLIP_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    transaction_id: _builtins.str
+    """The caller's id of this release."""
+    slip_id: _builtins.str
+    """The slip."""
+    expected_version: _builtins.int
+    """Refuses with ABORTED unless the wallet is at this version before this step."""
+    @_builtins.property
+    def amount(self) -> _money_pb2.Money:
+        """What to give back; absent: all of it."""
+
+    @_builtins.property
+    def context(self) -> Global___TransactionContext:
+        """What else is known about it."""
+
+    def __init__(
+        self,
+        *,
+        transaction_id: _builtins.str = ...,
+        slip_id: _builtins.str = ...,
+        amount: _money_pb2.Money | None = ...,
+        expected_version: _builtins.int | None = ...,
+        context: Global___TransactionContext | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "amount", b"amount", "context", b"context", "expected_version", b"expected_version", "slip_id", b"slip_id", "transaction_id", b"transaction_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___ReleaseStep: _TypeAlias = ReleaseStep  # noqa: Y015
 
 @_typing.final
 class TransactResponse(_message.Message):
@@ -987,6 +1405,7 @@ class GetTransactionResponse(_message.Message):
     GAME_ID_FIELD_NUMBER: _builtins.int
     REFERENCE_TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     CONVERSION_FIELD_NUMBER: _builtins.int
+    SLIP_FIELD_NUMBER: _builtins.int
     state: Global___TransactionState.ValueType
     """What is known about the id."""
     kind: _transaction_pb2.TransactionKind.ValueType
@@ -1019,6 +1438,10 @@ class GetTransactionResponse(_message.Message):
     def conversion(self) -> _transaction_pb2.Conversion:
         """How the amount was converted, where it came in another currency."""
 
+    @_builtins.property
+    def slip(self) -> _transaction_pb2.Slip:
+        """Of a transaction that opened a slip the slip as it is now; of one that changed it the slip as it was before."""
+
     def __init__(
         self,
         *,
@@ -1033,10 +1456,11 @@ class GetTransactionResponse(_message.Message):
         game_id: _builtins.str = ...,
         reference_transaction_id: _builtins.str = ...,
         conversion: _transaction_pb2.Conversion | None = ...,
+        slip: _transaction_pb2.Slip | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "refusal", b"refusal", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "refusal", b"refusal", "result", b"result", "slip", b"slip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "refusal", b"refusal", "refusal_reason", b"refusal_reason", "result", b"result", "rollback_transaction_id", b"rollback_transaction_id", "round_id", b"round_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "conversion", b"conversion", "game_id", b"game_id", "kind", b"kind", "reference_transaction_id", b"reference_transaction_id", "refusal", b"refusal", "refusal_reason", b"refusal_reason", "result", b"result", "rollback_transaction_id", b"rollback_transaction_id", "round_id", b"round_id", "slip", b"slip", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

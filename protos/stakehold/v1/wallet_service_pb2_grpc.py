@@ -62,6 +62,21 @@ class WalletServiceStub:
                 request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.RollbackRequest.SerializeToString,
                 response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.RollbackResponse.FromString,
                 _registered_method=True)
+        self.Hold = channel.unary_unary(
+                '/stakehold.v1.WalletService/Hold',
+                request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.HoldRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.HoldResponse.FromString,
+                _registered_method=True)
+        self.Capture = channel.unary_unary(
+                '/stakehold.v1.WalletService/Capture',
+                request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.CaptureRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.CaptureResponse.FromString,
+                _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/stakehold.v1.WalletService/Release',
+                request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.ReleaseResponse.FromString,
+                _registered_method=True)
         self.Transact = channel.unary_unary(
                 '/stakehold.v1.WalletService/Transact',
                 request_serializer=stakehold_dot_v1_dot_wallet__service__pb2.TransactRequest.SerializeToString,
@@ -132,6 +147,32 @@ class WalletServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Hold(self, request, context):
+        """Sets money aside: it shows as held, cannot be played, and opens a slip that bears the transaction's id. The same
+        funds and states are asked for as for a debit. Capture takes what is held, Release gives it back, Rollback
+        cancels a hold of which nothing was captured. Past its expire time a hold is released, once, by the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Capture(self, request, context):
+        """Takes all or a part of what a slip holds, also several times. Works on frozen and closed wallets: the money was
+        set aside before. Errors: REFERENCE_NOT_FOUND, HOLD_EXCEEDED, HOLD_CLOSED, HOLD_RELEASED, HOLD_EXPIRED,
+        REFERENCE_MISMATCH, BET_ROLLED_BACK and others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Release(self, request, context):
+        """Gives all or a part of what a slip holds back. What was captured stays so: releasing the rest commits the slip.
+        Errors: as Capture, but for HOLD_EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Transact(self, request, context):
         """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
         an id of its own; funds are checked step by step. A refusal refuses all ids that are new in the call.
@@ -189,6 +230,21 @@ def add_WalletServiceServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.RollbackRequest.FromString,
                     response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.RollbackResponse.SerializeToString,
+            ),
+            'Hold': grpc.unary_unary_rpc_method_handler(
+                    servicer.Hold,
+                    request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.HoldRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.HoldResponse.SerializeToString,
+            ),
+            'Capture': grpc.unary_unary_rpc_method_handler(
+                    servicer.Capture,
+                    request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.CaptureRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.CaptureResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=stakehold_dot_v1_dot_wallet__service__pb2.ReleaseRequest.FromString,
+                    response_serializer=stakehold_dot_v1_dot_wallet__service__pb2.ReleaseResponse.SerializeToString,
             ),
             'Transact': grpc.unary_unary_rpc_method_handler(
                     servicer.Transact,
@@ -327,6 +383,87 @@ class WalletService:
             '/stakehold.v1.WalletService/Rollback',
             stakehold_dot_v1_dot_wallet__service__pb2.RollbackRequest.SerializeToString,
             stakehold_dot_v1_dot_wallet__service__pb2.RollbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Hold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.WalletService/Hold',
+            stakehold_dot_v1_dot_wallet__service__pb2.HoldRequest.SerializeToString,
+            stakehold_dot_v1_dot_wallet__service__pb2.HoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Capture(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.WalletService/Capture',
+            stakehold_dot_v1_dot_wallet__service__pb2.CaptureRequest.SerializeToString,
+            stakehold_dot_v1_dot_wallet__service__pb2.CaptureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/stakehold.v1.WalletService/Release',
+            stakehold_dot_v1_dot_wallet__service__pb2.ReleaseRequest.SerializeToString,
+            stakehold_dot_v1_dot_wallet__service__pb2.ReleaseResponse.FromString,
             options,
             channel_credentials,
             insecure,

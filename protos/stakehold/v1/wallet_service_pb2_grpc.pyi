@@ -61,6 +61,20 @@ class WalletServiceStub:
     retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
     Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
     """
+    Hold: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.HoldRequest, _wallet_service_pb2.HoldResponse]
+    """Sets money aside: it shows as held, cannot be played, and opens a slip that bears the transaction's id. The same
+    funds and states are asked for as for a debit. Capture takes what is held, Release gives it back, Rollback
+    cancels a hold of which nothing was captured. Past its expire time a hold is released, once, by the service.
+    """
+    Capture: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.CaptureRequest, _wallet_service_pb2.CaptureResponse]
+    """Takes all or a part of what a slip holds, also several times. Works on frozen and closed wallets: the money was
+    set aside before. Errors: REFERENCE_NOT_FOUND, HOLD_EXCEEDED, HOLD_CLOSED, HOLD_RELEASED, HOLD_EXPIRED,
+    REFERENCE_MISMATCH, BET_ROLLED_BACK and others.
+    """
+    Release: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.ReleaseRequest, _wallet_service_pb2.ReleaseResponse]
+    """Gives all or a part of what a slip holds back. What was captured stays so: releasing the rest commits the slip.
+    Errors: as Capture, but for HOLD_EXPIRED.
+    """
     Transact: _grpc.UnaryUnaryMultiCallable[_wallet_service_pb2.TransactRequest, _wallet_service_pb2.TransactResponse]
     """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
     an id of its own; funds are checked step by step. A refusal refuses all ids that are new in the call.
@@ -113,6 +127,20 @@ class WalletServiceAsyncStub(WalletServiceStub):
     unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
     retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
     Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
+    """
+    Hold: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.HoldRequest, _wallet_service_pb2.HoldResponse]  # type: ignore[assignment]
+    """Sets money aside: it shows as held, cannot be played, and opens a slip that bears the transaction's id. The same
+    funds and states are asked for as for a debit. Capture takes what is held, Release gives it back, Rollback
+    cancels a hold of which nothing was captured. Past its expire time a hold is released, once, by the service.
+    """
+    Capture: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.CaptureRequest, _wallet_service_pb2.CaptureResponse]  # type: ignore[assignment]
+    """Takes all or a part of what a slip holds, also several times. Works on frozen and closed wallets: the money was
+    set aside before. Errors: REFERENCE_NOT_FOUND, HOLD_EXCEEDED, HOLD_CLOSED, HOLD_RELEASED, HOLD_EXPIRED,
+    REFERENCE_MISMATCH, BET_ROLLED_BACK and others.
+    """
+    Release: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.ReleaseRequest, _wallet_service_pb2.ReleaseResponse]  # type: ignore[assignment]
+    """Gives all or a part of what a slip holds back. What was captured stays so: releasing the rest commits the slip.
+    Errors: as Capture, but for HOLD_EXPIRED.
     """
     Transact: _aio.UnaryUnaryMultiCallable[_wallet_service_pb2.TransactRequest, _wallet_service_pb2.TransactResponse]  # type: ignore[assignment]
     """Applies 1 to 16 ordered steps on one player's wallets, all or nothing. Each step is a transaction with
@@ -187,6 +215,38 @@ class WalletServiceServicer(metaclass=_abc_1.ABCMeta):
         unknown (its id is then refused for ever), was refused, or is rolled back already: see the outcome. A
         retry gets the first answer again, but for the outcome APPLIED, which is then ALREADY_ROLLED_BACK.
         Errors: AMOUNT_MISMATCH, BET_SETTLED, NOT_REVERSIBLE, INSUFFICIENT_FUNDS (by the source's policy).
+        """
+
+    @_abc_1.abstractmethod
+    def Hold(
+        self,
+        request: _wallet_service_pb2.HoldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.HoldResponse, _abc.Awaitable[_wallet_service_pb2.HoldResponse]]:
+        """Sets money aside: it shows as held, cannot be played, and opens a slip that bears the transaction's id. The same
+        funds and states are asked for as for a debit. Capture takes what is held, Release gives it back, Rollback
+        cancels a hold of which nothing was captured. Past its expire time a hold is released, once, by the service.
+        """
+
+    @_abc_1.abstractmethod
+    def Capture(
+        self,
+        request: _wallet_service_pb2.CaptureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.CaptureResponse, _abc.Awaitable[_wallet_service_pb2.CaptureResponse]]:
+        """Takes all or a part of what a slip holds, also several times. Works on frozen and closed wallets: the money was
+        set aside before. Errors: REFERENCE_NOT_FOUND, HOLD_EXCEEDED, HOLD_CLOSED, HOLD_RELEASED, HOLD_EXPIRED,
+        REFERENCE_MISMATCH, BET_ROLLED_BACK and others.
+        """
+
+    @_abc_1.abstractmethod
+    def Release(
+        self,
+        request: _wallet_service_pb2.ReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wallet_service_pb2.ReleaseResponse, _abc.Awaitable[_wallet_service_pb2.ReleaseResponse]]:
+        """Gives all or a part of what a slip holds back. What was captured stays so: releasing the rest commits the slip.
+        Errors: as Capture, but for HOLD_EXPIRED.
         """
 
     @_abc_1.abstractmethod
