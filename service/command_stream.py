@@ -48,7 +48,7 @@ class CommandStream:
         self._deadline_of = deadline_of
         self._latest = latest
         self._stopping = stopping
-        self._most = roads.window
+        self._most = roads.most_under_way
         self._flow: Flow[_Tag] = Flow(roads, self._take_result, method=method)
         self._came = 0
         self._held = 0

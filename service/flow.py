@@ -1,8 +1,8 @@
 """Many commands of one caller on their way: each decided by itself, those of one player in their order.
 
 Nothing here waits for a command with a task of its own. What comes back is told by callbacks, and one task
-(``run``) begins what may begin: the next command of each player, as long as the flow's window and the
-service have places.
+(``run``) begins what may begin: the next command of each player, as long as the flow and the service have
+places.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Roads:
     quotes: Quotes
     admission: Admission
     metrics: CallMetrics
-    window: int
+    most_under_way: int
     """How many commands of one flow may be under way."""
 
 
@@ -127,7 +127,7 @@ class Flow(Generic[Tag]):
         """How many were begun or ended in this turn, and whether the next one, too, would find a place."""
         now = asyncio.get_running_loop().time()
         for begun in range(_BEGUN_IN_A_TURN):
-            if not self._ready or self._under_way >= self._roads.window:
+            if not self._ready or self._under_way >= self._roads.most_under_way:
                 return begun, True
             item = self._ready[0]
             try:
@@ -173,22 +173,27 @@ class Flow(Generic[Tag]):
         self._roads.admission.leave(call.source.source_id)
         if isinstance(end, Exception):
             self._tell_error(item, end)
-            return
+        elif self._roads.registry.knows(currencies_of(end)):
+            self._tell_done(item, end)
+        else:
+            self._explain(self._tell_when_learned(item, end))
+
+    def _tell_done(self, item: _Item[Tag], results: tuple[StepResult, ...]) -> None:
         try:
-            if self._roads.registry.knows(currencies_of(end)):
-                self._tell(item, done_result(end, self._roads.registry), "OK")
-            else:
-                self._explain(self._tell_when_learned(item, end))
+            result = done_result(results, self._roads.registry)
         except Exception as error:
             self._tell_error(item, error)
+        else:
+            self._tell(item, result, "OK")
 
     async def _tell_when_learned(self, item: _Item[Tag], results: tuple[StepResult, ...]) -> None:
         """A wallet is in a currency that another server has put a moment ago."""
         try:
             await self._roads.registry.learn(currencies_of(results))
-            self._tell(item, done_result(results, self._roads.registry), "OK")
         except Exception as error:
-            await self._tell_explained(item, error)
+            self._tell_error(item, error)
+        else:
+            self._tell_done(item, results)
 
     def _tell_error(self, item: _Item[Tag], error: Exception) -> None:
         if isinstance(error, Overloaded):
@@ -201,7 +206,10 @@ class Flow(Generic[Tag]):
             self._explain(self._tell_explained(item, error))
 
     async def _tell_explained(self, item: _Item[Tag], error: Exception) -> None:
-        explanation = await explanation_of(error, self._roads.registry, method=self._method)
+        try:
+            explanation = await explanation_of(error, self._roads.registry, method=self._method)
+        except Exception as bug:
+            explanation = explanation_at_once(bug, self._roads.registry, method=self._method)
         self._tell(item, error_result(explanation), explanation.code.name)
 
     def _explain(self, telling: Coroutine[None, None, None]) -> None:

@@ -202,7 +202,7 @@ async def running_server(
             ),
             server,
         )
-        roads = Roads(engine, registry, quotes, admission, metrics, settings.bulk_window)
+        roads = Roads(engine, registry, quotes, admission, metrics, settings.max_commands_under_way)
         add_bulk_service(BulkServicer(roads, bulk_admission, deadlines), server)
         event_service_pb2_grpc.add_EventServiceServicer_to_server(
             EventServicer(subscriptions, registry, event_metrics, patience_s=settings.event_patience_s),

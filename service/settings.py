@@ -85,7 +85,7 @@ class Settings(BaseSettings):
         ge=1,
         description="Calls that may be under way before others are shed; shared among the sources that call.",
     )
-    bulk_window: int = Field(
+    max_commands_under_way: int = Field(
         default=512,
         ge=1,
         description="Commands of one Batch or Stream that may be under way; of a Stream also those that are "

@@ -59,7 +59,7 @@ async def house(
 async def test_what_a_deadline_cuts_off_is_told_apart_before_it_comes(
     private_valkey: EmbeddedValkey, ledger_dsn: str
 ) -> None:
-    async with house(private_valkey, ledger_dsn, players=6, bulk_window=4) as made:
+    async with house(private_valkey, ledger_dsn, players=6, max_commands_under_way=4) as made:
         commands = [command(seat, bet("b1", "10")) for seat in made.seats]
         with standing_still(private_valkey):
             answers = await made.bulk.batch(commands, timeout_s=1.0)
@@ -126,7 +126,7 @@ async def test_an_answer_does_not_wait_for_those_that_were_sent_before_it(
 async def test_a_caller_that_does_not_read_is_not_read_from(
     private_valkey: EmbeddedValkey, ledger_dsn: str
 ) -> None:
-    async with house(private_valkey, ledger_dsn, players=10, bulk_window=50) as made:
+    async with house(private_valkey, ledger_dsn, players=10, max_commands_under_way=50) as made:
         stream = made.bulk.stream()
         count = 6_000
 
