@@ -1092,6 +1092,8 @@ CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, rate_
 
 CREATE INDEX dead_letters ON inbox.commands USING btree (submission_number, command_index) WHERE (state = 'dead'::text);
 
+CREATE INDEX retried_commands ON inbox.commands USING btree (due_time) WHERE ((state = 'waiting'::text) AND (due_time IS NOT NULL));
+
 CREATE INDEX submissions_of_a_source ON inbox.submissions USING btree (source_id, submission_number);
 
 CREATE INDEX unfinished_submissions ON inbox.submissions USING btree (submission_number) WHERE (finished_time IS NULL);

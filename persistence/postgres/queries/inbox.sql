@@ -184,7 +184,7 @@ RETURNING submission_number;
 -- inbox_backlog --
 SELECT
     (SELECT count(*) FROM inbox.commands WHERE state = 'waiting') AS waiting,
-    (SELECT count(*) FROM inbox.commands WHERE state = 'waiting' AND attempts > 0) AS retrying,
+    (SELECT count(*) FROM inbox.commands WHERE state = 'waiting' AND due_time IS NOT NULL) AS retrying,
     (SELECT count(*) FROM inbox.commands WHERE state = 'dead') AS dead,
     coalesce((
         SELECT extract(epoch FROM clock_timestamp() - accepted_time)::double precision FROM inbox.submissions
