@@ -1,9 +1,8 @@
 """Gives back what is held past its expire time.
 
 Which holds are due the ledger knows, so that no deadline is lost with a store or a process; whether one is
-given back the wallet decides, by the store's clock. It is given back under an id that follows from the slip
-and its version: at most once, however many try, whenever they die. A hold that a rollback brings back is due
-again.
+given back the wallet decides, by the store's clock. It is given back under an id that follows from the
+slip's: at most once, however many try, whenever they die.
 """
 
 import json
@@ -97,16 +96,16 @@ class Expiring:
         )
 
 
-def expiry_id(slip_id: TransactionId, version: int) -> TransactionId:
-    """The transaction that gives back what a slip of this version holds."""
-    return TransactionId(f"{EXPIRY_PREFIX}{version}:{slip_id}")
+def expiry_id(slip_id: TransactionId) -> TransactionId:
+    """The one transaction by which a slip can expire."""
+    return TransactionId(f"{EXPIRY_PREFIX}{slip_id}")
 
 
 def _step(hold: DueHold) -> Step:
     return Step(
         operation=Operation.EXPIRE,
         kind=None,
-        transaction_id=expiry_id(hold.slip_id, hold.version),
+        transaction_id=expiry_id(hold.slip_id),
         currency=None,
         amount=None,
         reference=hold.slip_id,

@@ -59,7 +59,7 @@ ORDER BY opened_time DESC, source_id, slip_id
 LIMIT $6 OFFSET $5;
 
 -- due_holds --
-SELECT player_id, source_id, slip_id, version, partition
+SELECT player_id, source_id, slip_id, partition
 FROM ledger.slips
 WHERE state = 'held' AND expires_time <= clock_timestamp() AND NOT partition = ANY ($1::integer[])
 ORDER BY expires_time

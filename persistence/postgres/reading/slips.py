@@ -50,7 +50,6 @@ class DueHold:
     player_id: PlayerId
     source_id: SourceId
     slip_id: TransactionId
-    version: int
     partition: int
 
 
@@ -96,7 +95,6 @@ class SlipReader:
                 PlayerId(row["player_id"]),
                 SourceId(row["source_id"]),
                 TransactionId(row["slip_id"]),
-                row["version"],
                 row["partition"],
             )
             for row in rows
