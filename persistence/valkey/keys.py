@@ -14,14 +14,12 @@ whatever it refers to.
     {w<partition>}:older:<player>    string   filter of the ids and rounds that the ledger alone knows
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from persistence.transactions import PlayerId
 
 
-@dataclass(frozen=True, slots=True)
-class PlayerKeys:
+class PlayerKeys(NamedTuple):
     """All keys that a script for one player is given, in the scripts' order of KEYS."""
 
     epoch: str
@@ -31,11 +29,6 @@ class PlayerKeys:
     rounds: str
     older: str
     forgotten: str
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(
-            (self.epoch, self.outbox, self.wallets, self.ids, self.rounds, self.older, self.forgotten)
-        )
 
 
 def epoch_key(partition: int) -> str:

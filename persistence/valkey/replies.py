@@ -23,7 +23,7 @@ Reply = Sequence[bytes]
 
 def decode_transact_reply(reply: Reply, call: Call, partition: int) -> tuple[StepResult, ...]:
     """One result for each step. Raises Refused, as the script decided."""
-    word, *fields = (field.decode() for field in reply)
+    word, *fields = [field.decode() for field in reply]
     if word == "OK":
         return tuple(
             _decode_result(

@@ -13,6 +13,7 @@ from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
 from persistence.errors import DeadlineExceeded, Overloaded, Shortage
 from service.admission import Admission
+from service.conversions.commands import source_id_of
 from service.errors import status_of
 from service.explanations import explanation_of
 from service.metrics import CallMetrics
@@ -155,7 +156,7 @@ class AnswerInterceptor(ServerInterceptor):
             remaining_s = context.time_remaining()
             if remaining_s is not None and remaining_s <= 0:
                 raise DeadlineExceeded("the deadline passed before the call was looked at")
-            source_id: str = getattr(request, "source_id", "")
+            source_id = _source_id_of(request)
             if len(source_id) > _LONGEST_SOURCE_ID:  # nobody's: it will be refused
                 source_id = ""
             admission.enter(source_id)
@@ -179,6 +180,14 @@ class AnswerInterceptor(ServerInterceptor):
         )
         code, status = status_of(error, self._registry)
         return code, status.message, status.SerializeToString()
+
+
+def _source_id_of(request: Any) -> str:
+    """Who calls, as far as it says so at once: a batch is its first command's source's, a stream nobody's."""
+    if isinstance(request, list):
+        return source_id_of(request[0]) if request and request[0] is not None else ""
+    source_id: str = getattr(request, "source_id", "")
+    return source_id
 
 
 def _code_of_given_up(context: CallContext) -> str:

@@ -18,7 +18,7 @@ from tests.integration.test_admission import metric, standing_still, until_metri
 from tests.serving import Grounds
 from tests.steps import bet
 from tests.waiting import until
-from tests.wallet_api import wallet_api
+from tests.wallet_api import new_name, wallet_api
 
 COMMANDS = 'stakehold_commands_total{{code="{code}",method="{method}"}}'
 PATIENCE_S = 20.0
@@ -246,3 +246,26 @@ async def test_a_large_batch_goes_to_the_store_in_few_batches(
 
     assert Counter(map(said, answers)) == {"APPLIED": 1_000}
     assert batches < 100, "forty players, each twenty-five commands after one another"
+
+
+async def test_batches_of_one_source_leave_room_for_those_of_another(
+    private_valkey: EmbeddedValkey, ledger_dsn: str
+) -> None:
+    async with house(private_valkey, ledger_dsn, players=2, max_bulk_calls=5) as made:
+        greedy, other = made.seats
+        modest = replace(other, source_id=new_name("games"))
+        await other.api.put_source(modest.source_id)
+        with standing_still(private_valkey):
+            held = [
+                asyncio.create_task(made.bulk.batch([command(greedy, bet(f"b{number}", "1"))]))
+                for number in range(4)
+            ]
+            await until_metric(made.metrics, "stakehold_calls_in_flight", 4)
+            with pytest.raises(Refused) as caught:
+                await made.bulk.batch([command(greedy, bet("b4", "1"))])
+            let_in = asyncio.create_task(made.bulk.batch([command(modest, bet("b", "1"))]))
+            await until_metric(made.metrics, "stakehold_calls_in_flight", 5)
+        answers = [*await asyncio.gather(*held), await let_in]
+
+    assert caught.value.details.metadata == {"cause": "source", "source_id": greedy.source_id}
+    assert [said(answer) for [answer] in answers] == ["APPLIED"] * 5
