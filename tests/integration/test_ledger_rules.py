@@ -71,6 +71,14 @@ WRITABLE = {
     *((("stakehold_registrar", "pairs", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_registrar", "spreads", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
     *((("stakehold_registrar", "pivots", privilege)) for privilege in ("INSERT", "DELETE")),
+    *((("stakehold_writer", "open_rounds", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((("stakehold_writer", "round_progress", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_writer", "reviews", "INSERT"),
+    ("stakehold_registrar", "reviews", "UPDATE"),
+    *((("stakehold_inbox", "submissions", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_inbox", "commands", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_inbox", "partitions", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_inbox", "workers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
 }
 """All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
 neither are rates."""
@@ -83,7 +91,7 @@ async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining)
         FROM unnest($1::text[]) AS role
         CROSS JOIN (
             SELECT pg_class.oid, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE nspname IN ('ledger', 'registry', 'fx') AND relkind = 'r'
+            WHERE nspname IN ('ledger', 'registry', 'fx', 'inbox') AND relkind = 'r'
         ) AS tables
         CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
         WHERE has_table_privilege(role, oid, privilege)
