@@ -1,10 +1,11 @@
 """The ledger's table of open rounds: follows the entries, and says whose bets nothing settles."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from persistence.postgres.database import Pool, translated_errors
+from persistence.postgres.database import Connection, Pool, translated_errors
 from persistence.postgres.queries import query
 from persistence.postgres.reviews import ReviewKind
 from persistence.transactions import PlayerId, SourceId, TransactionId
@@ -48,15 +49,13 @@ class OpenRoundTable:
 
     async def follow(self, partition: int, most: int) -> bool:
         """Takes in at most so many entries; whether there may be more. Nothing where another one is at it."""
-        with translated_errors():
-            async with self._pool.acquire() as connection, connection.transaction():
-                await connection.execute(query("look_up_by_index"))
-                position: int | None = await connection.fetchval(query("hold_progress"), partition)
-                if position is None:
-                    return False
-                arguments = (partition, position, most, SWEEP_PREFIX)
-                after: int = await connection.fetchval(query("follow_rounds"), *arguments)
-                await connection.execute(query("keep_progress"), partition, after)
+        async with self._transaction() as connection:
+            position: int | None = await connection.fetchval(query("hold_progress"), partition)
+            if position is None:
+                return False
+            arguments = (partition, position, most, SWEEP_PREFIX)
+            after: int = await connection.fetchval(query("follow_rounds"), *arguments)
+            await connection.execute(query("keep_progress"), partition, after)
         return after - position >= most
 
     async def claim(
@@ -66,8 +65,8 @@ class OpenRoundTable:
         looked at since ``looked_before``.
         """
         arguments = (list(before), list(before.values()), most, looked_before, now)
-        with translated_errors():
-            rows = await self._pool.fetch(query("claim_orphaned_rounds"), *arguments)
+        async with self._transaction() as connection:
+            rows = await connection.fetch(query("claim_orphaned_rounds"), *arguments)
         return [
             OrphanedRound(
                 row["partition"],
@@ -83,9 +82,17 @@ class OpenRoundTable:
     async def orphaned_bets(self, orphaned: OrphanedRound, most: int) -> Sequence[TransactionId]:
         """The round's bets of before its moment that stand, oldest first."""
         name = (orphaned.player_id, orphaned.source_id, orphaned.game, orphaned.round)
-        with translated_errors():
-            rows = await self._pool.fetch(query("orphaned_bets"), *name, orphaned.before, most)
+        async with self._transaction() as connection:
+            rows = await connection.fetch(query("orphaned_bets"), *name, orphaned.before, most)
         return [TransactionId(row["transaction_id"]) for row in rows]
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        """In which nothing goes through a whole table, whatever it was like when the plan was made."""
+        with translated_errors():
+            async with self._pool.acquire() as connection, connection.transaction():
+                await connection.execute(query("look_up_by_index"))
+                yield connection
 
     async def tell_not_swept(self, orphaned: OrphanedRound, bet: TransactionId, why: str) -> None:
         """Raises a review, once for each bet."""
