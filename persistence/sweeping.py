@@ -8,12 +8,12 @@ left in the ledger: no bet is given back in silence.
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from persistence.calls import Call, SettledRollbackPolicy, Source, Step
+from persistence.calls import Call, Source, Step
 from persistence.errors import RefusalReason, Refused
 from persistence.postgres.open_rounds import OpenRoundTable, OrphanedRound, sweep_id
 from persistence.transactions import Operation, TransactionId, TransactionKind
@@ -100,12 +100,7 @@ class Sweeping:
         return len(orphaned) >= ROUNDS_AT_ONCE
 
     async def _give_back(self, orphaned: OrphanedRound, bet: TransactionId, source: Source) -> None:
-        call = Call(
-            orphaned.player_id,
-            # A settled bet is never given back here, whatever its source may do itself.
-            replace(source, settled_rollback=SettledRollbackPolicy.REFUSE),
-            (_step(bet, source),),
-        )
+        call = Call(orphaned.player_id, source, (_step(bet, source),))
         try:
             [result] = await self._engine.transact(call, deadline=deadline_after(_TIMEOUT_S))
         except Refused as refusal:

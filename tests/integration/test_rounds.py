@@ -278,6 +278,36 @@ async def test_what_was_recalled_does_not_hide_what_is_newer_and_forgotten(house
     assert [played.record.transaction_id for played in session.transactions] == ["b5", "b4", "b3"]
 
 
+async def test_the_ledger_tells_of_no_later_moment_than_the_store(house: Parlour) -> None:
+    """Between the two looks somebody may play on, and be drained."""
+    await house.bet("b1", "r1")
+    await house.bet("b2", "r2")
+    await house.money.drain()
+    await house.oblivion.forget_fields([ADA])
+    before = await house.money.engine.read_memory(ADA, deadline=deadline_after(TIMEOUT_S))
+    await house.win("w1", "r1")
+    await house.close("c1", "r1")
+    await house.bet("b3", "r3")
+    await house.money.drain()
+
+    async with ledger_pool(
+        house.money.ledger_dsn, role=LedgerRole.READER, size=1, statement_timeout_s=TIMEOUT_S
+    ) as pool:
+        ledger = RoundLedger(pool)
+        told = await ledger.round(ADA, ("games", "g", "r1"), before.until)
+        newest = await ledger.newest_transactions(ADA, source="games", most=2, until=before.until)
+        partition = house.money.engine.partition_of(ADA)
+        listed = await ledger.open_by_use(
+            ADA, source="", without=(), most=9, partition=partition, until=before.until
+        )
+
+    [(_, text)] = told.rounds.items()
+    assert text.startswith("open")
+    assert set(told.ids) == {"games\x1fb1"}
+    assert set(newest.ids) == {"games\x1fb1", "games\x1fb2"}
+    assert {name.rpartition("\x1f")[2] for name in listed.texts.rounds} == {"r1", "r2"}
+
+
 async def test_a_session_of_what_is_recent_needs_no_ledger(house: Parlour) -> None:
     await house.bet("b1", "r1")
     await house.money.drain()
