@@ -11,6 +11,7 @@ _COMMANDS = {
     "drain": "Carry committed entries from the outbox into the ledger.",
     "work": "Apply what was submitted for later, and do what else is done in the background.",
     "feed": "Fetch rates of the market, and push them to the service.",
+    "publish": "Publish the ledger's entries to NATS JetStream or Kafka.",
     "migrate": "Bring the ledger's schema up to date.",
     "positions": "Say what the house has of each currency, and what came of it.",
     "verify": "Audit the ledger offline; exit 1 with findings.",

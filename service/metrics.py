@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -155,8 +156,13 @@ def _count_of(counts: Callable[[], Mapping[Pressure, int]], level: Pressure) -> 
 
 
 @contextmanager
-def served_metrics(listen: str, registry: CollectorRegistry) -> Iterator[None]:
-    """Serves a registry over HTTP at host:port. Raises SetupRefused where that is taken or no address."""
+def served_metrics(
+    listen: str, registry: CollectorRegistry, *, is_ready: Callable[[], bool] | None = None
+) -> Iterator[None]:
+    """Serves a registry over HTTP at host:port; with ``is_ready``, /ready too, which answers 200 or 503.
+
+    Raises SetupRefused where that is taken or no address.
+    """
     host, _, port = listen.rpartition(":")
     try:
         http_server, thread = start_http_server(int(port), addr=host, registry=registry)
@@ -164,9 +170,22 @@ def served_metrics(listen: str, registry: CollectorRegistry) -> Iterator[None]:
         raise SetupRefused(
             f"metrics cannot be served at {listen}: {error}; set STAKEHOLD_METRICS_LISTEN to a free one"
         ) from error
+    if is_ready is not None:
+        http_server.set_app(_with_readiness(http_server.get_app(), is_ready))
     try:
         yield
     finally:
         http_server.shutdown()
         http_server.server_close()
         thread.join()
+
+
+def _with_readiness(metrics: Any, is_ready: Callable[[], bool]) -> Any:
+    def answer(environ: Mapping[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] != "/ready":
+            return metrics(environ, start_response)
+        ready = is_ready()
+        start_response("200 OK" if ready else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"ready\n" if ready else b"not ready\n"]
+
+    return answer

@@ -115,9 +115,13 @@ class Registry:
             raise OutcomeUnknown("the wallet's currency could not be read") from error
 
     async def know(self, codes: Iterable[str]) -> None:
-        """As learn, for what is only read. Raises LedgerUnavailable."""
-        if not all(code in self._currencies for code in codes):
-            await self.refresh()
+        """As learn, for what is only read. Raises LedgerUnavailable, also where one is missing."""
+        codes = set(codes)
+        if codes <= self._currencies.keys():
+            return
+        await self.refresh()
+        if missing := codes - self._currencies.keys():
+            raise LedgerUnavailable(f"the registry does not have {', '.join(sorted(missing))} yet")
 
     async def refresh(self) -> None:
         """Reads everything again. Raises LedgerUnavailable.

@@ -31,12 +31,13 @@ CLIENT_GRACE_S = 2.0
 
 
 class LedgerRole(StrEnum):
-    """Group roles: what a connection may do, whoever logs in. Grants are in migrations 0005 and 0014."""
+    """Group roles: what a connection may do, whoever logs in. Grants are in migrations 0005, 0014, 0017."""
 
     READER = "stakehold_reader"
     WRITER = "stakehold_writer"
     REGISTRAR = "stakehold_registrar"
     INBOX = "stakehold_inbox"
+    PUBLISHER = "stakehold_publisher"
 
 
 class RecordRefused(StakeholdError):

@@ -221,6 +221,20 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ledger.refuse_a_publication_that_moves_back() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.position < OLD.position OR NEW.lease < OLD.lease THEN
+        RAISE EXCEPTION 'the publication of partition % to % cannot move back from % to %',
+            OLD.partition, OLD.sink, OLD.position, NEW.position
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'a_publication_only_moves_forward';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION ledger.refuse_to_change_a_review() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -728,6 +742,30 @@ COMMENT ON TABLE ledger.postings IS 'The legs of entries. Append-only. Triggers 
 
 COMMENT ON COLUMN ledger.postings.amount IS 'Positive is in the account owner''s favour.';
 
+CREATE TABLE ledger.publications (
+    sink text NOT NULL,
+    partition integer NOT NULL,
+    "position" bigint NOT NULL,
+    lease bigint DEFAULT 0 NOT NULL,
+    leased_by text,
+    leased_until timestamp with time zone,
+    updated_time timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT a_place_is_not_before_the_first CHECK (("position" >= 0))
+)
+WITH (fillfactor='60');
+
+COMMENT ON COLUMN ledger.publications."position" IS 'The chain position of the next entry: the sink has confirmed all before it. Moved only after that.';
+
+COMMENT ON COLUMN ledger.publications.lease IS 'Grows whenever the partition gets another publisher. Progress under an older lease is refused.';
+
+CREATE TABLE ledger.publishers (
+    publisher_id text NOT NULL,
+    sink text NOT NULL,
+    seen_time timestamp with time zone DEFAULT now() NOT NULL
+);
+
+COMMENT ON TABLE ledger.publishers IS 'Who publishes now, so that they can share a sink''s partitions.';
+
 CREATE TABLE ledger.quarantine (
     quarantine_id bigint NOT NULL,
     partition integer NOT NULL,
@@ -1010,6 +1048,9 @@ ALTER TABLE ONLY ledger.wallets
 ALTER TABLE ONLY ledger.postings
     ADD CONSTRAINT a_posting_has_one_place_in_its_entry PRIMARY KEY (partition, epoch, sequence, entry_index, posting_index);
 
+ALTER TABLE ONLY ledger.publishers
+    ADD CONSTRAINT a_publisher_is_listed_once PRIMARY KEY (publisher_id);
+
 ALTER TABLE ONLY ledger.salvaged
     ADD CONSTRAINT a_record_is_salvaged_once UNIQUE (partition, epoch, sequence, incarnation);
 
@@ -1024,6 +1065,9 @@ ALTER TABLE ONLY ledger.open_rounds
 
 ALTER TABLE ONLY ledger.vouchers
     ADD CONSTRAINT a_server_vouches_for_one_store PRIMARY KEY (server_id, partition);
+
+ALTER TABLE ONLY ledger.publications
+    ADD CONSTRAINT a_sink_has_one_place_in_each_partition PRIMARY KEY (sink, partition);
 
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT a_transaction_id_takes_effect_once UNIQUE (player_id, source_id, transaction_id);
@@ -1146,6 +1190,8 @@ CREATE TRIGGER a_postings_have_entries AFTER INSERT ON ledger.postings REFERENCI
 
 CREATE TRIGGER a_postings_sum_to_zero AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.require_postings_to_sum_to_zero();
 
+CREATE TRIGGER a_publication_only_moves_forward BEFORE UPDATE ON ledger.publications FOR EACH ROW EXECUTE FUNCTION ledger.refuse_a_publication_that_moves_back();
+
 CREATE TRIGGER a_review_is_resolved_once BEFORE UPDATE ON ledger.reviews FOR EACH ROW WHEN ((old.resolved_time IS NOT NULL)) EXECUTE FUNCTION ledger.refuse_to_change_a_review();
 
 CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
@@ -1187,6 +1233,9 @@ ALTER TABLE ONLY fx.rates
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT a_balance_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
+
+ALTER TABLE ONLY ledger.publications
+    ADD CONSTRAINT a_publication_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 ALTER TABLE ONLY ledger.quarantine
     ADD CONSTRAINT a_quarantined_record_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
@@ -1232,6 +1281,7 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
 GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
 GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
+GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
@@ -1369,6 +1419,7 @@ GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_registrar;
 
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.partitions TO stakehold_publisher;
 
 GRANT UPDATE(epoch) ON TABLE ledger.partitions TO stakehold_writer;
 
@@ -1394,6 +1445,22 @@ GRANT UPDATE(leased_until) ON TABLE ledger.partitions TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.postings TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.postings TO stakehold_writer;
+
+GRANT SELECT ON TABLE ledger.publications TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT UPDATE("position") ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT UPDATE(lease) ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT UPDATE(leased_by) ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT UPDATE(leased_until) ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT UPDATE(updated_time) ON TABLE ledger.publications TO stakehold_publisher;
+
+GRANT SELECT ON TABLE ledger.publishers TO stakehold_reader;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.publishers TO stakehold_publisher;
 
 GRANT SELECT ON TABLE ledger.quarantine TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.quarantine TO stakehold_writer;
