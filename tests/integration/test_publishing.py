@@ -572,11 +572,12 @@ async def test_cloudevents_own_library_reads_what_is_published(
         headers = {name.replace("ce-", "ce_"): text.encode() for name, text in message.headers.items()}
         event = from_kafka_event(KafkaMessage(headers=headers, key=message.key or None, value=message.body))
         data = event.get_data()
-        entry = (
-            ledger_service_pb2.Entry.FromString(data)
-            if encoding == "binary"
-            else ParseDict(data, ledger_service_pb2.Entry())
-        )
+        if encoding == "binary":
+            assert isinstance(data, bytes)
+            entry = ledger_service_pb2.Entry.FromString(data)
+        else:
+            assert isinstance(data, dict)
+            entry = ParseDict(data, ledger_service_pb2.Entry())
         assert event.get_specversion() == "1.0"
         assert event.get_id() == entry.entry_id
         assert event.get_source() == f"urn:uuid:{ledger_id}"
