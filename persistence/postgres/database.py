@@ -31,7 +31,7 @@ CLIENT_GRACE_S = 2.0
 
 
 class LedgerRole(StrEnum):
-    """Group roles: what a connection may do, whoever logs in. Grants are in migrations 0005, 0014, 0017."""
+    """Group roles: what a connection may do, whoever logs in. Grants are in migrations 0005, 0014, 0018."""
 
     READER = "stakehold_reader"
     WRITER = "stakehold_writer"
