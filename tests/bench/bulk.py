@@ -7,7 +7,7 @@ from tests.bench.load import Job
 from tests.bench.loader import Loader
 from tests.bench.plan import Plan
 
-CONCURRENCIES = {"batch": 4, "stream": 4}
+CONCURRENCIES = {"batch": 2, "stream": 2}
 """How many of each are under way at once."""
 
 

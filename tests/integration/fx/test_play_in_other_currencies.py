@@ -12,6 +12,7 @@ from stakehold.v1 import money_pb2, transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as pb
 from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests.answers import Refused, refused
+from tests.bulk_api import BulkApi, command_of, said
 from tests.fx_api import FxApi, PairApi, now_ms, timestamp
 from tests.serving import Grounds
 from tests.waiting import until
@@ -235,6 +236,22 @@ async def test_an_exchange_moves_both_wallets_as_it_was_quoted(seat: Seat) -> No
     assert await seat.cash() == {seat.pair.base: "0.00", seat.pair.quote: "208.90"}
     used = await seat.refused(seat.exchange("e2", quote))
     assert (used.reason, used.details.metadata["related_transaction_id"]) == ("QUOTE_USED", "e1")
+
+
+async def test_what_is_converted_or_exchanged_may_come_in_a_batch(seat: Seat) -> None:
+    await seat.pair.accepted("1.0890")
+    converted = command_of(seat.debit("b1", "10.00"))
+    assert seat.api.channel is not None
+    bulk = BulkApi(seat.api.channel)
+
+    first = await bulk.batch([converted, converted])
+    await seat.open(seat.pair.base, "100.00")
+    exchanged = command_of(seat.exchange("e1", await seat.quote(sell_amount="100.00")))
+    second = await bulk.batch([exchanged, exchanged])
+
+    assert [said(answer) for answer in first] == ["APPLIED", "APPLIED again"]
+    assert [said(answer) for answer in second] == ["APPLIED APPLIED", "APPLIED again APPLIED again"]
+    assert await seat.cash() == {seat.pair.base: "0.00", seat.pair.quote: "198.01"}
 
 
 async def test_a_quote_may_say_what_is_to_be_bought(seat: Seat) -> None:
