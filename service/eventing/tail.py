@@ -2,7 +2,7 @@
 
 While anybody subscribes, the tail asks the partitions' rows every so often how many entries they count, and
 reads those that are new. It is not notified: a notification would have to be sent by the drainer's own
-commits, which it would line up behind each other, and fail when nobody fetches them (ADR 18).
+commits, which it would line up behind each other, and fail when nobody fetches them (ADR 19).
 """
 
 import asyncio
