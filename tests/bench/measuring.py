@@ -13,6 +13,7 @@ from tests.bench import bulk, ceilings, unary
 from tests.bench.bench_stack import BenchStack, bench_stack
 from tests.bench.drains import Ledger, drain_rate
 from tests.bench.environment import environment
+from tests.bench.events import subscribed_to_events
 from tests.bench.load import Job
 from tests.bench.loader import Loader, running_loader
 from tests.bench.memory import bytes_used
@@ -159,6 +160,16 @@ class Bench:
         self.results.product |= product
         self.results.ratios |= ratios
 
+    async def events(self) -> None:
+        """How long after the drainer a subscriber has what was debited, at half of the possible debits."""
+        per_s, run = self._debit_per_s() / 2, self._loader.new_run()
+        async with self._stack.draining(), subscribed_to_events(self._stack.address) as lags:
+            job = Job("debit", run, self._plan.players, seconds=self._plan.half_load_s, per_s=per_s)
+            figures = await self._loader.run(job)
+            await self._ledger.until_drained()
+            await lags.until_quiet()
+        self.results.product["events"] = {"debits_per_s": figures.per_s, **lags.figures()}
+
     async def bare_ceilings(self) -> None:
         scripts = await self._scripts_per_s("script", self._plan.script_calls)
         copied = await ceilings.copied_rows_per_s(self._ledger.connection, rows=self._plan.copy_rows)
@@ -204,6 +215,7 @@ def _steps(bench: Bench) -> Sequence[tuple[str, Callable[[], Any]]]:
         ("batches, streams and the bare script in turns", bench.bulk),
         ("draining the backlog", bench.drain),
         ("lag at half load", bench.half_load),
+        ("lag of events at half load", bench.events),
         ("a burst of settlements while players play on", bench.settlements),
         ("the bare script and the bare COPY", bench.bare_ceilings),
     )

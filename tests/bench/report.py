@@ -70,6 +70,9 @@ def table(results: Results) -> Iterator[str]:
     yield f"{'settlements applied':28} {settled['applied_per_s']:11,.0f}"
     lags = f"{lag['p50_ms']:8.0f} {'':8} {lag['p99_ms']:8.0f}"
     yield f"{'lag at half load':28} {lag['debits_per_s']:11,.0f} {lags}"
+    events = results.product["events"]
+    lags = f"{events['p50_ms']:8.0f} {'':8} {events['p99_ms']:8.0f}"
+    yield f"{'events, after the drainer':28} {events['debits_per_s']:11,.0f} {lags}"
     for name, value in results.product.items():
         if name.startswith("redis_bytes"):
             yield f"{name.replace('_', ' '):34} {value:5,}"

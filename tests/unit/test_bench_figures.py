@@ -84,6 +84,7 @@ def results() -> Results:
             **{f"debit_c{concurrency}": FIGURES for concurrency in (1, 16, 64, 256)},
             "debit_hot_c64": FIGURES,
             "drain": {"per_s": 9_000.0, "backlog": 50_000},
+            "events": {"debits_per_s": 500.0, "told": 1000, "p50_ms": 10.0, "p99_ms": 30.0},
             "lag_at_half_load": {"debits_per_s": 500.0, "p50_ms": 20.0, "p99_ms": 90.0},
             "redis_bytes_per_id": 400,
             "settlements": {"count": 20_000, "accepted_per_s": 9_000.0, "applied_per_s": 3_000.0},
