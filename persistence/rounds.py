@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 
 from persistence.calls import RoundRecord, TransactionRecord, TransactionState
 from persistence.errors import DeadlineExceeded, RoundNotFound
-from persistence.player_memory import Texts
+from persistence.player_memory import Fields, Texts
 from persistence.postgres.reading.rounds import RoundLedger, RoundName
+from persistence.slips import SLIPS_IN_PLAY
 from persistence.transactions import (
     SEPARATOR,
     CurrencyCode,
@@ -47,6 +48,12 @@ class Played:
     @property
     def is_bet(self) -> bool:
         return self.record.operation is Operation.DEBIT and self.record.kind is TransactionKind.BET
+
+    @property
+    def is_slip_in_play(self) -> bool:
+        slip = self.record.slip
+        is_opener = slip is not None and slip.slip_id == self.record.transaction_id
+        return is_opener and self.stands and slip is not None and slip.state in SLIPS_IN_PLAY
 
     @property
     def settles(self) -> bool:
@@ -123,12 +130,15 @@ class OpenRounds:
 class Session:
     """All that a client needs to go on, of one moment.
 
-    ``older_unknown`` where the ledger was not asked, though it may know more.
+    ``open_slips`` are what opened slips that are held or open. ``older_unknown`` where the ledger was not
+    asked, though it may know more.
     """
 
     balances: tuple[WalletBalance, ...]
     open_rounds: tuple[RoundRecord, ...]
     more_open_rounds: bool
+    open_slips: tuple[Played, ...]
+    more_open_slips: bool
     transactions: tuple[Played, ...]
     older_unknown: bool
 
@@ -234,22 +244,33 @@ class Rounds:
         source: str,
         *,
         most_rounds: int,
+        most_slips: int,
         most_transactions: int,
         recent_only: bool,
         deadline: float,
     ) -> Session:
-        """Balances, open rounds and newest transactions, of one source or, with "", of all."""
+        """Balances, open rounds, open slips and newest transactions, of one source or, with "", of all."""
         moment = await self._moment(player_id, deadline)
         is_last = True
         if not (moment.hot.is_all or recent_only):
+            # What comes into play after this look is in the store's memory, and so in the moment to come.
+            async with _until(deadline):
+                in_play = await self._ledger.slips_in_play(player_id, source=source, most=most_slips + 1)
+            moment = await self._moment(player_id, deadline)
             async with _until(deadline):
                 moment, is_last = await self._with_older(moment, source, most_rounds, most_transactions)
+                slips = await self._ledger.texts(player_id, Fields(ids=in_play), moment.hot.until)
+            moment = moment.with_older(slips)
+        played = moment.played(source)
+        open_slips = [each for each in played if each.is_slip_in_play]
         rounds = sorted(moment.open_rounds(source), key=lambda round_: round_.used_ms, reverse=True)
         return Session(
             tuple(moment.hot.wallets.values()),
             tuple(rounds[:most_rounds]),
             len(rounds) > most_rounds or not is_last,
-            tuple(moment.played(source)[:most_transactions]),
+            tuple(open_slips[:most_slips]),
+            len(open_slips) > most_slips,
+            tuple(played[:most_transactions]),
             older_unknown=recent_only and not moment.hot.is_all,
         )
 

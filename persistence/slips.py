@@ -25,6 +25,10 @@ class SlipState(StrEnum):
     """What opened it was rolled back."""
 
 
+SLIPS_IN_PLAY = frozenset((SlipState.HELD, SlipState.OPEN))
+"""Where something is still to come."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slip:
     """A slip after one of its changes. Amounts are minor units of ``currency``, the one that it was asked for

@@ -28,6 +28,7 @@ from service.conversions.results import (
     money_message,
     refusal_reason,
 )
+from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales, Registry
 from stakehold.v1 import round_service_pb2 as pb
@@ -145,8 +146,23 @@ def session_message(
         balances=[balance_message(balance, scales) for balance in session.balances],
         open_rounds=[round_message(record, player_id) for record in session.open_rounds],
         more_open_rounds=session.more_open_rounds,
+        open_slips=[_open_slip(played, scales) for played in session.open_slips],
+        more_open_slips=session.more_open_slips,
         transactions=_summaries(session.transactions, scales),
         older_unknown=session.older_unknown,
+    )
+
+
+def _open_slip(played: Played, scales: CurrencyScales) -> pb.OpenSlip:
+    record = played.record
+    assert record.slip is not None
+    assert record.kind is not None
+    return pb.OpenSlip(
+        slip=slip_message(record.slip, scales),
+        source_id=played.source,
+        wallet_currency_code=record.currency or "",
+        kind=KINDS[record.kind],
+        game_id=record.game,
     )
 
 
@@ -173,7 +189,13 @@ def review_message(review: Review) -> pb.Review:
 
 def currencies_of(transactions: Iterable[Played]) -> list[str]:
     """What the registry must know, so that amounts can be written."""
-    return [str(played.record.currency) for played in transactions if played.record.currency]
+    currencies: list[str] = []
+    for played in transactions:
+        if played.record.currency:
+            currencies.append(played.record.currency)
+        if played.record.slip is not None:
+            currencies.append(played.record.slip.currency)
+    return currencies
 
 
 def _summaries(transactions: Iterable[Played], scales: CurrencyScales) -> list[pb.TransactionSummary]:

@@ -31,7 +31,7 @@ from stakehold.v1 import round_service_pb2_grpc
 Context = ServicerContext[Any, Any]
 
 _PAGE, _MOST_OF_A_PAGE = 100, 1000
-_ROUNDS, _TRANSACTIONS, _MOST_TO_RESUME = 50, 20, 200
+_ROUNDS, _SLIPS, _TRANSACTIONS, _MOST_TO_RESUME = 50, 50, 20, 200
 
 
 class RoundServicer(round_service_pb2_grpc.RoundServiceServicer):
@@ -86,6 +86,7 @@ class RoundServicer(round_service_pb2_grpc.RoundServiceServicer):
             player_id,
             read_source_filter(request.source_id, self._registry),
             most_rounds=read_most(request.max_rounds, "max_rounds", default=_ROUNDS, most=_MOST_TO_RESUME),
+            most_slips=read_most(request.max_slips, "max_slips", default=_SLIPS, most=_MOST_TO_RESUME),
             most_transactions=read_most(
                 request.max_transactions, "max_transactions", default=_TRANSACTIONS, most=_MOST_TO_RESUME
             ),
@@ -93,7 +94,7 @@ class RoundServicer(round_service_pb2_grpc.RoundServiceServicer):
             deadline=self._deadlines.of(context),
         )
         wallets = [str(balance.currency) for balance in session.balances]
-        await self._registry.learn([*wallets, *currencies_of(session.transactions)])
+        await self._registry.learn([*wallets, *currencies_of([*session.transactions, *session.open_slips])])
         return session_message(session, player_id, self._registry)
 
     async def ListReviews(self, request: pb.ListReviewsRequest, context: Context) -> pb.ListReviewsResponse:

@@ -23,6 +23,7 @@ from service.embedded import EmbeddedValkey
 from tests.drained_ledger import EUR, TIMEOUT_S, Wallets, close_round, movement, rollback, wallets
 from tests.forgetful import Oblivion, oblivion
 from tests.ledgers import Ledgers
+from tests.slip_steps import hold, place, settle, void
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -68,12 +69,19 @@ class Parlour:
             after = found.next_after
 
     async def resume(
-        self, *, rounds: int = 50, transactions: int = 50, source: str = "", recent_only: bool = False
+        self,
+        *,
+        rounds: int = 50,
+        slips: int = 50,
+        transactions: int = 50,
+        source: str = "",
+        recent_only: bool = False,
     ) -> Session:
         return await self.rounds.resume(
             ADA,
             source,
             most_rounds=rounds,
+            most_slips=slips,
             most_transactions=transactions,
             recent_only=recent_only,
             deadline=deadline_after(TIMEOUT_S),
@@ -448,3 +456,23 @@ async def test_a_closing_outlives_the_loss_of_the_store(
             [again] = await house.money.move(ADA, close_round("c1", "r1", "g"))
             assert again.replayed
             assert await house.open() == []
+
+
+async def test_slips_in_play_are_told_whatever_was_forgotten(house: Parlour, forget: Forget) -> None:
+    await house.money.move(ADA, hold("held", 10))
+    await house.money.move(ADA, place("open", 10))
+    await house.money.move(ADA, place("settled", 10), settle("won", "settled", 20))
+    await house.money.move(ADA, place("elsewhere", 10), source="others")
+    await house.money.move(ADA, place("undone", 10), rollback("undo", "undone"))
+    await forget()
+    session = await house.resume(source="games")
+    assert [played.record.transaction_id for played in session.open_slips] == ["open", "held"]
+    assert not session.more_open_slips
+    await house.money.move(ADA, void("void", "open"))
+    assert [played.record.transaction_id for played in (await house.resume()).open_slips] == [
+        "elsewhere",
+        "held",
+    ]
+    some = await house.resume(slips=1)
+    assert [played.record.transaction_id for played in some.open_slips] == ["elsewhere"]
+    assert some.more_open_slips

@@ -266,6 +266,13 @@ GROUP BY source_id, game_id, round_id
 ORDER BY max(last_time) DESC
 LIMIT $3;
 
+-- slips_in_play --
+SELECT source_id, slip_id
+FROM ledger.slips
+WHERE player_id = $1 AND state IN ('held', 'open') AND ($2 = '' OR source_id = $2)
+ORDER BY opened_time DESC
+LIMIT $3;
+
 -- newest_ids_of_player --
 -- At most $5 of a player's ids, those of positions up to ($3, $4), newest first. Changes of wallets have none.
 SELECT

@@ -42,6 +42,15 @@ class RoundLedger:
         """The texts of a round and of all that is connected to it; empty where it is not known."""
         return await self._memory.texts_up_to(player_id, Fields(rounds=(SEPARATOR.join(name),)), until)
 
+    async def slips_in_play(self, player_id: PlayerId, *, source: str, most: int) -> tuple[str, ...]:
+        """The fields of slips that are held or open, the newest ones; of one source, or "" for all."""
+        rows = await self._fetch("slips_in_play", player_id, source, most)
+        return tuple(f"{row['source_id']}{SEPARATOR}{row['slip_id']}" for row in rows)
+
+    async def texts(self, player_id: PlayerId, fields: Fields, until: OutboxPosition) -> Texts:
+        """The texts of these and of all that is connected to them."""
+        return await self._memory.texts_up_to(player_id, fields, until)
+
     async def open_by_name(
         self,
         player_id: PlayerId,

@@ -495,6 +495,7 @@ class ResumeSessionRequest(_message.Message):
     MAX_TRANSACTIONS_FIELD_NUMBER: _builtins.int
     MAX_ROUNDS_FIELD_NUMBER: _builtins.int
     RECENT_ONLY_FIELD_NUMBER: _builtins.int
+    MAX_SLIPS_FIELD_NUMBER: _builtins.int
     player_id: _builtins.str
     """The player."""
     source_id: _builtins.str
@@ -505,6 +506,8 @@ class ResumeSessionRequest(_message.Message):
     """How many open rounds to tell, at most 200. 0: 50."""
     recent_only: _builtins.bool
     """Only what the store remembers by itself: at least what was done within the idempotency window. Needs no ledger."""
+    max_slips: _builtins.int
+    """How many open slips to tell, at most 200. 0: 50."""
     def __init__(
         self,
         *,
@@ -513,10 +516,11 @@ class ResumeSessionRequest(_message.Message):
         max_transactions: _builtins.int = ...,
         max_rounds: _builtins.int = ...,
         recent_only: _builtins.bool = ...,
+        max_slips: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_rounds", b"max_rounds", "max_transactions", b"max_transactions", "player_id", b"player_id", "recent_only", b"recent_only", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_rounds", b"max_rounds", "max_slips", b"max_slips", "max_transactions", b"max_transactions", "player_id", b"player_id", "recent_only", b"recent_only", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -533,10 +537,14 @@ class ResumeSessionResponse(_message.Message):
     MORE_OPEN_ROUNDS_FIELD_NUMBER: _builtins.int
     TRANSACTIONS_FIELD_NUMBER: _builtins.int
     OLDER_UNKNOWN_FIELD_NUMBER: _builtins.int
+    OPEN_SLIPS_FIELD_NUMBER: _builtins.int
+    MORE_OPEN_SLIPS_FIELD_NUMBER: _builtins.int
     more_open_rounds: _builtins.bool
     """True where there are more open rounds than asked for: ListOpenRounds has all."""
     older_unknown: _builtins.bool
     """True where the ledger was not asked, though it may know more: only with recent_only."""
+    more_open_slips: _builtins.bool
+    """True where there are more open slips than asked for: SportsbookService.ListSlips has all."""
     @_builtins.property
     def balances(self) -> _containers.RepeatedCompositeFieldContainer[_transaction_pb2.WalletBalance]:
         """The player's wallets, ordered by currency."""
@@ -549,6 +557,10 @@ class ResumeSessionResponse(_message.Message):
     def transactions(self) -> _containers.RepeatedCompositeFieldContainer[Global___TransactionSummary]:
         """The newest transactions, newest first; refused ones and tombstones included."""
 
+    @_builtins.property
+    def open_slips(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenSlip]:
+        """Slips that are held or open, last opened first."""
+
     def __init__(
         self,
         *,
@@ -557,14 +569,56 @@ class ResumeSessionResponse(_message.Message):
         more_open_rounds: _builtins.bool = ...,
         transactions: _abc.Iterable[Global___TransactionSummary] | None = ...,
         older_unknown: _builtins.bool = ...,
+        open_slips: _abc.Iterable[Global___OpenSlip] | None = ...,
+        more_open_slips: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "more_open_rounds", b"more_open_rounds", "older_unknown", b"older_unknown", "open_rounds", b"open_rounds", "transactions", b"transactions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "more_open_rounds", b"more_open_rounds", "more_open_slips", b"more_open_slips", "older_unknown", b"older_unknown", "open_rounds", b"open_rounds", "open_slips", b"open_slips", "transactions", b"transactions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeSessionResponse: _TypeAlias = ResumeSessionResponse  # noqa: Y015
+
+@_typing.final
+class OpenSlip(_message.Message):
+    """A slip of which something is still to come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLIP_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    WALLET_CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    GAME_ID_FIELD_NUMBER: _builtins.int
+    source_id: _builtins.str
+    """The source that opened it."""
+    wallet_currency_code: _builtins.str
+    """The wallet that it is of."""
+    kind: _transaction_pb2.TransactionKind.ValueType
+    """BET or WITHDRAWAL."""
+    game_id: _builtins.str
+    """The game or event."""
+    @_builtins.property
+    def slip(self) -> _transaction_pb2.Slip:
+        """The slip."""
+
+    def __init__(
+        self,
+        *,
+        slip: _transaction_pb2.Slip | None = ...,
+        source_id: _builtins.str = ...,
+        wallet_currency_code: _builtins.str = ...,
+        kind: _transaction_pb2.TransactionKind.ValueType = ...,
+        game_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["slip", b"slip"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["game_id", b"game_id", "kind", b"kind", "slip", b"slip", "source_id", b"source_id", "wallet_currency_code", b"wallet_currency_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenSlip: _TypeAlias = OpenSlip  # noqa: Y015
 
 @_typing.final
 class Review(_message.Message):
