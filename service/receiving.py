@@ -24,6 +24,8 @@ MAX_COMMANDS = 1_000_000
 _PORTION = 16
 _REST = 2.0
 """How long to leave the loop to others after a portion, as a multiple of what it took."""
+_LEAST_REST_S = 0.001
+"""The loop's clock ticks in milliseconds."""
 _CHUNK = 512
 _LONGEST_SILENCE_S = 20.0
 """A caller that is slower is told so: what it holds open is a transaction of the database."""
@@ -67,7 +69,7 @@ class Reception:
             for start in range(0, len(message.commands), _PORTION):
                 began = time.perf_counter()
                 chunk += [self._read(command) for command in message.commands[start : start + _PORTION]]
-                await asyncio.sleep(_REST * (time.perf_counter() - began))
+                await asyncio.sleep(max(_LEAST_REST_S, _REST * (time.perf_counter() - began)))
                 if len(chunk) >= _CHUNK:
                     yield chunk
                     chunk = []

@@ -150,6 +150,13 @@ class Settings(BaseSettings):
         description="Submitted commands that a worker applies in a second, at most; fewer where live play "
         "would suffer.",
     )
+    work_nice: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="How far a worker stands back for other programs of its machine, as nice(1); 0: not at "
+        "all, and its pace does not mind busy processors.",
+    )
     work_missing_s: float = Field(
         default=900.0,
         ge=0,

@@ -18,6 +18,9 @@ from tests.waiting import until
 
 _names = count(1)
 
+UNYIELDING = {"STAKEHOLD_WORK_NICE": "0"}
+"""Other tests may keep the machine busy for as long as they like."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:
@@ -67,7 +70,7 @@ async def working(
         name,
         [sys.executable, "-m", "service.cli", "work", *options],
         log=_log_of(deployment.folder, name),
-        env={**deployment.environment, "STAKEHOLD_METRICS_LISTEN": address, **(settings or {})},
+        env={**deployment.environment, **UNYIELDING, "STAKEHOLD_METRICS_LISTEN": address, **(settings or {})},
         cwd=ROOT,
     )
     try:

@@ -1,6 +1,7 @@
 """``stakehold work``: what is done later, at a steady pace."""
 
 import asyncio
+import os
 import signal
 from contextlib import ExitStack
 
@@ -37,6 +38,7 @@ def command(*, rate: float | None) -> None:
     if rate is not None:
         settings = settings.model_copy(update={"work_rate": rate})
     configure_logs(settings.log_level, settings.log_format)
+    os.nice(settings.work_nice)
     with refuse_plainly():
         uvloop.run(_work(settings))
 

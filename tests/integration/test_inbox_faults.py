@@ -17,7 +17,7 @@ from tests.inbox_books import booked_orders, players_of, spread, wanted_orders
 from tests.submissions import submission_api
 from tests.waiting import until
 from tests.wallet_api import wallet_api
-from tests.working import working
+from tests.working import UNYIELDING, working
 
 SOURCE = "sports"
 COUNT = 6000
@@ -33,7 +33,7 @@ async def workers(stage: Cast, count: int, *, rate: int) -> AsyncIterator[Sequen
         Program(
             f"work-{number}",
             ["work", "--rate", str(rate)],
-            stage.environment,
+            {**stage.environment, **UNYIELDING},
             stage.folder / f"work-{number}.log",
         )
         for number in range(count)

@@ -77,6 +77,22 @@ def test_under_pressure_it_goes_on_but_hardly() -> None:
     assert 0 < work.over(5.0, pressed=True) <= 101
 
 
+def test_on_a_machine_that_is_busy_with_others_it_goes_on_slowly() -> None:
+    work = Begun(1000.0)
+    at_best = work.over(5.0)
+
+    for _ in range(100):
+        work.pace.see_processors(0.9)
+        work.over(0.1)
+    work.pace.see_processors(0.9)
+
+    assert 0 < work.over(0.2) <= 5
+    for _ in range(100):
+        work.pace.see_processors(0.3)
+        work.over(0.1)
+    assert work.over(5.0) == pytest.approx(at_best, rel=0.05)
+
+
 def test_it_pauses_for_as_long_as_it_was_told() -> None:
     work = Begun(1000.0)
     work.over(1.0)

@@ -20,6 +20,7 @@ def inbox_job(place: Workplace) -> Job:
             settings.work_rate,
             Patience(missing_s=settings.work_missing_s, outage_s=settings.work_retry_s),
             place.hot_path.partition_count,
+            gives_way=settings.work_nice > 0,
         ),
     )
     return Job("inbox", worker.run)

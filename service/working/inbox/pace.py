@@ -2,7 +2,8 @@
 
 Pure. The pace is at most what is configured. Every quarter of a second it is looked at: it is halved when the
 worker was told that there is too much to do, or when an outbox is filling; it is cut by a fifth when the
-store answers more slowly than it lately did at its best; else it recovers by a twentieth of the most.
+store answers more slowly than it lately did at its best, or when the machine's processors are busy; else it
+recovers by a twentieth of the most.
 """
 
 from collections import deque
@@ -14,6 +15,8 @@ _SLOWER = 2.0
 _SLOWER_BY_S = 0.005
 _FEWEST_SAMPLES = 5
 _LEAST_SHARE = 0.02
+_CROWDED = 0.5
+"""The share of its time that a worker may wait for a processor."""
 _BURST_S = 0.05
 
 
@@ -31,6 +34,7 @@ class Pace:
         self._idle: deque[tuple[float, float]] = deque()
         self._paused_until = now
         self._pressed = False
+        self._crowded = False
 
     def allowance(self, now: float) -> int:
         """How many may be begun now."""
@@ -48,6 +52,10 @@ class Pace:
         """The store has answered one, after so long."""
         self._times.append(elapsed_s)
 
+    def see_processors(self, waiting_share: float) -> None:
+        """Of the time in which there was something to do, so much was spent waiting for a processor."""
+        self._crowded = self._crowded or waiting_share > _CROWDED
+
     def press(self, now: float, *, pause_s: float = 0.0) -> None:
         """There is too much to do: nothing for so long, and more slowly then."""
         self._pressed = True
@@ -59,11 +67,11 @@ class Pace:
         self._looked = now
         if self._pressed:
             self.per_s = max(self._least, self.per_s / 2)
-        elif self._is_slow(now):
+        elif self._is_slow(now) or self._crowded:
             self.per_s = max(self._least, self.per_s * 0.8)
         else:
             self.per_s = min(self._most, self.per_s + self._most / 20)
-        self._pressed = False
+        self._pressed = self._crowded = False
 
     def _is_slow(self, now: float) -> bool:
         if len(self._times) < _FEWEST_SAMPLES:

@@ -24,6 +24,7 @@ from service.working.inbox.metrics import InboxMetrics
 from service.working.inbox.pace import Pace
 from service.working.inbox.verdicts import APPLIED, Patience, judge
 from service.working.jobs import pause
+from service.working.processors import ProcessorQueue
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,8 @@ class InboxSettings:
     most_per_s: float
     patience: Patience
     partition_count: int
+    gives_way: bool = True
+    """To whatever else the machine's processors do."""
 
 
 @dataclass(slots=True)
@@ -137,6 +140,7 @@ class _Run:
                 group.create_task(self._feed())
                 group.create_task(self._keep_leases())
                 group.create_task(self._measure())
+                group.create_task(self._watch_processors())
                 recording = group.create_task(self._record())
                 await self._dispatch(stop, group)
                 self._ended.set()
@@ -305,6 +309,12 @@ class _Run:
                 scan.partitions -= gone
             _log.info("inbox_partitions_let_go", partitions=sorted(gone))
             self._lines.drop(gone)
+
+    async def _watch_processors(self) -> None:
+        queue = ProcessorQueue()
+        while self._settings.gives_way and not self._ended.is_set():
+            await pause(self._ended, _LOOK_EVERY_S)
+            self._pace.see_processors(queue.waiting_share())
 
     async def _measure(self) -> None:
         while not self._ended.is_set():
