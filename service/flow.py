@@ -7,7 +7,7 @@ places.
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +77,8 @@ class Flow(Generic[Tag]):
         self._under_way = 0
         self._closed = False
         self._abandoned = False
-        self._has_patience = True
+        self._places: Counter[str] = Counter()
+        self._in_vain: set[str] = set()
         self._woken = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
 
@@ -137,7 +138,7 @@ class Flow(Generic[Tag]):
                     item.call = command_call(item.command, self._roads.registry, self._roads.quotes)
                 self._roads.admission.enter(item.call.source.source_id, greed=BULK_GREED)
             except Overloaded as error:
-                if self._under_way or self._has_patience:
+                if self._may_wait(item):
                     return begun, False
                 self._end_unbegun(item, error)
             except Exception as error:
@@ -146,18 +147,27 @@ class Flow(Generic[Tag]):
                 self._begin(item, item.call)
         return _BEGUN_IN_A_TURN, True
 
+    def _may_wait(self, item: _Item[Tag]) -> bool:
+        """Whether its source has something under way here, or has not waited in vain since it last had."""
+        assert item.call is not None
+        source_id = item.call.source.source_id
+        return bool(self._places[source_id]) or source_id not in self._in_vain
+
     async def _wait_for_a_place(self) -> None:
-        """Patience that was in vain does not come back before a command of this flow has found a place."""
+        """A source that waited in vain does so once, or those behind it would wait again and again."""
         item = self._ready[0]
+        assert item.call is not None
         patience_s = min(_PATIENCE_S, item.deadline - asyncio.get_running_loop().time())
         if not await self._roads.admission.until_one_left(max(patience_s, 0.0)):
-            self._has_patience = False
+            self._in_vain.add(item.call.source.source_id)
 
     def _begin(self, item: _Item[Tag], call: Call) -> None:
-        """Whatever happens from here on, ``_leave`` gives the place back once."""
+        """Whatever happens from here on, ``_ended`` gives the place back once."""
+        source_id = call.source.source_id
         self._ready.popleft()
         self._under_way += 1
-        self._has_patience = True
+        self._places[source_id] += 1
+        self._in_vain.discard(source_id)
         on_end = partial(self._ended, item, call)
         try:
             self._roads.engine.begin(call, on_end, deadline=item.deadline)
@@ -170,6 +180,7 @@ class Flow(Generic[Tag]):
         self._tell_error(item, error)
 
     def _ended(self, item: _Item[Tag], call: Call, end: End) -> None:
+        self._places[call.source.source_id] -= 1
         self._roads.admission.leave(call.source.source_id)
         if isinstance(end, Exception):
             self._tell_error(item, end)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from service.admission import Admission
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
 from tests.acceptance.seat import Seat, seated
@@ -269,3 +270,33 @@ async def test_batches_of_one_source_leave_room_for_those_of_another(
 
     assert caught.value.details.metadata == {"cause": "source", "source_id": greedy.source_id}
     assert [said(answer) for [answer] in answers] == ["APPLIED"] * 5
+
+
+async def test_a_source_without_a_place_holds_up_no_other_one_of_its_batch(
+    private_valkey: EmbeddedValkey, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_admissions: list[Admission] = []
+
+    class KeptAdmission(Admission):
+        def __init__(self, most: int) -> None:
+            super().__init__(most)
+            made_admissions.append(self)
+
+    monkeypatch.setattr("service.server.Admission", KeptAdmission)
+    async with house(private_valkey, ledger_dsn, players=2, max_calls_in_flight=20) as made:
+        busy, other = made.seats
+        free = replace(other, source_id=new_name("games"))
+        await other.api.put_source(free.source_id)
+        admission = made_admissions[0]
+        for _ in range(10):
+            admission.enter(busy.source_id)
+        pairs = [
+            (command(busy, bet(f"b{number}", "1")), command(free, bet(f"b{number}", "1")))
+            for number in range(20)
+        ]
+        answers = await made.bulk.batch([sent for pair in pairs for sent in pair])
+        for _ in range(10):
+            admission.leave(busy.source_id)
+
+    assert [said(answer) for answer in answers[::2]] == ["RESOURCE_EXHAUSTED OVERLOADED"] * 20
+    assert [said(answer) for answer in answers[1::2]] == ["APPLIED"] * 20
