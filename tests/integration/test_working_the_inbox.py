@@ -6,7 +6,15 @@ import pytest
 import pytest_asyncio
 
 from service.embedded import embedded_valkey
-from stakehold.v1 import submission_service_pb2
+from stakehold.v1 import (
+    command_pb2,
+    error_reason_pb2,
+    money_pb2,
+    sportsbook_service_pb2,
+    submission_service_pb2,
+    transaction_pb2,
+    wallet_service_pb2,
+)
 from tests.acceptance.seat import Seat, seated
 from tests.deployment import Deployment, deployed
 from tests.inbox_books import booked_orders, players_of, spread, wanted_orders
@@ -49,6 +57,10 @@ async def api(house: Deployment) -> AsyncIterator[WalletApi]:
 async def inbox(house: Deployment) -> AsyncIterator[SubmissionApi]:
     async with submission_api(house.address) as opened:
         yield opened
+
+
+def euros(amount: str) -> money_pb2.Money:
+    return money_pb2.Money(currency_code="EUR", amount=amount)
 
 
 async def submit(
@@ -162,6 +174,42 @@ async def test_a_win_that_comes_before_its_bet_is_tried_until_the_bet_is_in(
     assert await seat.cash() == "115.00"
     [result] = await inbox.results(seat.source_id, name)
     assert result.result.done.results[0].balance_after.cash == "115.00"
+
+
+async def test_slips_are_settled_and_a_settlement_that_overtook_its_capture_waits_for_it(
+    house: Deployment, api: WalletApi, inbox: SubmissionApi
+) -> None:
+    seat = await seated(api)
+    source, player = seat.source_id, seat.player_id
+    held = wallet_service_pb2.HoldRequest(
+        source_id=source,
+        player_id=player,
+        transaction_id="s1",
+        kind=transaction_pb2.TRANSACTION_KIND_BET,
+        amount=euros("20"),
+    )
+    settled = sportsbook_service_pb2.SettleSlipRequest(
+        source_id=source, player_id=player, transaction_id="w1", slip_id="s1", amount=euros("50")
+    )
+    await api.wallets.Hold(held)
+    await inbox.submit(source, "slips", [command_pb2.Command(settle_slip=settled)])
+
+    async with working(house, *FAST):
+
+        async def was_tried() -> bool:
+            return (await inbox.progress(source, "slips")).retrying_count == 1
+
+        await until(was_tried, what="the settlement is tried in vain")
+        [waiting] = await inbox.results(source, "slips")
+        assert waiting.result.error.reason == error_reason_pb2.ERROR_REASON_SLIP_NOT_PLACED
+        captured = wallet_service_pb2.CaptureRequest(
+            source_id=source, player_id=player, transaction_id="c1", slip_id="s1", amount=euros("20")
+        )
+        await api.wallets.Capture(captured)
+        ended = await inbox.until_decided(source, "slips")
+
+    assert ended.applied_count == 1
+    assert await seat.cash() == "130.00"
 
 
 async def test_a_player_whose_command_waits_blocks_nobody_else_and_keeps_its_order(

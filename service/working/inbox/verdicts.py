@@ -20,7 +20,11 @@ from service.working.jobs import Backoff
 
 BACKOFF = Backoff(first_s=0.2, last_s=60.0)
 
-_MISSING = {RefusalReason.WALLET_NOT_FOUND, RefusalReason.REFERENCE_NOT_FOUND}
+_MISSING = {
+    RefusalReason.WALLET_NOT_FOUND,
+    RefusalReason.REFERENCE_NOT_FOUND,
+    RefusalReason.SLIP_NOT_PLACED,
+}
 _NEVER_CHANGES = {RefusalReason.TRANSACTION_ROLLED_BACK}
 
 
