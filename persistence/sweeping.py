@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from persistence.calls import Call, Source, Step
-from persistence.errors import RefusalReason, Refused
+from persistence.errors import NotDone, OutcomeUnknown, RefusalReason, Refused
 from persistence.postgres.open_rounds import OpenRoundTable, OrphanedRound, sweep_id
 from persistence.transactions import Operation, TransactionId, TransactionKind
 from persistence.valkey.engine import Engine, deadline_after
@@ -70,8 +70,8 @@ class Sweeping:
         self.counts = SweepCounts()
 
     async def run_once(self) -> bool:
-        """Whether there may be more to do at once. Raises LedgerUnavailable, and NotDone and OutcomeUnknown
-        where the store cannot be asked: what was claimed is looked at again later.
+        """Whether there may be more to do at once. What a partition that cannot be asked has was claimed all
+        the same, and is looked at again later. Raises LedgerUnavailable.
         """
         more = await self._follow()
         return await self._sweep() or more
@@ -94,17 +94,25 @@ class Sweeping:
             now=now,
             looked_before=now - _LOOK_AGAIN_AFTER,
         )
+        silent = set[int]()
         for round_ in orphaned:
             for bet in await self._table.orphaned_bets(round_, _BETS_AT_ONCE):
-                await self._give_back(round_, bet, sources[round_.source_id])
+                if round_.partition not in silent:
+                    await self._give_back(round_, bet, sources[round_.source_id], silent)
         return len(orphaned) >= ROUNDS_AT_ONCE
 
-    async def _give_back(self, orphaned: OrphanedRound, bet: TransactionId, source: Source) -> None:
+    async def _give_back(
+        self, orphaned: OrphanedRound, bet: TransactionId, source: Source, silent: set[int]
+    ) -> None:
         call = Call(orphaned.player_id, source, (_step(bet, source),))
         try:
             [result] = await self._engine.transact(call, deadline=deadline_after(_TIMEOUT_S))
         except Refused as refusal:
             await self._note_refusal(orphaned, bet, refusal)
+            return
+        except (NotDone, OutcomeUnknown) as error:
+            _log.warning("sweep_waits", partition=orphaned.partition, error=str(error))
+            silent.add(orphaned.partition)
             return
         if not result.replayed:
             self.counts.swept += 1

@@ -48,7 +48,7 @@ class RoundServicer(round_service_pb2_grpc.RoundServiceServicer):
 
     async def GetRound(self, request: pb.GetRoundRequest, context: Context) -> pb.GetRoundResponse:
         player_id = read_player_id(request.player_id)
-        most = read_most(request.page_size, "page_size", default=_PAGE, most=_MOST_OF_A_PAGE)
+        most = read_most(request.max_transactions, "max_transactions", default=_PAGE, most=_MOST_OF_A_PAGE)
         view = await self._rounds.round(
             player_id,
             self._registry.source(request.source_id).source_id,

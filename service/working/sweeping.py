@@ -2,6 +2,8 @@
 
 import asyncio
 
+from prometheus_client import Counter
+
 from persistence.drainer import wall_clock_ms
 from persistence.postgres.database import LedgerRole, ledger_pool
 from persistence.postgres.open_rounds import OpenRoundTable
@@ -16,6 +18,11 @@ _EVERY_S = 2.0
 
 def sweeping_job(workplace: Workplace) -> Job:
     """Any number may run: each takes what no other one holds."""
+    swept = Counter(
+        "stakehold_swept_bets",
+        "Bets that were given back because nothing settled them; each has a review.",
+        registry=workplace.metrics,
+    )
 
     async def run(stop: asyncio.Event) -> None:
         async with ledger_pool(
@@ -32,7 +39,10 @@ def sweeping_job(workplace: Workplace) -> Job:
                 now_ms=wall_clock_ms,
             )
             while not stop.is_set():
-                if not await sweeping.run_once():
+                before = sweeping.counts.swept
+                more = await sweeping.run_once()
+                swept.inc(sweeping.counts.swept - before)
+                if not more:
                     await pause(stop, _EVERY_S)
 
     return Job("sweeping", run)

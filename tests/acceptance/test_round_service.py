@@ -102,7 +102,7 @@ async def test_a_round_is_read_with_its_sums(seat: Seat, rounds: "RoundServiceAs
     await seat.one(closing(win("w1", "25", of="b1", round_id="r1", game_id="g1")))
     await seat.one(win("w2", "1", of="b2"))
 
-    answer = await rounds.GetRound(round_of(seat, page_size=3), timeout=TIMEOUT_S)
+    answer = await rounds.GetRound(round_of(seat, max_transactions=3), timeout=TIMEOUT_S)
 
     played = answer.round
     assert (played.state, played.bet_count, played.live_bet_count, played.win_count) == (

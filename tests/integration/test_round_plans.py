@@ -79,7 +79,7 @@ async def test_rounds_are_looked_up_by_indexes(grown: asyncpg.Connection, name: 
 
 async def test_orphans_are_found_by_their_index(grown: asyncpg.Connection) -> None:
     for plan in await plans(grown, query("claim_orphaned_rounds"), *QUERIES["claim_orphaned_rounds"]):
-        assert indexes(plan) == {"unsettled_rounds_by_age", "a_round_is_open_once"}
+        assert indexes(plan) == {"unsettled_rounds_by_age"}
 
 
 async def test_the_rounds_last_used_are_read_in_order(grown: asyncpg.Connection) -> None:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from persistence.calls import Call, SettledRollbackPolicy, Source, StepResult
 from persistence.drainer import wall_clock_ms
-from persistence.errors import OutcomeUnknown, ReviewNotFound, ReviewResolved
+from persistence.errors import OutcomeUnknown, ReviewNotFound, ReviewResolved, StoreUnavailable
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
 from persistence.postgres.open_rounds import OpenRoundTable, sweep_id
 from persistence.postgres.reviews import Review, ReviewFilter, ReviewKind, Reviews
@@ -280,11 +280,40 @@ async def test_a_sweeper_that_dies_after_it_gave_back_leaves_a_review_all_the_sa
     await house.bet("b1")
     await house.money.drain()
 
-    with pytest.raises(OutcomeUnknown):
-        await house.sweeping(DyingEngine(house.money.engine)).run_once()
+    sweeping = house.sweeping(DyingEngine(house.money.engine))
+    await sweeping.run_once()
 
+    assert sweeping.counts.swept == 0
     assert await house.cash() == 100
     assert [review.transaction_id for review in await house.reviews()] == ["b1"]
+
+
+class HalfDeafEngine(DyingEngine):
+    """Cannot reach one player's store."""
+
+    asked = 0
+
+    async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
+        if call.player_id == "ada":
+            self.asked += 1
+            raise StoreUnavailable("gone")
+        results: tuple[StepResult, ...] = await self._engine.transact(call, deadline=deadline)
+        return results
+
+
+async def test_a_partition_that_cannot_be_asked_holds_up_no_other(house: House) -> None:
+    for number in range(3):
+        await house.bet(f"b{number}", f"r{number}")
+    await house.bet("b0", player="bob")
+    await house.money.drain()
+
+    deaf = HalfDeafEngine(house.money.engine)
+    await house.sweeping(deaf).run_once()
+
+    assert (await house.cash(), await house.cash("bob"), deaf.asked) == (70, 100, 1)
+    house.later_ms += 15 * 60_000
+    await house.sweep()
+    assert await house.cash() == 100
 
 
 async def test_what_was_claimed_by_one_that_died_is_looked_at_again_later(house: House) -> None:

@@ -19,7 +19,8 @@ SELECT next_chain_position FROM ledger.round_progress WHERE partition = $1 FOR U
 -- follow_rounds --
 -- Takes in the entries of partition $1 from chain position $2 on, at most $3, and says where the next ones begin. Of
 -- each round that they touch all is looked through again, so that it does not matter how often or in which order.
--- What the service gave back by itself ($4: how such ids begin) is raised for review.
+-- What the service gave back by itself ($4: how such ids begin) is raised for review. Rows are found one by one and
+-- then named by their places: a plan that was made while the table was small must not go through it when it is large.
 WITH seen AS MATERIALIZED (
     SELECT *
     FROM ledger.entries
@@ -95,11 +96,17 @@ WITH seen AS MATERIALIZED (
 ), ended AS (
     DELETE FROM ledger.open_rounds
     USING state
-    WHERE (is_closed OR state.live_bets <= 0)
-        AND open_rounds.player_id = state.player_id
-        AND open_rounds.source_id = state.source_id
-        AND open_rounds.game_id = state.game_id
-        AND open_rounds.round_id = state.round_id
+    CROSS JOIN LATERAL (
+        SELECT place.ctid
+        FROM ledger.open_rounds AS place
+        WHERE place.player_id = state.player_id
+            AND place.source_id = state.source_id
+            AND place.game_id = state.game_id
+            AND place.round_id = state.round_id
+        LIMIT 1
+        FOR UPDATE
+    ) AS gone
+    WHERE (is_closed OR state.live_bets <= 0) AND open_rounds.ctid = gone.ctid
 ), kept AS (
     INSERT INTO ledger.open_rounds (
         player_id, source_id, game_id, round_id, partition, live_bets, is_settled, first_bet_time, last_time
@@ -140,7 +147,7 @@ UPDATE ledger.round_progress SET next_chain_position = $2 WHERE partition = $1;
 UPDATE ledger.open_rounds SET looked_time = $5
 FROM unnest($1::text[], $2::timestamptz[]) AS asked (source_id, before)
 CROSS JOIN LATERAL (
-    SELECT due.player_id, due.source_id, due.game_id, due.round_id
+    SELECT due.ctid
     FROM ledger.open_rounds AS due
     WHERE due.source_id = asked.source_id
         AND NOT due.is_settled
@@ -150,10 +157,7 @@ CROSS JOIN LATERAL (
     LIMIT $3
     FOR UPDATE SKIP LOCKED
 ) AS claimed
-WHERE open_rounds.player_id = claimed.player_id
-    AND open_rounds.source_id = claimed.source_id
-    AND open_rounds.game_id = claimed.game_id
-    AND open_rounds.round_id = claimed.round_id
+WHERE open_rounds.ctid = claimed.ctid
 RETURNING open_rounds.partition, open_rounds.player_id, open_rounds.source_id, open_rounds.game_id,
     open_rounds.round_id, asked.before;
 

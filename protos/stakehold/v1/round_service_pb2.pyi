@@ -272,7 +272,7 @@ class GetRoundRequest(_message.Message):
     PLAYER_ID_FIELD_NUMBER: _builtins.int
     GAME_ID_FIELD_NUMBER: _builtins.int
     ROUND_ID_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_TRANSACTIONS_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The source."""
     player_id: _builtins.str
@@ -281,8 +281,8 @@ class GetRoundRequest(_message.Message):
     """The game; empty for a round whose transactions named none."""
     round_id: _builtins.str
     """The round."""
-    page_size: _builtins.int
-    """How many of its transactions to list, the newest: at most 1000. 0: 100."""
+    max_transactions: _builtins.int
+    """How many of its transactions to tell, the newest: at most 1000. 0: 100."""
     def __init__(
         self,
         *,
@@ -290,11 +290,11 @@ class GetRoundRequest(_message.Message):
         player_id: _builtins.str = ...,
         game_id: _builtins.str = ...,
         round_id: _builtins.str = ...,
-        page_size: _builtins.int = ...,
+        max_transactions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["game_id", b"game_id", "page_size", b"page_size", "player_id", b"player_id", "round_id", b"round_id", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["game_id", b"game_id", "max_transactions", b"max_transactions", "player_id", b"player_id", "round_id", b"round_id", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
