@@ -19,7 +19,7 @@ run: setup ## Start Valkey, Postgres, the service, the drainer and the worker; C
 	@exec stakehold up $(ARGS)
 
 .PHONY: demo
-demo: setup ## Play an evening in a casino and audit the books
+demo: setup ## Play the examples and audit the books (ARGS="--play evening" for one)
 	@exec stakehold demo $(ARGS)
 
 .PHONY: test

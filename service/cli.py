@@ -6,7 +6,7 @@ import click
 
 _COMMANDS = {
     "up": "Run everything here: embedded Valkey and Postgres, the service, the drainer and the worker.",
-    "demo": "Play an evening in a casino against a fresh stack and check every promise.",
+    "demo": "Play the examples against a fresh stack and check every promise.",
     "serve": "Serve the gRPC API.",
     "drain": "Carry committed entries from the outbox into the ledger.",
     "work": "Apply what was submitted for later, and do what else is done in the background.",

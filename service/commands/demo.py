@@ -1,4 +1,4 @@
-"""`stakehold demo`: an evening in a casino, and every promise checked."""
+"""`stakehold demo`: the examples' plays, and every promise checked."""
 
 import asyncio
 import secrets
@@ -11,12 +11,12 @@ from pathlib import Path
 import click
 
 from service.demo.caller import ServiceGone
-from service.demo.evening import EveningUnreadable, Line, read_evening
-from service.demo.run import Bar, run_evening
+from service.demo.plays import PLAYS, Play, PlayUnreadable, read_play
+from service.demo.run import Bar, Program, run_programs
 from service.embedded.errors import EmbeddedError
 from service.embedded.stack import embedded_stack
 
-EVENING = Path(__file__).parents[2] / "examples" / "evening.jsonl"
+ALL = "all"
 
 
 @click.command()
@@ -26,35 +26,50 @@ EVENING = Path(__file__).parents[2] / "examples" / "evening.jsonl"
     help="Play against a service that is running already.  [default: a fresh stack of its own]",
 )
 @click.option(
-    "--evening",
+    "--play",
+    "name",
+    type=click.Choice([ALL, *PLAYS]),
+    default=ALL,
+    show_default=True,
+    help="Which of the examples to play; all are played one after the other.",
+)
+@click.option(
+    "--file",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=EVENING,
-    help="The evening to play.  [default: examples/evening.jsonl of the checkout]",
+    help="Play this file instead.  [default: those of the checkout's examples]",
 )
 @click.option("--concurrency", type=click.IntRange(1, 1000), default=32, show_default=True)
-def command(*, target: str | None, evening: Path, concurrency: int) -> None:
-    """Play an evening in a casino against a fresh stack and check every promise.
+def command(*, target: str | None, name: str, file: Path | None, concurrency: int) -> None:
+    """Play the examples against a fresh stack and check every promise.
 
     Exits with 0 only if every answer, every balance, the ledger and its audit are as they must be.
     """
-    # On a service that has seen an evening before, its ids would all be replays.
+    # On a service that has seen a play before, its ids would all be replays.
     suffix = f"-{secrets.token_hex(3)}" if target else ""
     try:
-        lines = read_evening(evening, player_suffix=suffix)
-        kept = asyncio.run(_run(lines, target, concurrency))
-    except (EmbeddedError, EveningUnreadable, ServiceGone) as error:
+        programs = [
+            Program(play.title, read_play(play.file, player_suffix=suffix)) for play in _chosen(name, file)
+        ]
+        kept = asyncio.run(_run(programs, target, concurrency))
+    except (EmbeddedError, PlayUnreadable, ServiceGone) as error:
         raise click.ClickException(str(error)) from error
     raise SystemExit(0 if kept else 1)
 
 
-async def _run(lines: Sequence[Line], target: str | None, concurrency: int) -> bool:
+def _chosen(name: str, file: Path | None) -> Sequence[Play]:
+    if file is not None:
+        return [Play(file.name, file)]
+    return list(PLAYS.values()) if name == ALL else [PLAYS[name]]
+
+
+async def _run(programs: Sequence[Program], target: str | None, concurrency: int) -> bool:
     screen = _Terminal()
     if target:
-        return await run_evening(lines, target, concurrency=concurrency, screen=screen)
+        return await run_programs(programs, target, concurrency=concurrency, screen=screen)
     folder, keep = Path(tempfile.mkdtemp(prefix="stakehold-demo-")), False
     try:
         async with embedded_stack(folder, tell=lambda phrase: click.echo(f"… {phrase}")) as stack:
-            kept = await run_evening(lines, stack.address, concurrency=concurrency, screen=screen)
+            kept = await run_programs(programs, stack.address, concurrency=concurrency, screen=screen)
             keep = not kept
             return kept
     finally:

@@ -1,4 +1,4 @@
-"""Sends the evening's calls through the generated stubs, as a careful provider would."""
+"""Sends a play's calls through the generated stubs, as a careful provider would."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from service.demo.answers import Answer, answer_of, answer_of_error
-from service.demo.evening import Line
+from service.demo.plays import Line
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,

@@ -1,10 +1,10 @@
-"""Compares an answer with what the evening's file allows."""
+"""Compares an answer with what a play's file allows."""
 
 from collections.abc import Sequence
 from decimal import Decimal
 
 from service.demo.answers import Answer, Result
-from service.demo.evening import Json
+from service.demo.plays import Json
 from stakehold.v1 import transaction_pb2
 
 

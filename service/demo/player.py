@@ -1,12 +1,12 @@
-"""Plays an evening: many players at once, each player's turns in order."""
+"""Plays a play: many players at once, each player's turns in order."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from service.demo.caller import Caller
-from service.demo.evening import Line, Turn, turns_of
 from service.demo.expectations import surprise
+from service.demo.plays import Line, Turn, acts_of, turns_of
 from service.demo.tally import Tally
 
 Progress = Callable[[int], None]
@@ -16,11 +16,19 @@ Progress = Callable[[int], None]
 async def play(
     lines: Sequence[Line], caller: Caller, tally: Tally, *, concurrency: int, progress: Progress
 ) -> None:
-    """Plays the operator's lines, then everybody else's, the earliest turn that may be played first."""
-    turns = {player: deque(theirs) for player, theirs in turns_of(lines).items()}
-    for turn in turns.pop("", ()):
-        await _play_turn(turn, caller, tally)
-        progress(len(turn))
+    """Plays act after act. In an act of players, the earliest turn that may be played comes first."""
+    for act in acts_of(lines):
+        turns = {player: deque(theirs) for player, theirs in turns_of(act).items()}
+        for turn in turns.pop("", ()):
+            await _play_turn(turn, caller, tally)
+            progress(len(turn))
+        if turns:
+            await _play_act(turns, caller, tally, concurrency=concurrency, progress=progress)
+
+
+async def _play_act(
+    turns: dict[str, deque[Turn]], caller: Caller, tally: Tally, *, concurrency: int, progress: Progress
+) -> None:
     waiting: asyncio.PriorityQueue[tuple[int, str]] = asyncio.PriorityQueue()
     for player, theirs in turns.items():
         waiting.put_nowait((theirs[0][0].number, player))

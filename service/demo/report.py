@@ -1,4 +1,4 @@
-"""Prints what an evening came to."""
+"""Prints what a play came to."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ KEPT, BROKEN = "kept  ", "BROKEN"
 
 
 @dataclass(frozen=True, slots=True)
-class Play:
+class Size:
     """The size of what was played."""
 
     players: int
@@ -22,9 +22,9 @@ class Play:
     elapsed_s: float
 
 
-def report(play: Play, evidence: Evidence, promises: Sequence[Promise]) -> Iterator[str]:
+def report(size: Size, evidence: Evidence, promises: Sequence[Promise]) -> Iterator[str]:
     """The report's lines."""
-    yield from _calls(play, evidence.tally)
+    yield from _calls(size, evidence.tally)
     yield from _drain(evidence)
     yield ""
     yield from _balances(evidence)
@@ -48,12 +48,12 @@ def table(rows: Iterable[Sequence[str]], *, left: int = 1) -> Iterator[str]:
         yield f"  {'  '.join(cells)}".rstrip()
 
 
-def _calls(play: Play, tally: Tally) -> Iterator[str]:
+def _calls(size: Size, tally: Tally) -> Iterator[str]:
     calls = len(tally.latencies_s) + tally.retries + tally.lost
-    rate = calls / play.elapsed_s
+    rate = calls / size.elapsed_s
     quantiles = " ".join(f"{name} {tally.latency_ms(q):.1f} ms" for name, q in _QUANTILES)
-    yield f"Played    {calls:,} calls by {play.players} players in {play.elapsed_s:.1f} s, {rate:,.0f}/s"
-    yield f"Latency   {quantiles} (at most {play.concurrency} calls at a time)"
+    yield f"Played    {calls:,} calls by {size.players} players in {size.elapsed_s:.1f} s, {rate:,.0f}/s"
+    yield f"Latency   {quantiles} (at most {size.concurrency} calls at a time)"
     yield f"Network   {tally.lost} answers lost and asked for again, {tally.retries} calls retried"
     yield "Answers"
     yield from table((name, f"{count:,}") for name, count in tally.answers.most_common())
@@ -75,7 +75,7 @@ def _balances(evidence: Evidence) -> Iterator[str]:
     by_currency: dict[str, list[transaction_pb2.WalletBalance]] = defaultdict(list)
     for (_, currency), wallet in wallets.items():
         by_currency[currency].append(wallet)
-    yield "Balances (all wallets of the evening)"
+    yield "Balances (all wallets of the play)"
     rows = [("currency", "wallets", "cash", "owed")]
     for currency, theirs in sorted(by_currency.items()):
         cash, owed = (

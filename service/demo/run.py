@@ -1,19 +1,20 @@
-"""One evening from the first call to the verdict."""
+"""Plays from the first call to the verdict."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
 
 from service.demo.books import Books
 from service.demo.caller import Caller, ServiceGone
-from service.demo.evening import Line
 from service.demo.player import play
+from service.demo.plays import Line
 from service.demo.promises import Evidence, promises
-from service.demo.report import Play, report
+from service.demo.report import Size, report
 from service.demo.tally import Tally
 
 DRAIN_PATIENCE_S = 60.0
@@ -34,27 +35,47 @@ class Screen(Protocol):
     def say(self, line: str) -> None: ...
 
 
-async def run_evening(lines: Sequence[Line], address: str, *, concurrency: int, screen: Screen) -> bool:
-    """Plays and reports; whether all promises were kept. Raises ServiceGone."""
-    tally = Tally()
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A play that was read."""
+
+    title: str
+    lines: Sequence[Line]
+
+
+async def run_programs(
+    programs: Sequence[Program], address: str, *, concurrency: int, screen: Screen
+) -> bool:
+    """Plays one after the other, and reports on each; whether all promises were kept. Raises ServiceGone."""
+    kept = True
     async with grpc.aio.insecure_channel(address) as channel:
         await _require_answer(channel, address)
-        caller = Caller(channel, concurrency=concurrency)
-        started = time.monotonic()
-        with screen.bar("Playing the evening", len(lines)) as bar:
-            try:
-                await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
-            except BaseExceptionGroup as group:
-                raise _first(group) from None
-        elapsed_s = time.monotonic() - started
+        for program in programs:
+            screen.say(f"\n{program.title}")
+            kept = await _run_play(program.lines, channel, concurrency=concurrency, screen=screen) and kept
+    return kept
+
+
+async def _run_play(
+    lines: Sequence[Line], channel: grpc.aio.Channel, *, concurrency: int, screen: Screen
+) -> bool:
+    tally = Tally()
+    caller = Caller(channel, concurrency=concurrency)
+    started = time.monotonic()
+    with screen.bar("Playing", len(lines)) as bar:
         try:
-            evidence = await _read_books(lines, Books(channel), tally, screen)
-        except grpc.aio.AioRpcError as error:
-            raise ServiceGone(f"the ledger cannot be read: {error.code().name}, {error.details()}") from error
+            await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+    elapsed_s = time.monotonic() - started
+    try:
+        evidence = await _read_books(lines, Books(channel), tally, screen)
+    except grpc.aio.AioRpcError as error:
+        raise ServiceGone(f"the ledger cannot be read: {error.code().name}, {error.details()}") from error
     players = len({line.player for line in lines if line.player})
     verdict = promises(evidence)
     screen.say("")
-    for text in report(Play(players, concurrency, elapsed_s), evidence, verdict):
+    for text in report(Size(players, concurrency, elapsed_s), evidence, verdict):
         screen.say(text)
     return all(promise.kept for promise in verdict)
 

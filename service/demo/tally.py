@@ -1,4 +1,4 @@
-"""What is remembered of an evening: counts, latencies, and what the answers promised."""
+"""What is remembered of a play: counts, latencies, and what the answers promised."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from service.demo.answers import Answer, Result
 from service.demo.caller import Sent
-from service.demo.evening import Line
+from service.demo.plays import Line
 from stakehold.v1 import transaction_pb2
 
 WalletName = tuple[str, str]
@@ -16,7 +16,7 @@ WalletName = tuple[str, str]
 
 @dataclass(slots=True)
 class Tally:
-    """Fills while the evening is played. The lists of sentences hold what broke a promise."""
+    """Fills while a play is played. The lists of sentences hold what broke a promise."""
 
     latencies_s: list[float] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)

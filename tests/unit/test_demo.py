@@ -8,10 +8,10 @@ import pytest
 from service.demo.answers import Answer, Result
 from service.demo.books import Drain
 from service.demo.caller import Sent
-from service.demo.evening import EveningUnreadable, Json, Line, read_evening, turns_of
 from service.demo.expectations import surprise
+from service.demo.plays import Json, Line, PlayUnreadable, read_play, turns_of
 from service.demo.promises import Evidence, promises
-from service.demo.report import Play, report
+from service.demo.report import Size, report
 from service.demo.tally import Tally
 from stakehold.v1 import ledger_service_pb2, money_pb2, transaction_pb2
 
@@ -114,7 +114,7 @@ def broken(evidence: Evidence) -> list[str]:
 
 def test_a_good_evening_keeps_every_promise(evidence: Evidence) -> None:
     assert broken(evidence) == []
-    assert "Every promise was kept." in "\n".join(report(Play(1, 32, 1.0), evidence, promises(evidence)))
+    assert "Every promise was kept." in "\n".join(report(Size(1, 32, 1.0), evidence, promises(evidence)))
 
 
 def test_a_surprising_answer_breaks_a_promise(evidence: Evidence) -> None:
@@ -178,7 +178,7 @@ def test_an_evening_can_be_played_under_other_names(tmp_path: Path) -> None:
     file = tmp_path / "evening.jsonl"
     file.write_text('{"player": "p", "rpc": "GetWallet", "request": {"playerId": "p"}, "expect": []}\n')
 
-    (line,) = read_evening(file, player_suffix="-again")
+    (line,) = read_play(file, player_suffix="-again")
 
     assert (line.player, line.request["playerId"]) == ("p-again", "p-again")
 
@@ -189,5 +189,5 @@ def test_a_file_that_is_no_evening_is_refused_with_a_sentence(tmp_path: Path, co
     if content is not None:
         file.write_text(content)
 
-    with pytest.raises(EveningUnreadable, match=r"evening\.jsonl"):
-        read_evening(file)
+    with pytest.raises(PlayUnreadable, match=r"evening\.jsonl"):
+        read_play(file)
