@@ -9,6 +9,7 @@ from service.conversions import slips
 from service.conversions.calls import credit_call, debit_call, rollback_call, transact_call
 from service.conversions.quotes import exchange_call
 from service.conversions.results import result_message
+from service.conversions.rounds import close_round_call
 from service.errors import Explanation, duration_of_ms
 from service.quotes import Quotes
 from service.registry import CurrencyScales, Registry
@@ -31,6 +32,7 @@ OPERATIONS: dict[str, Callable[[Any, Registry, Quotes], Call]] = {
     "void_slip": lambda request, registry, quotes: slips.void_call(request, registry),
     "reopen_slip": lambda request, registry, quotes: slips.reopen_call(request, registry),
     "cash_out_slip": lambda request, registry, quotes: slips.cash_out_call(request, registry),
+    "close_round": lambda request, registry, quotes: close_round_call(request, registry),
 }
 """How each operation of a command is read, by its name in the message."""
 

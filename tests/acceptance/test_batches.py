@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from google.protobuf.json_format import ParseDict
 
 from stakehold.v1 import bulk_service_pb2, command_pb2
 from stakehold.v1 import wallet_service_pb2 as pb
@@ -47,6 +48,49 @@ async def test_every_command_is_answered_at_its_place(bulk: BulkApi, seat: Seat,
     assert [said(answer) for answer in answers] == [*["APPLIED"] * 4, "APPLIED APPLIED"]
     assert await seat.cash() == "112.00"
     assert await another.cash() == "100.00"
+
+
+async def test_every_verb_travels_in_a_batch(bulk: BulkApi, seat: Seat) -> None:
+    answers = await bulk.batch([command_of(seat, name, fields) for name, fields in VERBS])
+
+    assert {name for name, _ in VERBS} | {"transact", "exchange"} == {
+        field.name for field in command_pb2.Command.DESCRIPTOR.fields
+    }
+    assert [said(answer) for answer in answers] == ["APPLIED"] * len(VERBS)
+    assert await seat.cash() == "107.00"
+
+
+VERBS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("debit", {"kind": "TRANSACTION_KIND_BET", "amount": "10", "round_id": "r1"}),
+    ("credit", {"kind": "TRANSACTION_KIND_WIN", "amount": "5", "round_id": "r1"}),
+    ("rollback", {"original_transaction_id": "t1-credit"}),
+    ("close_round", {"round_id": "r1"}),
+    ("hold", {"kind": "TRANSACTION_KIND_BET", "amount": "20"}),
+    ("capture", {"slip_id": "t4-hold", "amount": "8"}),
+    ("release", {"slip_id": "t4-hold"}),
+    ("settle_slip", {"slip_id": "t4-hold", "amount": "9"}),
+    ("resettle_slip", {"slip_id": "t4-hold", "total": "20"}),
+    ("unsettle_slip", {"slip_id": "t4-hold"}),
+    ("void_slip", {"slip_id": "t4-hold"}),
+    ("reopen_slip", {"slip_id": "t4-hold"}),
+    ("cash_out_slip", {"slip_id": "t4-hold", "amount": "30"}),
+    ("place_slip", {"stake": "5"}),
+)
+
+
+def command_of(seat: Seat, name: str, fields: dict[str, object]) -> command_pb2.Command:
+    """One after the other, as they stand in VERBS; amounts are of euros."""
+    place = [verb for verb, _ in VERBS].index(name)
+    request: dict[str, object] = {
+        field: {"currency_code": "EUR", "amount": value} if field in {"amount", "total", "stake"} else value
+        for field, value in fields.items()
+    }
+    request |= {
+        "source_id": seat.source_id,
+        "player_id": seat.player_id,
+        "transaction_id": f"t{place}-{name}",
+    }
+    return ParseDict({name: request}, command_pb2.Command())
 
 
 async def test_a_bad_apple_of_any_sort_spoils_only_itself(bulk: BulkApi, api: WalletApi, seat: Seat) -> None:

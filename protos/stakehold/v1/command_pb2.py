@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from stakehold.v1 import error_reason_pb2 as stakehold_dot_v1_dot_error__reason__pb2
+from stakehold.v1 import round_service_pb2 as stakehold_dot_v1_dot_round__service__pb2
 from stakehold.v1 import sportsbook_service_pb2 as stakehold_dot_v1_dot_sportsbook__service__pb2
 from stakehold.v1 import transaction_pb2 as stakehold_dot_v1_dot_transaction__pb2
 from stakehold.v1 import wallet_service_pb2 as stakehold_dot_v1_dot_wallet__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astakehold/v1/command.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstakehold/v1/error_reason.proto\x1a%stakehold/v1/sportsbook_service.proto\x1a\x1estakehold/v1/transaction.proto\x1a!stakehold/v1/wallet_service.proto\"\xa5\x06\n\x07\x43ommand\x12+\n\x05\x64\x65\x62it\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.DebitRequestH\x00\x12-\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1b.stakehold.v1.CreditRequestH\x00\x12\x31\n\x08rollback\x18\x03 \x01(\x0b\x32\x1d.stakehold.v1.RollbackRequestH\x00\x12\x31\n\x08transact\x18\x04 \x01(\x0b\x32\x1d.stakehold.v1.TransactRequestH\x00\x12\x31\n\x08\x65xchange\x18\x05 \x01(\x0b\x32\x1d.stakehold.v1.ExchangeRequestH\x00\x12)\n\x04hold\x18\x06 \x01(\x0b\x32\x19.stakehold.v1.HoldRequestH\x00\x12/\n\x07\x63\x61pture\x18\x07 \x01(\x0b\x32\x1c.stakehold.v1.CaptureRequestH\x00\x12/\n\x07release\x18\x08 \x01(\x0b\x32\x1c.stakehold.v1.ReleaseRequestH\x00\x12\x34\n\nplace_slip\x18\t \x01(\x0b\x32\x1e.stakehold.v1.PlaceSlipRequestH\x00\x12\x36\n\x0bsettle_slip\x18\n \x01(\x0b\x32\x1f.stakehold.v1.SettleSlipRequestH\x00\x12:\n\rresettle_slip\x18\x0b \x01(\x0b\x32!.stakehold.v1.ResettleSlipRequestH\x00\x12:\n\runsettle_slip\x18\x0c \x01(\x0b\x32!.stakehold.v1.UnsettleSlipRequestH\x00\x12\x32\n\tvoid_slip\x18\r \x01(\x0b\x32\x1d.stakehold.v1.VoidSlipRequestH\x00\x12\x36\n\x0breopen_slip\x18\x0e \x01(\x0b\x32\x1f.stakehold.v1.ReopenSlipRequestH\x00\x12\x39\n\rcash_out_slip\x18\x0f \x01(\x0b\x32 .stakehold.v1.CashOutSlipRequestH\x00\x42\x0b\n\toperation\"q\n\rCommandResult\x12)\n\x04\x64one\x18\x01 \x01(\x0b\x32\x19.stakehold.v1.CommandDoneH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.stakehold.v1.CommandErrorH\x00\x42\x08\n\x06\x61nswer\"?\n\x0b\x43ommandDone\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\xd5\x02\n\x0c\x43ommandError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.stakehold.v1.ErrorReason\x12:\n\x08metadata\x18\x04 \x03(\x0b\x32(.stakehold.v1.CommandError.MetadataEntry\x12\x36\n\x10\x66ield_violations\x18\x05 \x03(\x0b\x32\x1c.stakehold.v1.FieldViolation\x12&\n\x07refusal\x18\x06 \x01(\x0b\x32\x15.stakehold.v1.Refusal\x12.\n\x0bretry_delay\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"_\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.stakehold.v1.ErrorReasonb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astakehold/v1/command.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstakehold/v1/error_reason.proto\x1a stakehold/v1/round_service.proto\x1a%stakehold/v1/sportsbook_service.proto\x1a\x1estakehold/v1/transaction.proto\x1a!stakehold/v1/wallet_service.proto\"\xdd\x06\n\x07\x43ommand\x12+\n\x05\x64\x65\x62it\x18\x01 \x01(\x0b\x32\x1a.stakehold.v1.DebitRequestH\x00\x12-\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x1b.stakehold.v1.CreditRequestH\x00\x12\x31\n\x08rollback\x18\x03 \x01(\x0b\x32\x1d.stakehold.v1.RollbackRequestH\x00\x12\x31\n\x08transact\x18\x04 \x01(\x0b\x32\x1d.stakehold.v1.TransactRequestH\x00\x12\x31\n\x08\x65xchange\x18\x05 \x01(\x0b\x32\x1d.stakehold.v1.ExchangeRequestH\x00\x12)\n\x04hold\x18\x06 \x01(\x0b\x32\x19.stakehold.v1.HoldRequestH\x00\x12/\n\x07\x63\x61pture\x18\x07 \x01(\x0b\x32\x1c.stakehold.v1.CaptureRequestH\x00\x12/\n\x07release\x18\x08 \x01(\x0b\x32\x1c.stakehold.v1.ReleaseRequestH\x00\x12\x34\n\nplace_slip\x18\t \x01(\x0b\x32\x1e.stakehold.v1.PlaceSlipRequestH\x00\x12\x36\n\x0bsettle_slip\x18\n \x01(\x0b\x32\x1f.stakehold.v1.SettleSlipRequestH\x00\x12:\n\rresettle_slip\x18\x0b \x01(\x0b\x32!.stakehold.v1.ResettleSlipRequestH\x00\x12:\n\runsettle_slip\x18\x0c \x01(\x0b\x32!.stakehold.v1.UnsettleSlipRequestH\x00\x12\x32\n\tvoid_slip\x18\r \x01(\x0b\x32\x1d.stakehold.v1.VoidSlipRequestH\x00\x12\x36\n\x0breopen_slip\x18\x0e \x01(\x0b\x32\x1f.stakehold.v1.ReopenSlipRequestH\x00\x12\x39\n\rcash_out_slip\x18\x0f \x01(\x0b\x32 .stakehold.v1.CashOutSlipRequestH\x00\x12\x36\n\x0b\x63lose_round\x18\x10 \x01(\x0b\x32\x1f.stakehold.v1.CloseRoundRequestH\x00\x42\x0b\n\toperation\"q\n\rCommandResult\x12)\n\x04\x64one\x18\x01 \x01(\x0b\x32\x19.stakehold.v1.CommandDoneH\x00\x12+\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1a.stakehold.v1.CommandErrorH\x00\x42\x08\n\x06\x61nswer\"?\n\x0b\x43ommandDone\x12\x30\n\x07results\x18\x01 \x03(\x0b\x32\x1f.stakehold.v1.TransactionResult\"\xd5\x02\n\x0c\x43ommandError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.stakehold.v1.ErrorReason\x12:\n\x08metadata\x18\x04 \x03(\x0b\x32(.stakehold.v1.CommandError.MetadataEntry\x12\x36\n\x10\x66ield_violations\x18\x05 \x03(\x0b\x32\x1c.stakehold.v1.FieldViolation\x12&\n\x07refusal\x18\x06 \x01(\x0b\x32\x15.stakehold.v1.Refusal\x12.\n\x0bretry_delay\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"_\n\x0e\x46ieldViolation\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x06reason\x18\x03 \x01(\x0e\x32\x19.stakehold.v1.ErrorReasonb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,16 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COMMANDERROR_METADATAENTRY']._loaded_options = None
   _globals['_COMMANDERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_COMMAND']._serialized_start=216
-  _globals['_COMMAND']._serialized_end=1021
-  _globals['_COMMANDRESULT']._serialized_start=1023
-  _globals['_COMMANDRESULT']._serialized_end=1136
-  _globals['_COMMANDDONE']._serialized_start=1138
-  _globals['_COMMANDDONE']._serialized_end=1201
-  _globals['_COMMANDERROR']._serialized_start=1204
-  _globals['_COMMANDERROR']._serialized_end=1545
-  _globals['_COMMANDERROR_METADATAENTRY']._serialized_start=1498
-  _globals['_COMMANDERROR_METADATAENTRY']._serialized_end=1545
-  _globals['_FIELDVIOLATION']._serialized_start=1547
-  _globals['_FIELDVIOLATION']._serialized_end=1642
+  _globals['_COMMAND']._serialized_start=250
+  _globals['_COMMAND']._serialized_end=1111
+  _globals['_COMMANDRESULT']._serialized_start=1113
+  _globals['_COMMANDRESULT']._serialized_end=1226
+  _globals['_COMMANDDONE']._serialized_start=1228
+  _globals['_COMMANDDONE']._serialized_end=1291
+  _globals['_COMMANDERROR']._serialized_start=1294
+  _globals['_COMMANDERROR']._serialized_end=1635
+  _globals['_COMMANDERROR_METADATAENTRY']._serialized_start=1588
+  _globals['_COMMANDERROR_METADATAENTRY']._serialized_end=1635
+  _globals['_FIELDVIOLATION']._serialized_start=1637
+  _globals['_FIELDVIOLATION']._serialized_end=1732
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from stakehold.v1 import error_reason_pb2 as _error_reason_pb2
+from stakehold.v1 import round_service_pb2 as _round_service_pb2
 from stakehold.v1 import sportsbook_service_pb2 as _sportsbook_service_pb2
 from stakehold.v1 import transaction_pb2 as _transaction_pb2
 from stakehold.v1 import wallet_service_pb2 as _wallet_service_pb2
@@ -46,6 +47,7 @@ class Command(_message.Message):
     VOID_SLIP_FIELD_NUMBER: _builtins.int
     REOPEN_SLIP_FIELD_NUMBER: _builtins.int
     CASH_OUT_SLIP_FIELD_NUMBER: _builtins.int
+    CLOSE_ROUND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def debit(self) -> _wallet_service_pb2.DebitRequest:
         """As WalletService.Debit."""
@@ -106,6 +108,10 @@ class Command(_message.Message):
     def cash_out_slip(self) -> _sportsbook_service_pb2.CashOutSlipRequest:
         """As SportsbookService.CashOutSlip."""
 
+    @_builtins.property
+    def close_round(self) -> _round_service_pb2.CloseRoundRequest:
+        """As RoundService.CloseRound."""
+
     def __init__(
         self,
         *,
@@ -124,12 +130,13 @@ class Command(_message.Message):
         void_slip: _sportsbook_service_pb2.VoidSlipRequest | None = ...,
         reopen_slip: _sportsbook_service_pb2.ReopenSlipRequest | None = ...,
         cash_out_slip: _sportsbook_service_pb2.CashOutSlipRequest | None = ...,
+        close_round: _round_service_pb2.CloseRoundRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "close_round", b"close_round", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capture", b"capture", "cash_out_slip", b"cash_out_slip", "close_round", b"close_round", "credit", b"credit", "debit", b"debit", "exchange", b"exchange", "hold", b"hold", "operation", b"operation", "place_slip", b"place_slip", "release", b"release", "reopen_slip", b"reopen_slip", "resettle_slip", b"resettle_slip", "rollback", b"rollback", "settle_slip", b"settle_slip", "transact", b"transact", "unsettle_slip", b"unsettle_slip", "void_slip", b"void_slip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback", "transact", "exchange", "hold", "capture", "release", "place_slip", "settle_slip", "resettle_slip", "unsettle_slip", "void_slip", "reopen_slip", "cash_out_slip"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["debit", "credit", "rollback", "transact", "exchange", "hold", "capture", "release", "place_slip", "settle_slip", "resettle_slip", "unsettle_slip", "void_slip", "reopen_slip", "cash_out_slip", "close_round"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
