@@ -346,3 +346,24 @@ async def test_metrics_tell_what_waits_and_what_was_done(
             )
 
         await until(is_told, what="the metrics tell it all")
+
+
+async def test_one_player_with_thousands_is_worked_off_and_holds_up_nobody(
+    house: Deployment, api: WalletApi, inbox: SubmissionApi
+) -> None:
+    source = new_name("sports")
+    await api.put_source(source)
+    many, few = await players_of(api, 2)
+    commands = [*spread(source, [many], 1500), *spread(source, [few], 10, prefix="f")]
+    await inbox.submit(source, "all", commands)
+
+    async with working(house, *FAST):
+        await inbox.until_decided(source, "all")
+
+    last_of = {
+        one.player_id: one.last_attempt_time.ToDatetime() for one in await inbox.results(source, "all")
+    }
+    assert last_of[few] < last_of[many]
+    await house.require_agreement()
+    orders = await booked_orders(house.ledger_dsn, source)
+    assert orders[many] == [f"d{number}" for number in range(1500)]

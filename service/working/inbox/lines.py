@@ -67,6 +67,11 @@ class Lines:
         """When the first line that rests is due."""
         return self._resting[0][0] if self._resting else None
 
+    @property
+    def has_short(self) -> bool:
+        """Whether lines are to be filled again."""
+        return bool(self._short)
+
     def concerns(self, number: int) -> bool:
         """Whether commands of a submission are in memory."""
         return self._numbers[number] > 0

@@ -14,6 +14,7 @@ from uuid import uuid4
 import structlog
 
 from persistence.errors import NotDone, Overloaded
+from persistence.events import any_set
 from persistence.inbox import Attempt, CommandKey
 from persistence.outbox_pressure import OutboxPressure, Pressure
 from persistence.postgres.database import Pool
@@ -130,6 +131,9 @@ class _Run:
         self._scans: list[_Scan] = []
         self._in_flight: set[asyncio.Task[None]] = set()
         self._made: dict[CommandKey, _Made] = {}
+        self._look_at_pressure_at = 0.0
+        self._progress = asyncio.Event()
+        self._short = asyncio.Event()
         self._ended = asyncio.Event()
 
     async def work(self, stop: asyncio.Event) -> None:
@@ -153,15 +157,20 @@ class _Run:
     async def _dispatch(self, stop: asyncio.Event, group: asyncio.TaskGroup) -> None:
         """Begins attempts at the pace, and waits for the last ones to end."""
         while not stop.is_set():
+            self._progress.clear()
             began = self._begin(group)
-            await pause(stop, _TICK_S if began or self._lines.loaded else _NOTHING_TO_DO_S)
+            # Whoever has many commands need not wait for a tick with each of them.
+            timeout_s = _TICK_S if began or self._lines.loaded else _NOTHING_TO_DO_S
+            await any_set(stop, self._progress, timeout_s=timeout_s)
         while self._in_flight:
             await asyncio.wait(self._in_flight)
 
     def _begin(self, group: asyncio.TaskGroup) -> int:
         now = self._loop.time()
-        if max(self._pressure.counts(), default=Pressure.NONE) > Pressure.NONE:
-            self._pace.press(now, pause_s=_LOOK_EVERY_S)
+        if now >= self._look_at_pressure_at:
+            self._look_at_pressure_at = now + _TICK_S
+            if max(self._pressure.counts(), default=Pressure.NONE) > Pressure.NONE:
+                self._pace.press(now, pause_s=_LOOK_EVERY_S)
         room = min(self._pace.allowance(now), _MOST_IN_FLIGHT - len(self._in_flight))
         if now >= self._held_until or len(self._made) >= _MOST_UNRECORDED:
             return 0
@@ -207,6 +216,7 @@ class _Run:
             self._lines.retry(
                 taken, attempts=attempt.attempts, first_attempt_time=first, after_s=verdict.retry_in_s
             )
+        self._progress.set()
 
     async def _record(self) -> None:
         """Writes what came of attempts, many at a time, until the end and then the rest."""
@@ -234,10 +244,13 @@ class _Run:
                 self._finish_at[number] = 0.0
                 if accepted := self._accepted.get(number):
                     self._metrics.observe_delay((now - accepted).total_seconds())
+        if self._lines.has_short:
+            self._short.set()
 
     async def _feed(self) -> None:
         """Brings waiting commands into memory, and marks submissions that have none any more."""
         while not self._ended.is_set():
+            self._short.clear()
             await self._discover()
             while self._scans and self._lines.loaded < _MOST_LOADED and not self._ended.is_set():
                 await self._scan()
@@ -245,7 +258,7 @@ class _Run:
                 players = [line.player_id for line in short]
                 self._lines.fill(short, await self._queue.waiting_of(players, limit=MOST_OF_PLAYER))
             await self._finish()
-            await pause(self._ended, _TICK_S if self._scans else _LOOK_EVERY_S)
+            await any_set(self._ended, self._short, timeout_s=_TICK_S if self._scans else _LOOK_EVERY_S)
 
     async def _discover(self) -> None:
         """Looks for submissions that are new, or of which something waits again."""
@@ -299,7 +312,7 @@ class _Run:
         if surplus := sorted(self._held)[found.share :]:
             self._let_go(surplus)
             if self._in_flight:
-                await asyncio.wait(set(self._in_flight))
+                await asyncio.wait(set(self._in_flight), timeout=_LEASE_S / 2)
             await self._leases.give_back(surplus)
 
     def _let_go(self, partitions: Iterable[int]) -> None:
