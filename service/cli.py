@@ -19,22 +19,38 @@ _COMMANDS = {
     "recover": "Take over stores that wait for it, and book again what was answered and lost.",
     "settings": "List the environment variables that configure the service.",
 }
+_OPERATORS_COMMANDS = {
+    "player": "Show a player's wallets, open rounds, open slips and newest transactions.",
+    "statement": "Draw up a wallet's statement.",
+    "entries": "List what stands in the ledger.",
+    "transaction": "Say what became of a transaction.",
+    "round": "Show what was played in a round.",
+    "slip": "Show where a slip stands.",
+    "submission": "Show what was submitted for later, and how far it is.",
+    "dead-letters": "List submitted commands that were given up, and have them tried again.",
+    "reviews": "List what a person should look at, and resolve it.",
+    "freeze": "Refuse a wallet's debits.",
+    "unfreeze": "Take a frozen wallet's debits again.",
+    "close": "Close a wallet.",
+}
 
 
 class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *_OPERATORS_COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMANDS and cmd_name not in _OPERATORS_COMMANDS:
             return None
-        command = importlib.import_module(f"service.commands.{cmd_name}").command
+        command = importlib.import_module(f"service.commands.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
+        with formatter.section("For operators, of a running service"):
+            formatter.write_dl(list(_OPERATORS_COMMANDS.items()))
 
 
 @click.group(

@@ -88,7 +88,8 @@ async def embedded_stack(
         serve_metrics, drain_metrics, work_metrics = (
             _address(port, server="metrics") for port in metrics_ports
         )
-        environment["STAKEHOLD_LISTEN"] = address = _address(grpc_port, server="gRPC")
+        address = _address(grpc_port, server="gRPC")
+        environment |= {"STAKEHOLD_LISTEN": address, "STAKEHOLD_ADDRESS": address}
         drain = await running.enter_async_context(_command("drain", folder, environment, drain_metrics))
         serve = await running.enter_async_context(_command("serve", folder, environment, serve_metrics))
         await until_ready(serve, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)

@@ -1,0 +1,56 @@
+"""The line to the service: everything an operator sees or does goes through its API."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import grpc
+
+from service.operators.refusals import not_done
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+_OPTIONS = (("grpc.max_receive_message_length", -1),)  # a page may hold a thousand large commands
+
+_Request = TypeVar("_Request")
+_Response = TypeVar("_Response")
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """An open channel, and how long each call may take."""
+
+    channel: grpc.Channel
+    address: str
+    timeout_s: float
+
+    def ask(
+        self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request
+    ) -> _Response:
+        """Reads something. Raises NotDone."""
+        return self._call(method, request, changes=False)
+
+    def change(
+        self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request
+    ) -> _Response:
+        """Changes something, where the same call again does no harm. Raises NotDone."""
+        return self._call(method, request, changes=True)
+
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]",
+        request: _Request,
+        *,
+        changes: bool,
+    ) -> _Response:
+        try:
+            return method(request, timeout=self.timeout_s)
+        except grpc.RpcError as error:
+            raise not_done(error, self.address, changes=changes) from None
+
+
+@contextmanager
+def opened_office(address: str, timeout_s: float) -> Iterator[Office]:
+    """Nothing is sent before something is asked."""
+    with grpc.insecure_channel(address, options=_OPTIONS) as channel:
+        yield Office(channel, address, timeout_s)
