@@ -125,7 +125,7 @@ def _write(report: Report, output: str, part: str | None) -> None:
     listings = report.listings if isinstance(report, Dossier) else [report]
     for listing in listings:
         if isinstance(listing, Listing) and listing.is_cut:
-            click.echo(f"stakehold: --limit ended {listing.name}; there may be more.", err=True)
+            click.echo(f"stakehold: there may be more {listing.name} than these.", err=True)
 
 
 def _chosen(dossier: Dossier, output: str, part: str | None) -> Dossier | Listing:

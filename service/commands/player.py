@@ -22,7 +22,7 @@ from service.operators.reports import Dossier
 @click.option(
     "--recent-only",
     is_flag=True,
-    help="Only what the store remembers by itself, for when Postgres is away; without slips.",
+    help="Only what the store remembers by itself, for when Postgres is away.",
 )
 @part_option("balances", "open_rounds", "open_slips", "transactions")
 @operator_command
@@ -37,8 +37,8 @@ def command(
 ) -> Dossier:
     """A player's wallets, open rounds, open slips and newest transactions.
 
-    Wallets, rounds and transactions are as they are at one moment; slips follow by the drain's lag.
-    --limit is of rounds and slips.
+    All of one moment; of open rounds and slips only where there are at most 200. --limit is of rounds and
+    slips.
     """
     return show_player(
         office, player_id, source_id, transactions=transactions, limit=limit, recent_only=recent_only

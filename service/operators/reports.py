@@ -28,11 +28,13 @@ class Listing:
     items: Iterable[Any]
     before: Sequence[Message] = ()
     after: Callable[[], Sequence[Message]] = _nothing
+    lacks_some: bool = False
+    """Whether ``items`` are known not to be all there are."""
 
     @property
     def is_cut(self) -> bool:
-        """Whether a limit ended it; known when all items are through."""
-        return isinstance(self.items, Paged) and self.items.is_cut
+        """Whether there are, or may be, more; known when all items are through."""
+        return self.lacks_some or (isinstance(self.items, Paged) and self.items.is_cut)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def show_round(
             player_id=player_id,
             game_id=game_id,
             round_id=round_id,
-            page_size=min(limit or MOST_TRANSACTIONS, MOST_TRANSACTIONS),
+            max_transactions=min(limit or MOST_TRANSACTIONS, MOST_TRANSACTIONS),
         ),
     )
     head = {path.removeprefix("round."): text_at(answer, path) for path in _HEAD}
@@ -82,7 +82,13 @@ def show_round(
         head,
         [
             Listing("totals", "Sums of what stands", _TOTALS, answer.totals),
-            Listing("transactions", "Transactions, newest first", SUMMARY, answer.transactions),
+            Listing(
+                "transactions",
+                "Transactions, newest first",
+                SUMMARY,
+                answer.transactions,
+                lacks_some=answer.transaction_count > len(answer.transactions),
+            ),
         ],
         message=answer,
     )

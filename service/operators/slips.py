@@ -4,8 +4,8 @@ from service.operators.cells import Column
 from service.operators.office import Office
 from service.operators.paging import Page, Paged
 from service.operators.reports import Listing, Record
+from stakehold.v1 import round_service_pb2, transaction_pb2
 from stakehold.v1 import sportsbook_service_pb2 as pb
-from stakehold.v1 import transaction_pb2
 from stakehold.v1.sportsbook_service_pb2_grpc import SportsbookServiceStub
 
 _UNFINISHED = (transaction_pb2.SLIP_STATE_HELD, transaction_pb2.SLIP_STATE_OPEN)
@@ -27,13 +27,7 @@ def _slip_columns() -> list[Column]:
 
 
 _SLIP = _slip_columns()
-_LISTED = [
-    Column("source_id"),
-    Column("kind"),
-    *_slip_columns(),
-    Column("opened_time"),
-    Column("changed_time", in_table=False),
-]
+OPEN_SLIP = [Column("source_id"), Column("kind"), *_slip_columns(), Column("game_id")]
 
 
 def show_slip(office: Office, source_id: str, player_id: str, slip_id: str) -> Record:
@@ -43,14 +37,24 @@ def show_slip(office: Office, source_id: str, player_id: str, slip_id: str) -> R
 
 
 def list_open_slips(office: Office, player_id: str, source_id: str, *, limit: int | None) -> Listing:
-    """Held and open ones, newest first, as the ledger has them."""
+    """Held and open ones, newest first, as the ledger has them: without their games."""
     slips = SportsbookServiceStub(office.channel)
 
-    def fetch(size: int, token: str) -> Page[pb.ListedSlip]:
+    def fetch(size: int, token: str) -> Page[round_service_pb2.OpenSlip]:
         request = pb.ListSlipsRequest(
             player_id=player_id, source_id=source_id, states=_UNFINISHED, page_size=size, page_token=token
         )
         answer = office.ask(slips.ListSlips, request)
-        return Page(answer.slips, answer.next_page_token)
+        return Page([_open_slip(slip) for slip in answer.slips], answer.next_page_token)
 
-    return Listing("open_slips", "Open slips, newest first", _LISTED, Paged(fetch, limit))
+    return Listing("open_slips", "Open slips, newest first", OPEN_SLIP, Paged(fetch, limit))
+
+
+def _open_slip(listed: pb.ListedSlip) -> round_service_pb2.OpenSlip:
+    """As a session has them, so that many slips are told under the same names as few."""
+    return round_service_pb2.OpenSlip(
+        slip=listed.slip,
+        source_id=listed.source_id,
+        wallet_currency_code=listed.wallet_currency_code,
+        kind=listed.kind,
+    )

@@ -6,12 +6,15 @@ import pytest
 import pytest_asyncio
 
 from service.embedded import embedded_valkey
+from stakehold.v1 import submission_service_pb2 as pb
 from tests.acceptance.seat import Seat, seated
 from tests.deployment import Deployment, deployed
 from tests.ledgers import Ledgers
 from tests.operating import Desk, told
+from tests.reference import Step
 from tests.steps import bet, win
-from tests.submissions import SubmissionApi, command, submission_api
+from tests.submissions import TIMEOUT_S, SubmissionApi, command, submission_api
+from tests.waiting import until
 from tests.wallet_api import WalletApi, new_name, wallet_api
 from tests.working import working
 
@@ -49,11 +52,22 @@ async def given_up(
 ) -> AsyncIterator[tuple[Seat, str]]:
     """A submission of a bet, of one beyond the player's means, and of two wins whose bets never came."""
     seat, name = await seated(api), new_name("match")
-    steps = [bet("b1", "1"), bet("b2", "1000"), win("w1", "2", of="late"), win("w2", "3", of="never")]
+    steps: list[Step] = [
+        bet("b1", "1"),
+        bet("b2", "1000"),
+        win("w1", "2", of="late"),
+        win("w2", "3", of="never"),
+    ]
     commands = [command(seat.source_id, seat.player_id, step) for step in steps]
     await inbox.submit(seat.source_id, name, commands)
     async with working(house, settings={"STAKEHOLD_WORK_MISSING_S": "0"}):
         await inbox.until_decided(seat.source_id, name)
+
+        async def is_finished() -> bool:
+            request = pb.ListSubmissionsRequest(source_id=seat.source_id, unfinished_only=True)
+            return not (await inbox.stub.ListSubmissions(request, timeout=TIMEOUT_S)).submissions
+
+        await until(is_finished, what=f"{name} is finished")
     yield seat, name
 
 
