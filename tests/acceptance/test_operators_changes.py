@@ -9,11 +9,17 @@ import pytest
 import pytest_asyncio
 
 from service.embedded.ports import LOOPBACK, free_port
+from service.operators import wallets
+from service.operators.office import Office, opened_office
+from service.operators.refusals import NotDone
+from stakehold.v1.admin_service_pb2 import SetWalletStatusRequest
+from stakehold.v1.admin_service_pb2_grpc import AdminServiceStub
+from stakehold.v1.transaction_pb2 import WalletBalance
 from tests.acceptance.seat import Seat
 from tests.deployment import Deployment
 from tests.operating import Desk, Ended
 from tests.steps import bet, deposit, win
-from tests.wallet_api import new_name
+from tests.wallet_api import TIMEOUT_S, new_name
 
 WHY = ("--reason", "as asked in case 77")
 
@@ -103,6 +109,40 @@ async def test_a_wallet_in_play_is_frozen_all_the_same(desk: Desk, seat: Seat) -
 
     assert ended.status == 0, ended.errors
     assert (await seat.balance()).status == "DEBITS_FROZEN"
+
+
+async def test_a_wallet_that_is_closed_meanwhile_is_not_opened_by_being_frozen(
+    desk: Desk, seat: Seat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    look = wallets.find_wallet
+
+    def closed_after_the_first_look(office: Office, player_id: str, currency_code: str) -> WalletBalance:
+        wallet = look(office, player_id, currency_code)
+        seen.append(wallet.status)
+        if len(seen) == 1:
+            request = SetWalletStatusRequest(
+                player_id=player_id, currency_code=currency_code, status=wallets.CLOSED
+            )
+            office.change(AdminServiceStub(office.channel).SetWalletStatus, request)
+        return wallet
+
+    monkeypatch.setattr(wallets, "find_wallet", closed_after_the_first_look)
+
+    with opened_office(desk.address, TIMEOUT_S) as office, pytest.raises(NotDone, match="is CLOSED"):
+        await asyncio.to_thread(
+            wallets.set_status,
+            office,
+            seat.player_id,
+            "EUR",
+            wallets.FROZEN,
+            reason="by a test",
+            only_from=(wallets.ACTIVE, wallets.FROZEN),
+        )
+
+    assert seen == [wallets.ACTIVE, wallets.CLOSED]
+    assert (await seat.balance()).status == "CLOSED"
 
 
 async def test_nothing_is_done_unless_somebody_says_yes(desk: Desk, seat: Seat) -> None:
