@@ -15,6 +15,7 @@ CODES = {
     "REFERENCE_NOT_FOUND": "NOT_FOUND",
     "TRANSACTION_ID_CONFLICT": "ALREADY_EXISTS",
     "VERSION_MISMATCH": "ABORTED",
+    "SUBMISSION_ID_CONFLICT": "ALREADY_EXISTS",
 }
 """The gRPC code of each reason that is not FAILED_PRECONDITION."""
 
@@ -40,6 +41,7 @@ class Line:
 
     Lines of one player with the same ``together`` are sent at once. The answer of a ``lost`` line never
     reaches its caller: it is thrown away ("dropped"), or the call is given up before it comes ("cancelled").
+    A line with ``until_s`` is asked again for so many seconds, until the answer fits.
     """
 
     at_s: int
@@ -49,6 +51,7 @@ class Line:
     expect: Sequence[Json]
     together: int = 0
     lost: str = ""
+    until_s: int = 0
 
     def text(self) -> str:
         hours, rest = divmod(self.at_s, 3600)
@@ -57,6 +60,8 @@ class Line:
             line["together"] = self.together
         if self.lost:
             line["lost"] = self.lost
+        if self.until_s:
+            line["until"] = self.until_s
         line |= {"rpc": self.rpc, "request": self.request, "expect": list(self.expect)}
         return json.dumps(line, ensure_ascii=True, separators=(",", ":"))
 

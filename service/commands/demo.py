@@ -5,7 +5,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 
 import click
@@ -14,7 +14,7 @@ from service.demo.caller import ServiceGone
 from service.demo.plays import PLAYS, Play, PlayUnreadable, read_play
 from service.demo.run import Bar, Program, run_programs
 from service.embedded.errors import EmbeddedError
-from service.embedded.stack import embedded_stack
+from service.embedded.stack import EmbeddedStack, embedded_stack
 
 ALL = "all"
 
@@ -68,7 +68,7 @@ async def _run(programs: Sequence[Program], target: str | None, concurrency: int
         return await run_programs(programs, target, concurrency=concurrency, screen=screen)
     folder, keep = Path(tempfile.mkdtemp(prefix="stakehold-demo-")), False
     try:
-        async with embedded_stack(folder, tell=lambda phrase: click.echo(f"… {phrase}")) as stack:
+        async with _stack(folder) as stack:
             kept = await run_programs(programs, stack.address, concurrency=concurrency, screen=screen)
             keep = not kept
             return kept
@@ -77,6 +77,12 @@ async def _run(programs: Sequence[Program], target: str | None, concurrency: int
             click.echo(f"Data and logs are kept in {folder}.", err=True)
         else:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stack(folder: Path) -> AbstractAsyncContextManager[EmbeddedStack]:
+    # Nobody else plays: there is nobody for the worker to stand back for.
+    alone = {"STAKEHOLD_WORK_NICE": "0"}
+    return embedded_stack(folder, settings=alone, tell=lambda phrase: click.echo(f"… {phrase}"))
 
 
 class _Terminal:

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 import grpc
 
 from service.demo.answers import total
+from service.demo.slips import SlipBooks
 from service.demo.tally import WalletName
 from stakehold.v1 import (
     ledger_service_pb2,
@@ -69,6 +70,15 @@ class Books:
         found = await asyncio.gather(*(self._disagreement(name, wallets[name]) for name in sorted(wallets)))
         return [sentence for sentence in found if sentence]
 
+    async def book_slips(self, slips: SlipBooks) -> None:
+        """Sums up the entries of all who played slips."""
+
+        async def book(player: str) -> None:
+            async for page in self._pages(player):
+                slips.book(player, page)
+
+        await asyncio.gather(*(book(player) for player in {player for player, _ in slips.played}))
+
     async def trial_balance(self) -> ledger_service_pb2.GetTrialBalanceResponse:
         request = ledger_service_pb2.GetTrialBalanceRequest()
         return await self._stub.GetTrialBalance(request, timeout=TIMEOUT_S)
@@ -84,22 +94,27 @@ class Books:
         return findings, summary
 
     async def _look_for(self, player: str, drain: Drain) -> None:
-        missing, token = drain.waiting[player], ""
+        missing = drain.waiting[player]
+        async for page in self._pages(player):
+            for entry in page:
+                if entry.entry_id in missing:
+                    missing.remove(entry.entry_id)
+                    drain.lags_ms.append(_lag_ms(entry))
+        if not missing:
+            del drain.waiting[player]
+
+    async def _pages(self, player: str) -> AsyncIterator[Sequence[ledger_service_pb2.Entry]]:
+        token = ""
         while True:
             request = ledger_service_pb2.ListEntriesRequest(
                 player_id=player, page_size=PAGE, page_token=token
             )
             async with self._at_once:
                 page = await self._stub.ListEntries(request, timeout=TIMEOUT_S)
-            for entry in page.entries:
-                if entry.entry_id in missing:
-                    missing.remove(entry.entry_id)
-                    drain.lags_ms.append(_lag_ms(entry))
+            yield page.entries
             token = page.next_page_token
             if not token:
-                break
-        if not missing:
-            del drain.waiting[player]
+                return
 
     async def _disagreement(self, name: WalletName, wallet: transaction_pb2.WalletBalance) -> str:
         player, currency = name

@@ -2,26 +2,24 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import grpc
-from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from service.demo.answers import Answer, answer_of, answer_of_error
+from service.demo.expectations import surprise
 from service.demo.plays import Line
-from stakehold.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
-    wallet_service_pb2,
-    wallet_service_pb2_grpc,
-)
+from service.demo.services import methods_of
 
 RETRIED = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
-CALL_TIMEOUT_S = 10.0
 RETRY_FOR_S = 60.0
+POLL_S = 0.2
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.05, 2.0
+Progress = Callable[[int], None]
+"""Told how much more was done."""
 PATIENCE_S = 0.004
 """Calls that are given up are given up within so many seconds: some before they are applied, some after."""
 
@@ -43,8 +41,7 @@ class Caller:
     """At most ``concurrency`` calls are in the air at a time."""
 
     def __init__(self, channel: grpc.aio.Channel, *, concurrency: int) -> None:
-        self._admin = admin_service_pb2_grpc.AdminServiceStub(channel)
-        self._wallets = wallet_service_pb2_grpc.WalletServiceStub(channel)
+        self._methods = methods_of(channel)
         self._in_the_air = asyncio.Semaphore(concurrency)
 
     async def send(self, line: Line) -> Sent:
@@ -64,6 +61,19 @@ class Caller:
             await asyncio.sleep(max(answer.retry_delay_s, delay_s))
             retries, delay_s = retries + 1, min(2 * delay_s, LONGEST_DELAY_S)
 
+    async def ask_until(self, line: Line, *, progress: Progress) -> Sent:
+        """Asks again and again, for as long as the line says, until the answer is one that is allowed."""
+        give_up, seen = time.monotonic() + line.until_s, 0
+        while True:
+            sent = await self.send(line)
+            decided = sent.answer.decided()
+            progress(max(decided - seen, 0))
+            seen = max(decided, seen)
+            fits = not surprise(line.expect, sent.answer, asked_again=sent.retries > 0)
+            if fits or time.monotonic() > give_up:
+                return sent
+            await asyncio.sleep(POLL_S)
+
     async def lose(self, line: Line) -> None:
         """Sends once and never learns the answer."""
         if line.lost == "dropped":
@@ -79,20 +89,18 @@ class Caller:
 
     async def _attempt(self, line: Line) -> Answer:
         async with self._in_the_air:
-            return await _outcome(self._start(line))
+            answer = await _outcome(self._start(line))
+        if answer.next_page_token:
+            rest = await self._attempt(line.page(answer.next_page_token))
+            return rest.after(answer)
+        return answer
 
-    def _start(self, line: Line) -> "grpc.aio.UnaryUnaryCall[Message, Message]":
-        name = f"{line.rpc}Request"
-        module = wallet_service_pb2 if hasattr(wallet_service_pb2, name) else admin_service_pb2
-        request = json_format.ParseDict(line.request, getattr(module, name)())
-        stub = self._wallets if module is wallet_service_pb2 else self._admin
-        call: grpc.aio.UnaryUnaryCall[Message, Message] = getattr(stub, line.rpc)(
-            request, timeout=CALL_TIMEOUT_S
-        )
-        return call
+    def _start(self, line: Line) -> Any:
+        method = self._methods[line.rpc]
+        return method.start(method.request(line.request))
 
 
-async def _outcome(call: "grpc.aio.UnaryUnaryCall[Message, Message]") -> Answer:
+async def _outcome(call: Any) -> Answer:
     try:
         return answer_of(await call)
     except grpc.aio.AioRpcError as error:

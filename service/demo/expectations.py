@@ -28,7 +28,13 @@ def _mismatch(allowed: Json, answer: Answer, *, asked_again: bool) -> str:
         return f"expected the state {' or '.join(allowed['state'])}"
     if "reason" in allowed:
         return _refusal_mismatch(allowed, answer, asked_again=asked_again)
-    return _results_mismatch(allowed, answer, asked_again=asked_again) or _balances_mismatch(allowed, answer)
+    return (
+        _results_mismatch(allowed, answer, asked_again=asked_again)
+        or _balances_mismatch(allowed, answer)
+        or _slips_mismatch(allowed, answer)
+        or _submission_mismatch(allowed, answer, asked_again=asked_again)
+        or _rates_mismatch(allowed, answer)
+    )
 
 
 def _refusal_mismatch(allowed: Json, answer: Answer, *, asked_again: bool) -> str:
@@ -69,7 +75,58 @@ def _result_mismatch(allowed: Json, result: Result, *, asked_again: bool) -> str
         problem = _cash_mismatch(allowed["cash"], result.balance_after, "after it")
     if "cashNow" in allowed:
         problem = problem or _cash_mismatch(allowed["cashNow"], result.balance_now, "now")
+    if "slip" in allowed:
+        problem = problem or slip_mismatch(allowed["slip"], result.slip)
     return problem
+
+
+def slip_mismatch(expected: Json, slip: transaction_pb2.Slip | None) -> str:
+    """Amounts that the play does not name are zero."""
+    if slip is None:
+        return "expected a slip"
+    state = transaction_pb2.SlipState.Name(slip.state).removeprefix("SLIP_STATE_")
+    if state != expected["state"]:
+        return f"expected the slip to be {expected['state']}, not {state}"
+    for name in _SLIP_AMOUNTS:
+        told = getattr(slip, name).amount or "0"
+        if not _same(told, expected.get(name, "0")):
+            return f"expected {expected.get(name, '0')} {name} of the slip, not {told}"
+    return ""
+
+
+def _slips_mismatch(allowed: Json, answer: Answer) -> str:
+    if "slips" not in allowed:
+        return ""
+    expected: Json = allowed["slips"]
+    if expected.keys() != answer.slips.keys():
+        missing = sorted(expected.keys() ^ answer.slips.keys())
+        return f"expected {len(expected)} slips, not {len(answer.slips)}: {missing[0]} is in one of them only"
+    problems = (
+        f"{slip_id}: {problem}"
+        for slip_id, slip in expected.items()
+        if (problem := slip_mismatch(slip, answer.slips[slip_id]))
+    )
+    return next(problems, "")
+
+
+def _submission_mismatch(allowed: Json, answer: Answer, *, asked_again: bool) -> str:
+    if "replayed" in allowed and not asked_again and answer.replayed != allowed["replayed"]:
+        return f"expected replayed = {allowed['replayed']}"
+    if "commands" in allowed and len(allowed["commands"]) != len(answer.commands):
+        return f"expected {len(allowed['commands'])} commands, not {len(answer.commands)}"
+    if "submission" not in allowed:
+        return ""
+    told = answer.submission
+    counts = {name: getattr(told, f"{name}_count", None) for name in allowed["submission"]}
+    return "" if counts == allowed["submission"] else f"expected {allowed['submission']}, not {counts}"
+
+
+def _rates_mismatch(allowed: Json, answer: Answer) -> str:
+    if "pushed" in allowed and list(answer.pushed) != allowed["pushed"]:
+        return f"expected the rates to be {allowed['pushed']}, not {list(answer.pushed)}"
+    if "midRate" in allowed and not _same(answer.mid_rate, allowed["midRate"]):
+        return f"expected the rate {allowed['midRate']}, not {answer.mid_rate}"
+    return ""
 
 
 def _cash_mismatch(cash: str, balance: transaction_pb2.WalletBalance | None, when: str) -> str:
@@ -94,6 +151,8 @@ def _balance_mismatch(expected: Json, wallet: transaction_pb2.WalletBalance) -> 
         return f"expected cash {expected['cash']} {where}, not {wallet.cash}"
     if not _same(wallet.receivable, expected["receivable"]):
         return f"expected {expected['receivable']} owed {where}, not {wallet.receivable}"
+    if not _same(wallet.held, expected.get("held", "0")):
+        return f"expected {expected.get('held', '0')} held {where}, not {wallet.held}"
     if wallet.version != expected.get("version", wallet.version):
         return f"expected version {expected['version']} {where}, not {wallet.version}"
     return ""
@@ -101,3 +160,6 @@ def _balance_mismatch(expected: Json, wallet: transaction_pb2.WalletBalance) -> 
 
 def _same(amount: str, expected: str) -> bool:
     return bool(amount) and Decimal(amount) == Decimal(expected)
+
+
+_SLIP_AMOUNTS = ("held", "staked", "live", "paid", "cashed")

@@ -2,25 +2,25 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from service.demo.caller import Caller
+from service.demo.caller import Caller, Progress
 from service.demo.expectations import surprise
 from service.demo.plays import Line, Turn, acts_of, turns_of
 from service.demo.tally import Tally
-
-Progress = Callable[[int], None]
-"""Told how many more lines were played."""
 
 
 async def play(
     lines: Sequence[Line], caller: Caller, tally: Tally, *, concurrency: int, progress: Progress
 ) -> None:
-    """Plays act after act. In an act of players, the earliest turn that may be played comes first."""
+    """Plays act after act. In an act of players, the earliest turn that may be played comes first.
+
+    ``progress`` is told of each line, and of each command of a submission that is decided.
+    """
     for act in acts_of(lines):
         turns = {player: deque(theirs) for player, theirs in turns_of(act).items()}
         for turn in turns.pop("", ()):
-            await _play_turn(turn, caller, tally)
+            await _play_turn(turn, caller, tally, progress)
             progress(len(turn))
         if turns:
             await _play_act(turns, caller, tally, concurrency=concurrency, progress=progress)
@@ -37,7 +37,7 @@ async def _play_act(
         while True:
             _, player = await waiting.get()
             turn = turns[player].popleft()
-            await _play_turn(turn, caller, tally)
+            await _play_turn(turn, caller, tally, progress)
             progress(len(turn))
             if turns[player]:
                 waiting.put_nowait((turns[player][0][0].number, player))
@@ -50,19 +50,19 @@ async def _play_act(
             worker.cancel()
 
 
-async def _play_turn(turn: Turn, caller: Caller, tally: Tally) -> None:
+async def _play_turn(turn: Turn, caller: Caller, tally: Tally, progress: Progress) -> None:
     if len(turn) == 1:
-        await _play_line(turn[0], caller, tally)
+        await _play_line(turn[0], caller, tally, progress)
         return
     async with asyncio.TaskGroup() as group:
         for line in turn:
-            group.create_task(_play_line(line, caller, tally))
+            group.create_task(_play_line(line, caller, tally, progress))
 
 
-async def _play_line(line: Line, caller: Caller, tally: Tally) -> None:
+async def _play_line(line: Line, caller: Caller, tally: Tally, progress: Progress) -> None:
     if line.lost:
         await caller.lose(line)
         tally.lost += 1
         return
-    sent = await caller.send(line)
+    sent = await (caller.ask_until(line, progress=progress) if line.until_s else caller.send(line))
     tally.take(line, sent, surprise(line.expect, sent.answer, asked_again=sent.retries > 0))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -23,6 +23,7 @@ class Play:
 PLAYS: Mapping[str, Play] = MappingProxyType(
     {
         "evening": Play("An evening in a casino", EXAMPLES / "evening.jsonl"),
+        "saturday": Play("A sportsbook Saturday", EXAMPLES / "saturday.jsonl"),
     }
 )
 """By name, in the order in which the demo plays them."""
@@ -47,6 +48,10 @@ class Line:
     together: int
     lost: str
     until_s: float = 0.0
+
+    def page(self, token: str) -> "Line":
+        """The same for the page that follows."""
+        return replace(self, request=self.request | {"pageToken": token})
 
     def __str__(self) -> str:
         name = self.request.get("transactionId", "")
@@ -94,9 +99,24 @@ def _turns(lines: Sequence[Line]) -> Iterator[Turn]:
 
 def _parse(number: int, text: str, player_suffix: str) -> Line:
     fields = json.loads(text)
-    request = fields["request"]
-    if "playerId" in request:
-        request["playerId"] += player_suffix
+    request = _renamed(fields["request"], player_suffix) if player_suffix else fields["request"]
     player = fields["player"] and fields["player"] + player_suffix
     together, lost, until_s = fields.get("together", 0), fields.get("lost", ""), fields.get("until", 0.0)
     return Line(number, player, fields["rpc"], request, fields["expect"], together, lost, until_s)
+
+
+def _renamed(part: Any, suffix: str) -> Any:
+    """A request with other players and submissions, however deep they are named."""
+    match part:
+        case dict():
+            return {
+                name: value + suffix if name in _RENAMED else _renamed(value, suffix)
+                for name, value in part.items()
+            }
+        case list():
+            return [_renamed(value, suffix) for value in part]
+        case _:
+            return part
+
+
+_RENAMED = ("playerId", "submissionId")

@@ -1,10 +1,11 @@
 """The promises, each kept or broken by what was seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from service.demo.books import Drain
+from service.demo.slips import SlipBooks
 from service.demo.tally import Tally, shortened
 from stakehold.v1 import ledger_service_pb2
 
@@ -32,9 +33,40 @@ class Evidence:
     trial_balance: ledger_service_pb2.GetTrialBalanceResponse
     findings: Sequence[ledger_service_pb2.Finding]
     summary: ledger_service_pb2.AuditSummary | None
+    slips: SlipBooks = field(default_factory=SlipBooks)
 
 
 def promises(evidence: Evidence) -> list[Promise]:
+    """Those that every play puts to the test, and those of slips and submissions where it has some."""
+    return [*_of_every_play(evidence), *_of_slips(evidence.slips), *_of_submissions(evidence.tally)]
+
+
+def _of_slips(slips: SlipBooks) -> list[Promise]:
+    if not slips.played:
+        return []
+    text = f"Slips: what each of {len(slips.played):,} slips has moved is what was played"
+    return [Promise(text, shortened(slips.disagreements()))]
+
+
+def _of_submissions(tally: Tally) -> list[Promise]:
+    if not tally.submissions:
+        return []
+    text = f"Submitted: each of {tally.commands:,} commands was decided once, and as it must be"
+    return [Promise(text, shortened([*_undecided(tally), *tally.command_surprises]))]
+
+
+def _undecided(tally: Tally) -> list[str]:
+    accepted = sum(submission.receipt.command_count for submission in tally.submissions)
+    missing = [] if accepted == tally.commands else [f"{tally.commands} of {accepted} were told of"]
+    return missing + [
+        f"{submission.receipt.submission_id}: {submission.waiting_count} wait,"
+        f" {submission.dead_count} were given up"
+        for submission in tally.submissions
+        if submission.waiting_count or submission.dead_count
+    ]
+
+
+def _of_every_play(evidence: Evidence) -> list[Promise]:
     tally, drain = evidence.tally, evidence.drain
     return [
         Promise("Every call was answered as it must be", shortened(tally.surprises)),

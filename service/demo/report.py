@@ -26,6 +26,8 @@ def report(size: Size, evidence: Evidence, promises: Sequence[Promise]) -> Itera
     """The report's lines."""
     yield from _calls(size, evidence.tally)
     yield from _drain(evidence)
+    yield from _submissions(evidence.tally)
+    yield from _slips(evidence)
     yield ""
     yield from _balances(evidence)
     yield ""
@@ -68,6 +70,23 @@ def _drain(evidence: Evidence) -> Iterator[str]:
         entries, later_s = len(drain.lags_ms), drain.caught_up_s
         yield f"Drain     all {entries:,} entries were seen in the ledger {later_s:.1f} s after the play"
     yield f"Lag       {lag} from wallet to ledger"
+
+
+def _submissions(tally: Tally) -> Iterator[str]:
+    for submission in tally.submissions:
+        receipt, delay_s = submission.receipt, submission.delay.ToTimedelta().total_seconds()
+        yield (
+            f"Submitted {receipt.command_count:,} commands, decided within {delay_s:.1f} s:"
+            f" {submission.applied_count:,} applied, {submission.refused_count:,} refused,"
+            f" {submission.dead_count:,} given up"
+        )
+
+
+def _slips(evidence: Evidence) -> Iterator[str]:
+    states = evidence.slips.states.most_common()
+    if states:
+        told = ", ".join(f"{count:,} {state.lower().replace('_', ' ')}" for state, count in states)
+        yield f"Slips     {sum(evidence.slips.states.values()):,}, in the end {told}"
 
 
 def _balances(evidence: Evidence) -> Iterator[str]:

@@ -15,6 +15,7 @@ from service.demo.player import play
 from service.demo.plays import Line
 from service.demo.promises import Evidence, promises
 from service.demo.report import Size, report
+from service.demo.slips import slips_played
 from service.demo.tally import Tally
 
 DRAIN_PATIENCE_S = 60.0
@@ -62,7 +63,7 @@ async def _run_play(
     tally = Tally()
     caller = Caller(channel, concurrency=concurrency)
     started = time.monotonic()
-    with screen.bar("Playing", len(lines)) as bar:
+    with screen.bar("Playing", len(lines) + _commands(lines)) as bar:
         try:
             await play(lines, caller, tally, concurrency=concurrency, progress=bar.update)
         except BaseExceptionGroup as group:
@@ -78,6 +79,12 @@ async def _run_play(
     for text in report(Size(players, concurrency, elapsed_s), evidence, verdict):
         screen.say(text)
     return all(promise.kept for promise in verdict)
+
+
+def _commands(lines: Sequence[Line]) -> int:
+    """How many commands of submissions the play waits for."""
+    counts = (line.expect[0]["submission"] for line in lines if line.rpc == "GetSubmission")
+    return sum(sum(count.values()) for count in counts)
 
 
 def _first(error: BaseException) -> BaseException:
@@ -104,6 +111,8 @@ async def _read_books(lines: Sequence[Line], books: Books, tally: Tally, screen:
         )
     screen.say("Comparing wallets with their statements, and auditing the ledger …")
     disagreements = await books.disagreements(tally.wallets)
+    slips = slips_played(lines)
+    await books.book_slips(slips)
     trial_balance = await books.trial_balance()
     findings, summary = await books.audit()
     return Evidence(
@@ -114,6 +123,7 @@ async def _read_books(lines: Sequence[Line], books: Books, tally: Tally, screen:
         trial_balance=trial_balance,
         findings=findings,
         summary=summary,
+        slips=slips,
     )
 
 

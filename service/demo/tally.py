@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from service.demo.answers import Answer, Result
 from service.demo.caller import Sent
+from service.demo.expectations import surprise
 from service.demo.plays import Line
-from stakehold.v1 import transaction_pb2
+from stakehold.v1 import submission_service_pb2, transaction_pb2
 
 WalletName = tuple[str, str]
 """Player and currency."""
+_SPENDING = ("Debit", "Hold", "PlaceSlip")
 
 
 @dataclass(slots=True)
@@ -29,6 +31,9 @@ class Tally:
     wallets: dict[WalletName, transaction_pb2.WalletBalance] = field(default_factory=dict)
     versions: dict[WalletName, set[int]] = field(default_factory=dict)
     balances_checked: int = 0
+    submissions: list[submission_service_pb2.Submission] = field(default_factory=list)
+    commands: int = 0
+    command_surprises: list[str] = field(default_factory=list)
     _entry_of_id: dict[tuple[str, str, str], str] = field(default_factory=dict)
     _entry_of_version: dict[tuple[str, str, int], str] = field(default_factory=dict)
     _first_answers: set[tuple[str, str, str]] = field(default_factory=set)
@@ -38,16 +43,13 @@ class Tally:
         answer = sent.answer
         self.latencies_s.append(sent.latency_s)
         self.retries += sent.retries
-        self.answers.update(_labels(answer))
-        if problem:
-            self.surprises.append(f"{line}: {problem}")
-        self.entry_ids.setdefault(line.player, set()).update(answer.entry_ids())
-        for wallet in answer.wallets:
-            self._see(line.player, wallet)
-        for result in answer.results:
-            self._take_result(line, result)
+        self._take_answer(line, answer, problem)
         if line.rpc == "GetWallet":
             self._take_final(line, answer)
+        if answer.submission is not None:
+            self.submissions.append(answer.submission)
+        if line.rpc == "ListResults" and not problem:
+            self._take_commands(line, answer)
 
     def version_gaps(self) -> list[str]:
         """Wallets whose changes are not numbered 1, 2, 3 … without gap."""
@@ -60,6 +62,28 @@ class Tally:
     def latency_ms(self, quantile: float) -> float:
         ordered = sorted(self.latencies_s) or [0.0]
         return 1000 * ordered[min(int(len(ordered) * quantile), len(ordered) - 1)]
+
+    def _take_answer(self, line: Line, answer: Answer, problem: str) -> None:
+        self.answers.update(_labels(answer))
+        if problem:
+            self.surprises.append(f"{line}: {problem}")
+        self.entry_ids.setdefault(line.player, set()).update(answer.entry_ids())
+        for wallet in answer.wallets:
+            self._see(line.player, wallet)
+        for result in answer.results:
+            self._take_result(line, result)
+
+    def _take_commands(self, line: Line, answer: Answer) -> None:
+        """What became of a submission's commands: each is a call, though nobody waited for it."""
+        for command, expected in zip(answer.commands, line.expect[0]["commands"], strict=True):
+            request = {"sourceId": command.source, "transactionId": command.transaction_id}
+            told = replace(line, player=command.player, rpc="submitted", request=request)
+            # A worker that was interrupted tries again, so a first answer may be told as a replay.
+            problem = surprise([expected], command.answer, asked_again=True)
+            if problem:
+                self.command_surprises.append(f"{told}: {problem}")
+            self.commands += 1
+            self._take_answer(told, command.answer, problem)
 
     def _take_result(self, line: Line, result: Result) -> None:
         name = (line.player, str(line.request["sourceId"]), result.transaction_id)
@@ -79,7 +103,7 @@ class Tally:
         version = (line.player, balance.currency_code, balance.version)
         if self._entry_of_version.setdefault(version, result.entry_id) != result.entry_id:
             self.applied_twice.append(f"{line}: version {balance.version} was given to two transactions")
-        if line.rpc == "Debit" and Decimal(balance.cash) < -Decimal(balance.credit_line):
+        if line.rpc in _SPENDING and Decimal(balance.cash) < -Decimal(balance.credit_line):
             self.overspent.append(f"{line}: left {balance.cash} {balance.currency_code}")
 
     def _take_final(self, line: Line, answer: Answer) -> None:

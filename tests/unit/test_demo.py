@@ -1,19 +1,21 @@
 """The demo must be able to fail: each wrong answer and each broken promise is seen."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from service.demo.answers import Answer, Result
+from service.demo.answers import Answer, Result, Submitted
 from service.demo.books import Drain
 from service.demo.caller import Sent
 from service.demo.expectations import surprise
-from service.demo.plays import Json, Line, PlayUnreadable, read_play, turns_of
+from service.demo.plays import Json, Line, PlayUnreadable, acts_of, read_play, turns_of
 from service.demo.promises import Evidence, promises
 from service.demo.report import Size, report
+from service.demo.slips import slips_played
 from service.demo.tally import Tally
-from stakehold.v1 import ledger_service_pb2, money_pb2, transaction_pb2
+from stakehold.v1 import ledger_service_pb2, money_pb2, submission_service_pb2, transaction_pb2
 
 APPLIED = {"outcome": ["APPLIED"], "replayed": False, "cash": "90.00"}
 
@@ -164,6 +166,105 @@ def test_the_ledger_and_the_audit_break_promises(evidence: Evidence) -> None:
     assert broken(replace(evidence, expected_wallets=2)) == ["Exact"]
 
 
+SLIP = {"state": "SETTLED", "staked": "10.00", "live": "10.00", "paid": "25.00"}
+
+
+def slip(**amounts: str) -> transaction_pb2.Slip:
+    """A settled slip of 10.00 that has paid 25.00, unless said otherwise."""
+    told = {"staked": "10.00", "live": "10.00", "paid": "25.00", **amounts}
+    money = {name: money_pb2.Money(currency_code="EUR", amount=amount) for name, amount in told.items()}
+    return transaction_pb2.Slip(slip_id="s", state=transaction_pb2.SLIP_STATE_SETTLED, **money)  # type: ignore[arg-type]
+
+
+def test_a_slip_that_is_as_played_is_no_surprise() -> None:
+    answer = Answer("OK", results=[replace(result(), slip=slip())], slips={"s": slip()})
+
+    assert surprise([{"code": "OK", "results": [APPLIED | {"slip": SLIP}]}], answer, asked_again=False) == ""
+    assert surprise([{"code": "OK", "slips": {"s": SLIP}}], answer, asked_again=False) == ""
+
+
+@pytest.mark.parametrize("wrong", [slip(paid="50.00"), slip(cashed="0.01"), slip(live="9.99"), None])
+def test_a_slip_that_is_not_as_played_is_a_surprise(wrong: transaction_pb2.Slip | None) -> None:
+    answer = Answer("OK", results=[replace(result(), slip=wrong)], slips={"s": wrong} if wrong else {})
+
+    assert surprise([{"code": "OK", "results": [APPLIED | {"slip": SLIP}]}], answer, asked_again=False)
+    assert surprise([{"code": "OK", "slips": {"s": SLIP}}], answer, asked_again=False)
+
+
+def entry(name: str, cash: str) -> ledger_service_pb2.Entry:
+    """A change of the slip s."""
+    change = ledger_service_pb2.BucketAmounts(cash=cash, bonus="0.00", held="0.00", receivable="0.00")
+    return ledger_service_pb2.Entry(entry_id=name, slip=slip(), change=change)
+
+
+LISTED = Line(1, "p", "ListSlips", {}, ({"code": "OK", "slips": {"s": SLIP | {"moved": "15.00"}}},), 0, "")
+
+
+def test_slips_that_moved_what_was_played_keep_the_promise(evidence: Evidence) -> None:
+    slips = slips_played([LISTED])
+    slips.book("p", [entry("e1", "-10.00"), entry("e2", "25.00")])
+
+    assert broken(replace(evidence, slips=slips)) == []
+    assert "1 slips has moved" in promises(replace(evidence, slips=slips))[-1].text
+
+
+@pytest.mark.parametrize("planted", [[], ["25.00", "25.00"], ["24.99"]])
+def test_a_settlement_that_was_lost_doubled_or_changed_breaks_a_promise(
+    evidence: Evidence, planted: list[str]
+) -> None:
+    slips = slips_played([LISTED])
+    settlements = [entry(f"w{number}", cash) for number, cash in enumerate(planted)]
+    slips.book("p", [entry("e1", "-10.00"), *settlements])
+
+    assert broken(replace(evidence, slips=slips)) == ["Slips"]
+
+
+def test_a_slip_that_nobody_played_breaks_a_promise(evidence: Evidence) -> None:
+    slips = slips_played([LISTED])
+    slips.book("p", [entry("e1", "15.00")])
+    slips.book("q", [entry("e2", "0.00")])
+
+    assert broken(replace(evidence, slips=slips)) == ["Slips"]
+
+
+def submitted(*results: Result, dead: int = 0) -> Tally:
+    """What is remembered of a submission of two commands, the second of which must be refused."""
+    tally = Tally(balances_checked=1, versions={("p", "EUR"): {1, 2, 3}})
+    refusal = Answer("FAILED_PRECONDITION", reason="SLIP_VOIDED")
+    answers = [Answer("OK", results=[each]) for each in results] + [refusal]
+    commands = [Submitted("book", "p", f"w{number}", answer) for number, answer in enumerate(answers)]
+    expect: list[Json] = [
+        {"code": "OK", "results": [APPLIED]},
+        {"code": "FAILED_PRECONDITION", "reason": "SLIP_VOIDED"},
+    ]
+    counts = submission_service_pb2.Submission(
+        receipt=submission_service_pb2.SubmissionReceipt(command_count=2), dead_count=dead
+    )
+    followed = Line(1, "", "GetSubmission", {}, ({"code": "OK"},), 0, "")
+    listed = Line(2, "", "ListResults", {}, ({"code": "OK", "commands": expect},), 0, "")
+    tally.take(followed, Sent(Answer("OK", submission=counts), 0.001, 0), "")
+    tally.take(listed, Sent(Answer("OK", commands=commands), 0.001, 0), "")
+    return tally
+
+
+def test_commands_that_were_decided_as_they_must_be_keep_the_promise(evidence: Evidence) -> None:
+    assert broken(replace(evidence, tally=submitted(result()))) == []
+
+
+@pytest.mark.parametrize(
+    "tally",
+    [submitted(result(cash="115.00")), submitted(result(outcome="NO_ORIGINAL")), submitted(result(), dead=1)],
+)
+def test_a_command_that_was_decided_otherwise_breaks_a_promise(evidence: Evidence, tally: Tally) -> None:
+    assert "Submitted" in broken(replace(evidence, tally=tally))
+
+
+def test_the_operators_lines_part_a_play_into_acts() -> None:
+    lines = [replace(debit(), player=player) for player in ("", "", "p", "q", "", "p")]
+
+    assert [[line.player for line in act] for act in acts_of(lines)] == [["", ""], ["p", "q"], [""], ["p"]]
+
+
 def test_lines_sent_together_are_one_turn() -> None:
     lines = [
         replace(debit(number), together=group) for number, group in enumerate((0, 0, 7, 7, 8, 0), start=1)
@@ -172,6 +273,18 @@ def test_lines_sent_together_are_one_turn() -> None:
     turns = turns_of(lines)["p"]
 
     assert [[line.number for line in turn] for turn in turns] == [[1], [2], [3, 4], [5], [6]]
+
+
+def test_a_submission_is_played_under_other_names_too(tmp_path: Path) -> None:
+    file = tmp_path / "saturday.jsonl"
+    commands = [{"settleSlip": {"playerId": "p", "slipId": "s"}}]
+    request = {"submissionId": "whistle", "commands": commands}
+    file.write_text(json.dumps({"player": "", "rpc": "Submit", "request": request, "expect": []}) + "\n")
+
+    (line,) = read_play(file, player_suffix="-again")
+
+    assert line.request["submissionId"] == "whistle-again"
+    assert line.request["commands"] == [{"settleSlip": {"playerId": "p-again", "slipId": "s"}}]
 
 
 def test_an_evening_can_be_played_under_other_names(tmp_path: Path) -> None:
