@@ -20,7 +20,8 @@ StakeholdError
 │   ├── RateNotFound
 │   ├── SubmissionNotFound
 │   ├── RoundNotFound
-│   └── ReviewNotFound
+│   ├── ReviewNotFound
+│   └── CaseNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
 │   ├── CursorInvalid
@@ -43,6 +44,9 @@ StakeholdError
 ├── CursorNotInLedger
 ├── SubscriberStalled
 ├── ReviewResolved
+├── InvalidTransition
+├── CaseIdConflict
+├── ApprovalBySamePerson
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -297,6 +301,15 @@ class ReviewNotFound(NotFound):
         self.review_id = review_id
 
 
+class CaseNotFound(NotFound):
+    """The cashier has no case of that name."""
+
+    def __init__(self, case_kind: str, case_id: str) -> None:
+        super().__init__(f"there is no {case_kind} {case_id}")
+        self.case_kind = case_kind
+        self.case_id = case_id
+
+
 class FieldInvalid(StakeholdError):
     """A field of the request is malformed. ``field`` is its path in the request."""
 
@@ -454,6 +467,36 @@ class ReviewResolved(StakeholdError):
         super().__init__(f"review {review_id} was resolved by {resolved_by} already")
         self.review_id = review_id
         self.resolved_by = resolved_by
+
+
+class InvalidTransition(StakeholdError):
+    """A cashier's case does not allow the message in its state, or the message contradicts what is known."""
+
+    def __init__(self, case_kind: str, case_id: str, *, state: str, message: str) -> None:
+        super().__init__(f'{case_kind} {case_id} is {state}, and does not allow "{message}" as it was said')
+        self.case_kind = case_kind
+        self.case_id = case_id
+        self.state = state
+        self.message = message
+
+
+class CaseIdConflict(StakeholdError):
+    """The id is another deposit's, withdrawal's or correction's."""
+
+    def __init__(self, case_kind: str, case_id: str) -> None:
+        super().__init__(f"{case_kind} {case_id} was opened with another content")
+        self.case_kind = case_kind
+        self.case_id = case_id
+
+
+class ApprovalBySamePerson(StakeholdError):
+    """Who asked for it, or approved it already, may not approve it."""
+
+    def __init__(self, case_kind: str, case_id: str, person: str) -> None:
+        super().__init__(f"{case_kind} {case_id} takes the approval of somebody else than {person}")
+        self.case_kind = case_kind
+        self.case_id = case_id
+        self.person = person
 
 
 class SetupRefused(StakeholdError):

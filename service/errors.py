@@ -85,6 +85,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.SubmissionNotFound: (_Code.NOT_FOUND, "SUBMISSION_NOT_FOUND"),
     errors.RoundNotFound: (_Code.NOT_FOUND, "ROUND_NOT_FOUND"),
     errors.ReviewNotFound: (_Code.NOT_FOUND, "REVIEW_NOT_FOUND"),
+    errors.CaseNotFound: (_Code.NOT_FOUND, "CASE_NOT_FOUND"),
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -105,6 +106,9 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.CursorNotInLedger: (_Code.FAILED_PRECONDITION, "CURSOR_NOT_IN_LEDGER"),
     errors.SubscriberStalled: (_Code.RESOURCE_EXHAUSTED, "SUBSCRIBER_STALLED"),
     errors.ReviewResolved: (_Code.FAILED_PRECONDITION, "REVIEW_RESOLVED"),
+    errors.InvalidTransition: (_Code.FAILED_PRECONDITION, "INVALID_TRANSITION"),
+    errors.CaseIdConflict: (_Code.ALREADY_EXISTS, "CASE_ID_CONFLICT"),
+    errors.ApprovalBySamePerson: (_Code.FAILED_PRECONDITION, "APPROVAL_BY_SAME_PERSON"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -237,6 +241,8 @@ def _missing_metadata(error: errors.NotFound) -> dict[str, str]:
             metadata = {"base": error.base, "quote": error.quote}
         case errors.SubmissionNotFound() | errors.RoundNotFound() | errors.ReviewNotFound():
             metadata = _named_metadata(error)
+        case errors.CaseNotFound():
+            metadata = _case_metadata(error)
         case _:
             pass
     return metadata
@@ -261,6 +267,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
             metadata = _held_rate_metadata(error)
         case errors.SubmissionIdConflict() | errors.ReviewResolved():
             metadata = _named_metadata(error)
+        case errors.InvalidTransition() | errors.CaseIdConflict() | errors.ApprovalBySamePerson():
+            metadata = _case_metadata(error)
         case _:
             metadata = _subscription_metadata(error)
     return metadata
@@ -307,6 +315,22 @@ def _named_metadata(
             return {"review_id": str(error.review_id), "resolved_by": error.resolved_by}
         case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
             return {"submission_id": error.submission_id}
+
+
+def _case_metadata(
+    error: errors.CaseNotFound
+    | errors.InvalidTransition
+    | errors.CaseIdConflict
+    | errors.ApprovalBySamePerson,
+) -> dict[str, str]:
+    metadata = {"case_kind": error.case_kind, "case_id": error.case_id}
+    match error:
+        case errors.InvalidTransition():
+            return {**metadata, "state": error.state, "message": error.message}
+        case errors.ApprovalBySamePerson():
+            return {**metadata, "person": error.person}
+        case errors.CaseNotFound() | errors.CaseIdConflict():
+            return metadata
 
 
 def _error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:

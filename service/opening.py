@@ -8,10 +8,14 @@ from contextlib import AsyncExitStack
 
 from fx.currencies import initial_currencies
 from fx.denominations import CRYPTO_DENOMINATIONS
+from persistence.cashier.desk import CashDesk
+from persistence.cashier.finishing import Finisher
+from persistence.postgres.cases import CaseTable
 from persistence.postgres.database import LedgerRole, Pool, ledger_pool
 from persistence.postgres.quote_keys import read_quote_keys
 from persistence.postgres.rates import PostgresRates
 from persistence.postgres.registry import PostgresRegistry
+from persistence.valkey.engine import Engine
 from service.quotes import QuoteLimits, Quotes
 from service.rates import Rates, system_now_ms
 from service.registry import Registry
@@ -21,6 +25,7 @@ _REGISTRAR_POOL_SIZE = 4
 _LEDGER_POOL_SIZE = 8
 _INBOX_POOL_SIZE = 6
 _INBOX_STATEMENT_TIMEOUT_S = 30.0
+_CASHIER_POOL_SIZE = 4
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -43,6 +48,23 @@ async def open_inbox_pool(settings: Settings, stack: AsyncExitStack, *, applicat
         application,
         statement_timeout_s=_INBOX_STATEMENT_TIMEOUT_S,
     )
+
+
+async def open_cashier_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May change the cashier's cases."""
+    return await _open_pool(settings, stack, LedgerRole.CASHIER, _CASHIER_POOL_SIZE, application)
+
+
+def cash_desk(pool: Pool, engine: Engine, registry: Registry) -> tuple[CashDesk, CaseTable, Finisher]:
+    """Where messages about cases come in, what keeps them, and what carries them out."""
+    table = CaseTable(pool)
+    finisher = Finisher(
+        engine,
+        table,
+        source=registry.source,
+        currency_status=lambda code: registry.currency(code, "amount.currency_code").status,
+    )
+    return CashDesk(engine, table, finisher), table, finisher
 
 
 async def open_registry(settings: Settings, stack: AsyncExitStack, pool: Pool) -> Registry:

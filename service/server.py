@@ -23,6 +23,7 @@ from persistence.postgres.reading.slips import SlipReader
 from persistence.postgres.reviews import Reviews
 from persistence.rounds import Rounds
 from service.admission import Admission
+from service.approval_limits import ApprovalLimits
 from service.eventing.metrics import EventMetrics
 from service.eventing.opening import open_subscriptions
 from service.eventing.subscriptions import Subscriptions
@@ -31,6 +32,8 @@ from service.hot_path import open_hot_path
 from service.interceptors.answers import AnswerInterceptor
 from service.metrics import CallMetrics, served_metrics
 from service.opening import (
+    cash_desk,
+    open_cashier_pool,
     open_inbox_pool,
     open_quotes,
     open_rates,
@@ -43,6 +46,7 @@ from service.reflection import add_reflection
 from service.servicers.admin import AdminServicer
 from service.servicers.bulk import SERVICE_NAME as BULK_SERVICE_NAME
 from service.servicers.bulk import BulkServicer, add_bulk_service
+from service.servicers.cashier import CashierServicer
 from service.servicers.deadlines import Deadlines
 from service.servicers.events import EventServicer
 from service.servicers.fx import FxServicer
@@ -56,6 +60,8 @@ from service.settings import Settings
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    cashier_service_pb2,
+    cashier_service_pb2_grpc,
     event_service_pb2,
     event_service_pb2_grpc,
     fx_service_pb2,
@@ -93,6 +99,7 @@ SERVICE_NAMES = (
     event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name,
     round_service_pb2.DESCRIPTOR.services_by_name["RoundService"].full_name,
     sportsbook_service_pb2.DESCRIPTOR.services_by_name["SportsbookService"].full_name,
+    cashier_service_pb2.DESCRIPTOR.services_by_name["CashierService"].full_name,
 )
 
 _PENDING_CALLS = 512
@@ -140,6 +147,7 @@ async def running_server(
         rates = await open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await open_reading_pool(settings, stack, application=_APPLICATION)
         inbox_pool = await open_inbox_pool(settings, stack, application=_APPLICATION)
+        cashier_pool = await open_cashier_pool(settings, stack, application=_APPLICATION)
         quotes = await open_quotes(settings, stack, registrar_pool, registry, rates)
         hot_path = await open_hot_path(
             settings, stack, metrics, reading_pool, rates, application=_APPLICATION
@@ -163,6 +171,18 @@ async def running_server(
         )
         sportsbook_service_pb2_grpc.add_SportsbookServiceServicer_to_server(
             SportsbookServicer(engine, registry, SlipReader(reading_pool), deadlines), server
+        )
+        desk, cases, _ = cash_desk(cashier_pool, engine, registry)
+        cashier_service_pb2_grpc.add_CashierServiceServicer_to_server(
+            CashierServicer(
+                desk,
+                cases,
+                registry,
+                deadlines,
+                limits=ApprovalLimits(settings.second_approval_above, registry),
+                deposit_expiry_s=settings.deposit_expiry_s,
+            ),
+            server,
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
             AdminServicer(engine, registry, deadlines), server

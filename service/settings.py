@@ -169,6 +169,18 @@ class Settings(BaseSettings):
         description="For how long a submitted command is tried while something is down, overloaded or "
         "stale, before it is a dead letter.",
     )
+    second_approval_above: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9]{2,16}=[0-9]+(\.[0-9]+)?(,[A-Za-z0-9]{2,16}=[0-9]+(\.[0-9]+)?)*)?$",
+        description="Withdrawals of more than so much take two persons' approval: EUR=1000,BTC=0.5. A "
+        "currency that is not named has no limit.",
+    )
+    deposit_expiry_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        le=31_536_000,
+        description="How long a deposit may stay announced where its caller names no end.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

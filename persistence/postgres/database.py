@@ -37,6 +37,7 @@ class LedgerRole(StrEnum):
     WRITER = "stakehold_writer"
     REGISTRAR = "stakehold_registrar"
     INBOX = "stakehold_inbox"
+    CASHIER = "stakehold_cashier"
     PUBLISHER = "stakehold_publisher"
 
 

@@ -16,6 +16,10 @@ class ReviewKind(StrEnum):
     """A bet without any settlement was given back."""
     BET_NOT_SWEPT = "bet_not_swept"
     """It could not be given back."""
+    CASHIER_CONTRADICTION = "cashier_contradiction"
+    """A payment service said what contradicts what is known."""
+    CASHIER_STUCK = "cashier_stuck"
+    """The wallet does not do what a deposit or withdrawal has come to, or did it otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,3 +1,5 @@
+CREATE SCHEMA cashier;
+
 CREATE SCHEMA fx;
 
 CREATE SCHEMA inbox;
@@ -5,6 +7,16 @@ CREATE SCHEMA inbox;
 CREATE SCHEMA ledger;
 
 CREATE SCHEMA registry;
+
+CREATE FUNCTION cashier.refuse_to_rewrite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% of cashier.% is refused: what was said stays said', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'messages_are_append_only';
+END
+$$;
 
 CREATE TABLE fx.rate_decisions (
     rate_id bigint NOT NULL,
@@ -344,6 +356,96 @@ BEGIN
     RETURN NEW;
 END
 $$;
+
+CREATE TABLE cashier.cases (
+    case_number bigint NOT NULL,
+    kind text NOT NULL,
+    source_id text NOT NULL,
+    case_id text NOT NULL,
+    player_id text NOT NULL,
+    partition integer NOT NULL,
+    currency text NOT NULL,
+    amount numeric(38,0) NOT NULL,
+    is_debit boolean NOT NULL,
+    state text NOT NULL,
+    accepted text[] NOT NULL,
+    attempt integer DEFAULT 0 NOT NULL,
+    needs_second_approval boolean DEFAULT false NOT NULL,
+    opened_by text NOT NULL,
+    first_approver text DEFAULT ''::text NOT NULL,
+    second_approver text DEFAULT ''::text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    ending_reason text DEFAULT ''::text NOT NULL,
+    corrected_entry_id text DEFAULT ''::text NOT NULL,
+    provider text DEFAULT ''::text NOT NULL,
+    provider_reference text DEFAULT ''::text NOT NULL,
+    chain text DEFAULT ''::text NOT NULL,
+    address text DEFAULT ''::text NOT NULL,
+    tx_hash text DEFAULT ''::text NOT NULL,
+    refusal text DEFAULT ''::text NOT NULL,
+    opening_entry_id text DEFAULT ''::text NOT NULL,
+    closing_entry_id text DEFAULT ''::text NOT NULL,
+    expires_time timestamp with time zone,
+    due_time timestamp with time zone,
+    tries integer DEFAULT 0 NOT NULL,
+    created_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    changed_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT a_case_is_about_money CHECK ((amount > (0)::numeric)),
+    CONSTRAINT a_case_is_in_a_state_of_its_kind CHECK (
+CASE kind
+    WHEN 'deposit'::text THEN (state = ANY (ARRAY['created'::text, 'pending'::text, 'crediting'::text, 'credited'::text, 'failed'::text, 'expired'::text, 'charging_back'::text, 'charged_back'::text, 'refused'::text]))
+    WHEN 'withdrawal'::text THEN (state = ANY (ARRAY['holding'::text, 'requested'::text, 'approved_once'::text, 'approved'::text, 'sent'::text, 'paying'::text, 'paid'::text, 'rejecting'::text, 'rejected'::text, 'failing'::text, 'failed'::text, 'cancelling'::text, 'cancelled'::text, 'refused'::text]))
+    WHEN 'correction'::text THEN (state = ANY (ARRAY['proposed'::text, 'applying'::text, 'applied'::text, 'rejected'::text, 'refused'::text]))
+    ELSE false
+END),
+    CONSTRAINT approvers_are_different_persons CHECK (((first_approver = ''::text) OR ((first_approver <> second_approver) AND (first_approver <> opened_by) AND (second_approver <> opened_by)))),
+    CONSTRAINT what_is_under_way_is_due CHECK (((due_time IS NOT NULL) = (state = ANY (ARRAY['crediting'::text, 'charging_back'::text, 'holding'::text, 'paying'::text, 'rejecting'::text, 'failing'::text, 'cancelling'::text, 'applying'::text])))),
+    CONSTRAINT what_needs_two_approvals_has_them CHECK (((kind <> 'withdrawal'::text) OR (state <> ALL (ARRAY['approved'::text, 'sent'::text, 'paying'::text, 'paid'::text])) OR ((first_approver <> ''::text) AND ((second_approver <> ''::text) OR (NOT needs_second_approval))))),
+    CONSTRAINT what_was_done_is_in_the_ledger CHECK ((((state <> ALL (ARRAY['credited'::text, 'applied'::text, 'requested'::text])) OR (opening_entry_id <> ''::text)) AND ((state <> ALL (ARRAY['charged_back'::text, 'paid'::text])) OR (closing_entry_id <> ''::text)) AND ((kind <> 'withdrawal'::text) OR (state <> ALL (ARRAY['rejected'::text, 'failed'::text, 'cancelled'::text])) OR (closing_entry_id <> ''::text))))
+)
+WITH (fillfactor='80');
+
+COMMENT ON TABLE cashier.cases IS 'Deposits, withdrawals and corrections as they are now; cashier.messages says how that came.';
+
+COMMENT ON COLUMN cashier.cases.amount IS 'Minor units of the currency.';
+
+COMMENT ON COLUMN cashier.cases.accepted IS 'Messages that were accepted: they may be repeated.';
+
+COMMENT ON COLUMN cashier.cases.attempt IS 'Counts chargebacks that were tried: each has a transaction id of its own.';
+
+COMMENT ON COLUMN cashier.cases.due_time IS 'When a worker goes on with what is under way.';
+
+ALTER TABLE cashier.cases ALTER COLUMN case_number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME cashier.cases_case_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE cashier.messages (
+    message_number bigint NOT NULL,
+    case_number bigint NOT NULL,
+    message text NOT NULL,
+    told_by text NOT NULL,
+    is_accepted boolean NOT NULL,
+    state_before text NOT NULL,
+    state_after text NOT NULL,
+    details jsonb NOT NULL,
+    told_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE cashier.messages IS 'All that was said about a case: who, when, what. What was accepted before and is only repeated is not said anew.';
+
+ALTER TABLE cashier.messages ALTER COLUMN message_number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME cashier.messages_message_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE fx.pairs (
     base text NOT NULL,
@@ -835,7 +937,7 @@ CREATE TABLE ledger.reviews (
     resolved_by text,
     note text,
     CONSTRAINT a_resolved_review_says_by_whom_and_why CHECK ((num_nulls(resolved_time, resolved_by, note) = ANY (ARRAY[0, 3]))),
-    CONSTRAINT a_review_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['bet_swept'::text, 'bet_not_swept'::text])))
+    CONSTRAINT a_review_is_of_a_known_kind CHECK ((kind = ANY (ARRAY['bet_swept'::text, 'bet_not_swept'::text, 'cashier_contradiction'::text, 'cashier_stuck'::text])))
 );
 
 COMMENT ON TABLE ledger.reviews IS 'What the service did by itself, or could not do, and a person should look at.';
@@ -997,6 +1099,15 @@ CREATE TABLE registry.sources (
 
 COMMENT ON COLUMN registry.sources.orphan_horizon_ms IS 'How long a bet may stand without any settlement before it is given back; null: for ever.';
 
+ALTER TABLE ONLY cashier.cases
+    ADD CONSTRAINT a_case_is_opened_once UNIQUE (kind, source_id, case_id);
+
+ALTER TABLE ONLY cashier.cases
+    ADD CONSTRAINT cases_are_numbered PRIMARY KEY (case_number);
+
+ALTER TABLE ONLY cashier.messages
+    ADD CONSTRAINT messages_are_numbered PRIMARY KEY (message_number);
+
 ALTER TABLE ONLY fx.pairs
     ADD CONSTRAINT a_pair_is_put_once PRIMARY KEY (base, quote);
 
@@ -1126,6 +1237,16 @@ ALTER TABLE ONLY registry.denominations
 ALTER TABLE ONLY registry.sources
     ADD CONSTRAINT a_source_id_is_unique PRIMARY KEY (source_id);
 
+CREATE INDEX cases_in_order ON cashier.cases USING btree (kind, case_number);
+
+CREATE INDEX cases_of_a_player ON cashier.cases USING btree (player_id, kind, case_number);
+
+CREATE INDEX cases_under_way ON cashier.cases USING btree (due_time) WHERE (due_time IS NOT NULL);
+
+CREATE INDEX deposits_that_expire ON cashier.cases USING btree (expires_time) WHERE (state = 'created'::text);
+
+CREATE INDEX messages_of_a_case ON cashier.messages USING btree (case_number, message_number);
+
 CREATE INDEX accepted_rates ON fx.rates USING btree (base, quote, published_time DESC, rate_id DESC) WHERE (state = 'accepted'::text);
 
 CREATE INDEX held_rates ON fx.rates USING btree (base, quote, published_time DESC, rate_id DESC) WHERE (state = 'held'::text);
@@ -1180,6 +1301,10 @@ CREATE INDEX slips_in_play ON ledger.slips USING btree (player_id, source_id, sl
 
 CREATE INDEX unsettled_rounds_by_age ON ledger.open_rounds USING btree (source_id, first_bet_time) WHERE (NOT is_settled);
 
+CREATE TRIGGER cases_are_not_removed BEFORE DELETE OR TRUNCATE ON cashier.cases FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
+
+CREATE TRIGGER messages_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON cashier.messages FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
+
 CREATE TRIGGER decisions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.rate_decisions FOR EACH STATEMENT EXECUTE FUNCTION fx.refuse_to_rewrite();
 
 CREATE TRIGGER only_held_rates_are_decided BEFORE INSERT ON fx.rate_decisions FOR EACH ROW EXECUTE FUNCTION fx.require_a_held_rate();
@@ -1215,6 +1340,12 @@ CREATE TRIGGER currencies_are_never_deleted BEFORE DELETE ON registry.currencies
 CREATE TRIGGER denominations_are_never_changed BEFORE DELETE OR UPDATE ON registry.denominations FOR EACH ROW EXECUTE FUNCTION registry.refuse_to_change_a_denomination();
 
 CREATE TRIGGER what_amounts_mean_never_changes BEFORE UPDATE ON registry.currencies FOR EACH ROW WHEN ((((old.currency_code IS DISTINCT FROM new.currency_code) OR (old.scale IS DISTINCT FROM new.scale)) OR (old.kind IS DISTINCT FROM new.kind))) EXECUTE FUNCTION registry.refuse_to_change_what_amounts_mean();
+
+ALTER TABLE ONLY cashier.cases
+    ADD CONSTRAINT a_case_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY cashier.messages
+    ADD CONSTRAINT a_message_is_about_a_case FOREIGN KEY (case_number) REFERENCES cashier.cases(case_number);
 
 ALTER TABLE ONLY fx.pairs
     ADD CONSTRAINT a_base_is_a_currency FOREIGN KEY (base) REFERENCES registry.currencies(currency_code);
@@ -1270,6 +1401,9 @@ ALTER TABLE ONLY ledger.round_progress
 ALTER TABLE ONLY registry.denominations
     ADD CONSTRAINT a_denomination_is_of_a_currency FOREIGN KEY (currency_code) REFERENCES registry.currencies(currency_code);
 
+GRANT USAGE ON SCHEMA cashier TO stakehold_reader;
+GRANT USAGE ON SCHEMA cashier TO stakehold_cashier;
+
 GRANT USAGE ON SCHEMA fx TO stakehold_reader;
 GRANT USAGE ON SCHEMA fx TO stakehold_writer;
 GRANT USAGE ON SCHEMA fx TO stakehold_registrar;
@@ -1282,10 +1416,13 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
 GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
 GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
 GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
+GRANT USAGE ON SCHEMA ledger TO stakehold_cashier;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
 GRANT USAGE ON SCHEMA registry TO stakehold_registrar;
+
+REVOKE ALL ON FUNCTION cashier.refuse_to_rewrite() FROM PUBLIC;
 
 GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_reader;
 GRANT SELECT ON TABLE fx.rate_decisions TO stakehold_writer;
@@ -1332,6 +1469,46 @@ REVOKE ALL ON FUNCTION registry.refuse_to_change_a_denomination() FROM PUBLIC;
 REVOKE ALL ON FUNCTION registry.refuse_to_change_what_amounts_mean() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION registry.require_one_meaning_of_a_code() FROM PUBLIC;
+
+GRANT SELECT,INSERT ON TABLE cashier.cases TO stakehold_cashier;
+GRANT SELECT ON TABLE cashier.cases TO stakehold_reader;
+
+GRANT UPDATE(state) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(accepted) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(attempt) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(first_approver) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(second_approver) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(ending_reason) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(provider) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(provider_reference) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(chain) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(address) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(tx_hash) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(refusal) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(opening_entry_id) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(closing_entry_id) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(due_time) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(tries) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT UPDATE(changed_time) ON TABLE cashier.cases TO stakehold_cashier;
+
+GRANT SELECT,INSERT ON TABLE cashier.messages TO stakehold_cashier;
+GRANT SELECT ON TABLE cashier.messages TO stakehold_reader;
 
 GRANT SELECT ON TABLE fx.pairs TO stakehold_reader;
 GRANT SELECT ON TABLE fx.pairs TO stakehold_writer;
@@ -1481,6 +1658,7 @@ GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.reviews TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.reviews TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.reviews TO stakehold_registrar;
+GRANT SELECT,INSERT ON TABLE ledger.reviews TO stakehold_cashier;
 
 GRANT UPDATE(resolved_time) ON TABLE ledger.reviews TO stakehold_registrar;
 
@@ -1500,6 +1678,7 @@ GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_inbox;
+GRANT SELECT ON TABLE ledger.settings TO stakehold_cashier;
 
 GRANT SELECT ON TABLE ledger.slips TO stakehold_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ledger.slips TO stakehold_writer;

@@ -283,7 +283,7 @@ def fingerprint_of(player_id: PlayerId, step: Step) -> str:
     if step.terms is not None:
         parts.append(step.terms.identity)
     payload = SEPARATOR.join(parts)
-    digest = blake2b(payload.encode("ascii"), digest_size=_DIGEST_BYTES).digest()
+    digest = blake2b(payload.encode(), digest_size=_DIGEST_BYTES).digest()
     return b2a_base64(digest, newline=False)[:_FINGERPRINT_CHARACTERS].decode("ascii")
 
 

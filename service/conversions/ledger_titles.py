@@ -1,5 +1,6 @@
 """What people call an entry."""
 
+from persistence.cashier.movements import CHARGE_BACK_PREFIX
 from persistence.outbox import OutboxEntry
 from persistence.transactions import EntryType, Operation, TransactionKind
 
@@ -34,10 +35,22 @@ SLIP_TITLES = {
     (Operation.REOPEN, TransactionKind.REFUND): "Slip Reopened",
 }
 """Where the kind alone would not say what happened."""
+CHARGE_BACK_TITLES = {
+    EntryType.APPLIED: "Deposit Charged Back",
+    EntryType.REFUSED: "Deposit Charged Back (refused)",
+    EntryType.NO_MOVEMENT: "Chargeback Without Movement",
+}
 
 
 def title_of(entry: OutboxEntry) -> str:
-    """An applied rollback is titled after what it undid: "Bet Placed (rolled back)"."""
+    """An applied rollback is titled after what it undid: "Bet Placed (rolled back)". The cashier's rollback
+    of a deposit is a chargeback.
+    """
+    is_charge_back = entry.transaction_id.startswith(CHARGE_BACK_PREFIX)
+    return CHARGE_BACK_TITLES[entry.type] if is_charge_back else _usual_title(entry)
+
+
+def _usual_title(entry: OutboxEntry) -> str:
     match entry.type:
         case EntryType.WALLET_OPENED:
             return "Wallet Opened"

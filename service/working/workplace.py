@@ -10,6 +10,7 @@ from persistence.postgres.database import Pool
 from service.hot_path import HotPath, open_hot_path
 from service.metrics import CallMetrics
 from service.opening import (
+    open_cashier_pool,
     open_inbox_pool,
     open_quotes,
     open_rates,
@@ -34,6 +35,7 @@ class Workplace:
     quotes: Quotes
     reading_pool: Pool
     inbox_pool: Pool
+    cashier_pool: Pool
     metrics: CollectorRegistry
 
 
@@ -46,8 +48,9 @@ async def open_workplace(settings: Settings, metrics: CollectorRegistry) -> Asyn
         rates = await open_rates(settings, stack, registrar_pool, registry)
         reading_pool = await open_reading_pool(settings, stack, application=APPLICATION)
         inbox_pool = await open_inbox_pool(settings, stack, application=APPLICATION)
+        cashier_pool = await open_cashier_pool(settings, stack, application=APPLICATION)
         quotes = await open_quotes(settings, stack, registrar_pool, registry, rates)
         hot_path = await open_hot_path(
             settings, stack, CallMetrics(metrics), reading_pool, rates, application=APPLICATION
         )
-        yield Workplace(settings, hot_path, registry, quotes, reading_pool, inbox_pool, metrics)
+        yield Workplace(settings, hot_path, registry, quotes, reading_pool, inbox_pool, cashier_pool, metrics)

@@ -79,6 +79,9 @@ WRITABLE = {
     *((("stakehold_inbox", "commands", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "partitions", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "workers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    ("stakehold_cashier", "reviews", "INSERT"),
+    *((("stakehold_cashier", "cases", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_cashier", "messages", "INSERT"),
 }
 """All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
 neither are rates."""
@@ -91,7 +94,7 @@ async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining)
         FROM unnest($1::text[]) AS role
         CROSS JOIN (
             SELECT pg_class.oid, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE nspname IN ('ledger', 'registry', 'fx', 'inbox') AND relkind = 'r'
+            WHERE nspname IN ('ledger', 'registry', 'fx', 'inbox', 'cashier') AND relkind = 'r'
         ) AS tables
         CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
         WHERE has_table_privilege(role, oid, privilege)

@@ -55,6 +55,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.SubmissionNotFound("match-1"),
     errors.RoundNotFound("g1", "r1"),
     errors.ReviewNotFound(7),
+    errors.CaseNotFound("deposit", "d1"),
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
@@ -75,6 +76,9 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.CursorNotInLedger("elsewhere", cause="other_ledger"),
     errors.SubscriberStalled("cursor"),
     errors.ReviewResolved(7, "alice"),
+    errors.InvalidTransition("withdrawal", "w1", state="paid", message="fail"),
+    errors.CaseIdConflict("deposit", "d1"),
+    errors.ApprovalBySamePerson("correction", "c1", "alice"),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""

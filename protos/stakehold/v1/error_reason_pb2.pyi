@@ -247,6 +247,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_SLIP_NOT_FOUND: _ErrorReason.ValueType  # 76
     """[NOT_FOUND] The source has opened no slip for the player under this id. Metadata: slip_id."""
+    ERROR_REASON_INVALID_TRANSITION: _ErrorReason.ValueType  # 80
+    """[FAILED_PRECONDITION] The case's state does not allow the message, or the message says otherwise than one that was
+    accepted. Where it contradicts what is known, a review was raised. Metadata: case_kind, case_id, state, message.
+    """
+    ERROR_REASON_CASE_NOT_FOUND: _ErrorReason.ValueType  # 81
+    """[NOT_FOUND] There is no such deposit, withdrawal or correction. Metadata: case_kind, case_id."""
+    ERROR_REASON_CASE_ID_CONFLICT: _ErrorReason.ValueType  # 82
+    """[ALREADY_EXISTS] Another deposit, withdrawal or correction has this id. Nothing changes.
+    Metadata: case_kind, case_id.
+    """
+    ERROR_REASON_APPROVAL_BY_SAME_PERSON: _ErrorReason.ValueType  # 83
+    """[FAILED_PRECONDITION] It takes another person: not who asked for it, nor who approved it already.
+    Metadata: case_kind, case_id, person.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -480,4 +494,18 @@ Metadata: related_transaction_id.
 """
 ERROR_REASON_SLIP_NOT_FOUND: ErrorReason.ValueType  # 76
 """[NOT_FOUND] The source has opened no slip for the player under this id. Metadata: slip_id."""
+ERROR_REASON_INVALID_TRANSITION: ErrorReason.ValueType  # 80
+"""[FAILED_PRECONDITION] The case's state does not allow the message, or the message says otherwise than one that was
+accepted. Where it contradicts what is known, a review was raised. Metadata: case_kind, case_id, state, message.
+"""
+ERROR_REASON_CASE_NOT_FOUND: ErrorReason.ValueType  # 81
+"""[NOT_FOUND] There is no such deposit, withdrawal or correction. Metadata: case_kind, case_id."""
+ERROR_REASON_CASE_ID_CONFLICT: ErrorReason.ValueType  # 82
+"""[ALREADY_EXISTS] Another deposit, withdrawal or correction has this id. Nothing changes.
+Metadata: case_kind, case_id.
+"""
+ERROR_REASON_APPROVAL_BY_SAME_PERSON: ErrorReason.ValueType  # 83
+"""[FAILED_PRECONDITION] It takes another person: not who asked for it, nor who approved it already.
+Metadata: case_kind, case_id, person.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

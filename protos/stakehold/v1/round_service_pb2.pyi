@@ -60,6 +60,10 @@ class _ReviewKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewKind
     """A bet without any settlement was given back."""
     REVIEW_KIND_BET_NOT_SWEPT: _ReviewKind.ValueType  # 2
     """A bet without any settlement could not be given back."""
+    REVIEW_KIND_CASHIER_CONTRADICTION: _ReviewKind.ValueType  # 3
+    """A message of a payment service contradicts what is known of the deposit or withdrawal; it was refused."""
+    REVIEW_KIND_CASHIER_STUCK: _ReviewKind.ValueType  # 4
+    """A deposit, withdrawal or chargeback cannot be carried out by the wallet, or was found carried out otherwise."""
 
 class ReviewKind(_ReviewKind, metaclass=_ReviewKindEnumTypeWrapper):
     """Why there is a review."""
@@ -70,6 +74,10 @@ REVIEW_KIND_BET_SWEPT: ReviewKind.ValueType  # 1
 """A bet without any settlement was given back."""
 REVIEW_KIND_BET_NOT_SWEPT: ReviewKind.ValueType  # 2
 """A bet without any settlement could not be given back."""
+REVIEW_KIND_CASHIER_CONTRADICTION: ReviewKind.ValueType  # 3
+"""A message of a payment service contradicts what is known of the deposit or withdrawal; it was refused."""
+REVIEW_KIND_CASHIER_STUCK: ReviewKind.ValueType  # 4
+"""A deposit, withdrawal or chargeback cannot be carried out by the wallet, or was found carried out otherwise."""
 Global___ReviewKind: _TypeAlias = ReviewKind  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,1 @@
+"""The cashier: deposits, withdrawals and corrections, and how the wallet does what they come to."""
