@@ -79,6 +79,8 @@ WRITABLE = {
     *((("stakehold_inbox", "commands", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "partitions", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "workers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
+    *((("stakehold_publisher", "publications", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_publisher", "publishers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
     ("stakehold_cashier", "reviews", "INSERT"),
     *((("stakehold_cashier", "cases", privilege)) for privilege in ("INSERT", "UPDATE")),
     ("stakehold_cashier", "messages", "INSERT"),

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -30,8 +31,8 @@ from persistence.transactions import CurrencyCode, PlayerId
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
-# What each message leads to in each state, in the order of MESSAGES; lower case: a state, "-": finish first, "x":
-# refused, "!": refused and raised for review. Nothing was accepted before.
+# What each message leads to in each state where nothing was accepted before: a state, "-": what is under way
+# is finished first, "x": refused, "!": refused and raised for review.
 DEPOSITS = """
                 pending  credit     fail    charge_back    expire
 created         pending  crediting  failed  !              expired
@@ -92,7 +93,7 @@ ROWS = [
 ]
 
 
-def case(kind: CaseKind, state: CaseState, *accepted: Message, **changes: object) -> Case:
+def case(kind: CaseKind, state: CaseState, *accepted: Message, **changes: Any) -> Case:
     made = Case(
         number=1,
         name=CaseName(kind, "payments", "c1"),
@@ -120,11 +121,11 @@ def case(kind: CaseKind, state: CaseState, *accepted: Message, **changes: object
         created_time=NOON,
         changed_time=NOON,
     )
-    return replace(made, **changes)  # type: ignore[arg-type]
+    return replace(made, **changes)
 
 
-def told(message: Message, by: str = "bob", **changes: object) -> Told:
-    return replace(Told(message, by), **changes)  # type: ignore[arg-type]
+def told(message: Message, by: str = "bob", **changes: Any) -> Told:
+    return replace(Told(message, by), **changes)
 
 
 def test_the_tables_have_every_state_and_every_message() -> None:
@@ -134,7 +135,7 @@ def test_the_tables_have_every_state_and_every_message() -> None:
 
     assert {row[:3] for row in ROWS} == wanted
     assert len(ROWS) == len(wanted)
-    assert {key for key in MOVES} | CONTRADICTIONS <= wanted
+    assert set(MOVES) | CONTRADICTIONS <= wanted
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_what_was_accepted_before_is_a_repeat_in_every_state_where_nothing_is_un
 )
 @pytest.mark.parametrize("state", [CaseState.SENT, CaseState.PAID])
 def test_a_payment_of_another_amount_or_transaction_contradicts(
-    otherwise: dict[str, object], state: CaseState
+    otherwise: dict[str, Any], state: CaseState
 ) -> None:
     known = case(CaseKind.WITHDRAWAL, state, Message.PAID, references=References(tx_hash="0xone"))
 
