@@ -52,6 +52,10 @@ ELSEWHERE = {
     "RATE_NOT_FOUND": "fx/test_fx_service, fx/test_rate_history",
     "RATE_NOT_HELD": "fx/test_held_rates",
     "SAME_PERSON": "fx/test_held_rates",
+    **dict.fromkeys(
+        ("INVALID_TRANSITION", "CASE_NOT_FOUND", "CASE_ID_CONFLICT", "APPROVAL_BY_SAME_PERSON"),
+        "test_cashier_service",
+    ),
     "SUBMISSION_ID_CONFLICT": "test_submitting",
     "SUBMISSION_NOT_FOUND": "test_submitting",
     "CURSOR_INVALID": "test_events",
