@@ -32,6 +32,7 @@ _OPERATORS_COMMANDS = {
     "freeze": "Refuse a wallet's debits.",
     "unfreeze": "Take a frozen wallet's debits again.",
     "close": "Close a wallet.",
+    "correct": "Correct a wallet by hand: one person proposes, another one approves.",
 }
 
 
