@@ -32,10 +32,10 @@ SUMMARY = [
     Column("outcome", in_table=False),
     Column("refusal_reason"),
     Column("round_id"),
-    Column("game_id"),
+    Column("game_id", in_table=False),
     Column("reference_transaction_id"),
-    Column("rollback_transaction_id"),
-    Column("late"),
+    Column("rollback_transaction_id", in_table=False),
+    Column("late", in_table=False),
     Column("entry_id", in_table=False),
 ]
 _TOTALS = [

@@ -18,10 +18,10 @@ def _slip_columns() -> list[Column]:
         Column("state", "slip.state"),
         *(Column(name, f"slip.{name}.amount", is_number=True) for name in amounts),
         Column("currency_code", "slip.held.currency_code"),
-        Column("wallet_currency_code"),
+        Column("wallet_currency_code", in_table=False),
         Column("expire_time", "slip.expire_time"),
         Column("version", "slip.version", is_number=True, in_table=False),
-        Column("last_transaction_id", "slip.last_transaction_id"),
+        Column("last_transaction_id", "slip.last_transaction_id", in_table=False),
         Column("undone_by_transaction_id", "slip.undone_by_transaction_id", in_table=False),
     ]
 
