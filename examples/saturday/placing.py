@@ -58,7 +58,9 @@ def reserves(punter: Punter, match: Match, *, expire_time: str = "") -> tuple[Sl
         body["expireTime"] = expire_time
     change = slip.hold(amount)
     slip.last_id = slip.slip_id
-    punter.does("Hold", slip.slip_id, body, cash=change, held=-change, slip=slip)
+    # What runs out soon is sent once: a second answer may come too late to tell of a slip that is held.
+    calm = bool(expire_time)
+    punter.does("Hold", slip.slip_id, body, cash=change, held=-change, slip=slip, calm=calm)
     return slip, amount
 
 

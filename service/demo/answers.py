@@ -66,6 +66,11 @@ class Answer:
         return told.applied_count + told.refused_count + told.dead_count if told is not None else 0
 
     @property
+    def final(self) -> bool:
+        """Whether asking again would not tell anything else."""
+        return self.submission is not None and not self.submission.waiting_count
+
+    @property
     def refused(self) -> bool:
         """Whether the transaction was decided, and against the caller."""
         return self.refusal is not None

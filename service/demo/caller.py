@@ -70,7 +70,7 @@ class Caller:
             progress(max(decided - seen, 0))
             seen = max(decided, seen)
             fits = not surprise(line.expect, sent.answer, asked_again=sent.retries > 0)
-            if fits or time.monotonic() > give_up:
+            if fits or sent.answer.final or time.monotonic() > give_up:
                 return sent
             await asyncio.sleep(POLL_S)
 

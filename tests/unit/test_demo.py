@@ -1,9 +1,11 @@
 """The demo must be able to fail: each wrong answer and each broken promise is seen."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 
 from service.demo.answers import Answer, Result, Submitted
@@ -13,9 +15,16 @@ from service.demo.expectations import surprise
 from service.demo.plays import Json, Line, PlayUnreadable, acts_of, read_play, turns_of
 from service.demo.promises import Evidence, promises
 from service.demo.report import Size, report
+from service.demo.services import methods_of
 from service.demo.slips import slips_played
 from service.demo.tally import Tally
-from stakehold.v1 import ledger_service_pb2, money_pb2, submission_service_pb2, transaction_pb2
+from stakehold.v1 import (
+    ledger_service_pb2,
+    money_pb2,
+    submission_service_pb2,
+    transaction_pb2,
+    wallet_service_pb2,
+)
 
 APPLIED = {"outcome": ["APPLIED"], "replayed": False, "cash": "90.00"}
 
@@ -263,6 +272,23 @@ def test_the_operators_lines_part_a_play_into_acts() -> None:
     lines = [replace(debit(), player=player) for player in ("", "", "p", "q", "", "p")]
 
     assert [[line.player for line in act] for act in acts_of(lines)] == [["", ""], ["p", "q"], [""], ["p"]]
+
+
+async def test_times_are_counted_from_when_a_line_is_sent() -> None:
+    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
+        hold = methods_of(channel)["Hold"]
+    before = time.time()
+
+    moved, stays = (
+        hold.request({"expireTime": told, "context": {"occurredTime": told}})
+        for told in ("+5s", "2026-02-21T12:00:00Z")
+    )
+
+    assert isinstance(moved, wallet_service_pb2.HoldRequest)
+    assert isinstance(stays, wallet_service_pb2.HoldRequest)
+    assert before + 4 < moved.expire_time.ToNanoseconds() / 1e9 <= time.time() + 5
+    assert moved.context.occurred_time.seconds - moved.expire_time.seconds in (0, 1)
+    assert stays.expire_time.ToJsonString() == "2026-02-21T12:00:00Z"
 
 
 def test_lines_sent_together_are_one_turn() -> None:
