@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
@@ -10,6 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from stakehold.v1 import (
     admin_service_pb2,
+    cashier_service_pb2,
     command_pb2,
     error_reason_pb2,
     fx_service_pb2,
@@ -54,6 +56,7 @@ class Answer:
     commands: "Sequence[Submitted]" = ()
     pushed: Sequence[str] = ()
     mid_rate: str = ""
+    case_entry_ids: Sequence[str] = ()
     next_page_token: str = ""
 
     def after(self, first: "Answer") -> "Answer":
@@ -77,7 +80,7 @@ class Answer:
 
     def entry_ids(self) -> set[str]:
         """The ledger entries that this answer speaks of."""
-        ids = {result.entry_id for result in self.results}
+        ids = {*self.case_entry_ids, *(result.entry_id for result in self.results)}
         if self.refusal is not None:
             ids.add(self.refusal.entry_id)
         return ids - {""}
@@ -171,6 +174,20 @@ def _of_rates(response: Message) -> Answer | None:
             return None
 
 
+def _of_cases(response: Any) -> Answer | None:
+    """Each of the cashier's answers has one case, a list of which is never asked for."""
+    for kind, names, states in _CASES:
+        if kind in response.DESCRIPTOR.fields_by_name and "replayed" in response.DESCRIPTOR.fields_by_name:
+            case = getattr(response, kind)
+            return Answer(
+                "OK",
+                state=states.Name(case.state).removeprefix(f"{kind.upper()}_STATE_"),
+                replayed=response.replayed,
+                case_entry_ids=[getattr(case, name) for name in names],
+            )
+    return None
+
+
 def answer_of_error(error: grpc.aio.AioRpcError) -> Answer:
     """An answer that is not OK."""
     details = _details(error)
@@ -238,4 +255,9 @@ def _result(result: transaction_pb2.TransactionResult) -> Result:
     )
 
 
-_READERS = (_of_transactions, _of_wallets, _of_slips, _of_submissions, _of_rates)
+_CASES: tuple[tuple[str, Sequence[str], Any], ...] = (
+    ("deposit", ("credit_entry_id", "charge_back_entry_id"), cashier_service_pb2.DepositState),
+    ("withdrawal", ("hold_entry_id", "closing_entry_id"), cashier_service_pb2.WithdrawalState),
+    ("correction", ("entry_id",), cashier_service_pb2.CorrectionState),
+)
+_READERS = (_of_transactions, _of_wallets, _of_slips, _of_submissions, _of_rates, _of_cases)

@@ -24,6 +24,7 @@ PLAYS: Mapping[str, Play] = MappingProxyType(
     {
         "evening": Play("An evening in a casino", EXAMPLES / "evening.jsonl"),
         "saturday": Play("A sportsbook Saturday", EXAMPLES / "saturday.jsonl"),
+        "cashiers_day": Play("A cashier's day", EXAMPLES / "cashiers_day.jsonl"),
     }
 )
 """By name, in the order in which the demo plays them."""
@@ -106,7 +107,7 @@ def _parse(number: int, text: str, player_suffix: str) -> Line:
 
 
 def _renamed(part: Any, suffix: str) -> Any:
-    """A request with other players and submissions, however deep they are named."""
+    """A request with other players, submissions and cases, however deep they are named."""
     match part:
         case dict():
             return {
@@ -119,4 +120,4 @@ def _renamed(part: Any, suffix: str) -> Any:
             return part
 
 
-_RENAMED = ("playerId", "submissionId")
+_RENAMED = ("playerId", "submissionId", "depositId", "withdrawalId", "correctionId")

@@ -15,6 +15,8 @@ from service.demo.plays import Json
 from stakehold.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
+    cashier_service_pb2,
+    cashier_service_pb2_grpc,
     fx_service_pb2,
     fx_service_pb2_grpc,
     sportsbook_service_pb2,
@@ -32,6 +34,7 @@ SERVICES: tuple[tuple[ModuleType, Any], ...] = (
     (admin_service_pb2, admin_service_pb2_grpc.AdminServiceStub),
     (sportsbook_service_pb2, sportsbook_service_pb2_grpc.SportsbookServiceStub),
     (submission_service_pb2, submission_service_pb2_grpc.SubmissionServiceStub),
+    (cashier_service_pb2, cashier_service_pb2_grpc.CashierServiceStub),
     (fx_service_pb2, fx_service_pb2_grpc.FxServiceStub),
 )
 

@@ -31,3 +31,13 @@ async def test_every_promise_is_kept_through_a_small_saturday(
     assert "Slips: what each of" in said
     assert "Submitted: each of" in said
     assert "Every promise was kept." in said
+
+
+async def test_every_promise_is_kept_through_a_cashiers_day(private_deployment: Deployment) -> None:
+    for _ in range(2):
+        status, said = await private_deployment.run(
+            "demo", "--play", "cashiers_day", "--target", private_deployment.address
+        )
+
+        assert status == 0, said
+        assert "Every promise was kept." in said
