@@ -50,7 +50,7 @@ local function rollbacks()
   end
 
   -- The exact inverse of the original's changes; nil where the source's policy refuses it because the money
-  -- that it takes is gone.
+  -- that it takes is gone. What it takes off the player's debt and was paid since is given as cash.
   local function inverse_change(original, wallet)
     local change = {
       cash = negate(original.cash_change),
@@ -64,6 +64,10 @@ local function rollbacks()
         return nil
       end
       change.cash, change.receivable = cash, add(change.receivable, owed)
+    end
+    local debt = add(wallet.receivable, change.receivable)
+    if is_negative(debt) then
+      change.cash, change.receivable = subtract(change.cash, debt), negate(wallet.receivable)
     end
     return change
   end

@@ -401,6 +401,20 @@ async def test_what_is_taken_back_and_gone_follows_the_source_s_policy(
         assert (wallet.buckets.cash, wallet.buckets.receivable) == (5, 0)
 
 
+@pytest.mark.parametrize("taken", [unsettle("u", "s"), rollback("u", "w")], ids=["unsettled", "rolled back"])
+async def test_a_debt_that_was_paid_before_what_caused_it_is_undone_is_given_back_as_cash(
+    table: House, taken: Step
+) -> None:
+    source = replace(GAMES, shortfall=ShortfallPolicy.CLAMP)
+    await table.play(place("s", 100), settle("w", "s", 25), bet("b", 25), taken, source=source)
+    await table.play(deposit("d", 15))
+
+    await table.play(rollback("r", "u"), source=source)
+
+    [wallet] = (await table.engine.read_player(PLAYER, deadline=moment(PATIENCE_S))).balances
+    assert (wallet.buckets.cash, wallet.buckets.receivable) == (15, 0)
+
+
 async def test_a_slip_is_of_its_source_alone(table: House) -> None:
     await table.play(place("s", 10))
     assert await told(table, settle("w", "s", 5), Source(SourceId("others"))) == "REFERENCE_NOT_FOUND"
