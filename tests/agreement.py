@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.answers import Balance, Done, Refused, RefusedTransaction
+from tests import reference
+from tests.answers import Balance, Done, Refused, RefusedTransaction, ShownSlip
 from tests.reference import Refusal, Result, Wallet
 from tests.reference.amounts import decimal_text
 
@@ -13,6 +14,7 @@ CODES = {
     "SOURCE_NOT_FOUND": "NOT_FOUND",
     "WALLET_NOT_FOUND": "NOT_FOUND",
     "REFERENCE_NOT_FOUND": "NOT_FOUND",
+    "SLIP_NOT_FOUND": "NOT_FOUND",
     "TRANSACTION_ID_CONFLICT": "ALREADY_EXISTS",
     "VERSION_MISMATCH": "ABORTED",
 }
@@ -42,7 +44,7 @@ class Agreement:
             status=wallet.status,
             cash=decimal_text(wallet.cash, scale),
             bonus=decimal_text(0, scale),
-            held=decimal_text(0, scale),
+            held=decimal_text(wallet.held, scale),
             receivable=decimal_text(wallet.receivable, scale),
             credit_line=decimal_text(wallet.credit_line, scale),
         )
@@ -59,6 +61,25 @@ class Agreement:
             late=result.late,
             receivable_change=self._change(result),
             booked_ns=0,
+            slip=None if result.slip is None else self.slip(result.slip),
+        )
+
+    def slip(self, slip: reference.ShownSlip) -> ShownSlip:
+        """A reference slip as the service shows it."""
+        scale, standing = self.scales[slip.currency], slip.standing
+        return ShownSlip(
+            slip_id=slip.slip_id,
+            state=standing.state,
+            version=slip.version,
+            currency=slip.currency,
+            held=decimal_text(standing.held, scale),
+            staked=decimal_text(standing.staked, scale),
+            live=decimal_text(standing.live, scale),
+            paid=decimal_text(standing.paid, scale),
+            cashed=decimal_text(standing.cashed, scale),
+            expires_s=slip.expires_s,
+            last=slip.last,
+            undone_by=slip.undone_by,
         )
 
     def refusal(self, refusal: Refusal) -> RefusedTransaction:
@@ -95,6 +116,8 @@ class Agreement:
             ("balance_now", expected.balance_now, actual.now),
         ):
             yield from self._balance_difference(name, wallet, shown, required=expected.moved)
+        if expected.moved:
+            yield from _difference("slip", self.done(expected).slip, actual.slip)
         yield from self._entry_id_difference(scope, actual.transaction_id, actual.entry_id)
 
     def _refusal_differences(self, scope: Scope, expected: Refusal, actual: Refused) -> Iterator[str]:

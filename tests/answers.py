@@ -30,6 +30,24 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownSlip:
+    """A slip as the service shows it: amounts are its texts, the state is its word without prefix."""
+
+    slip_id: str
+    state: str
+    version: int
+    currency: str
+    held: str
+    staked: str
+    live: str
+    paid: str
+    cashed: str
+    expires_s: int | None
+    last: str
+    undone_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """One transaction answered OK. ``receivable_change`` is empty where there was none."""
 
@@ -42,6 +60,7 @@ class Done:
     late: bool
     receivable_change: str
     booked_ns: int
+    slip: ShownSlip | None = None
 
 
 class Refused(Exception):
@@ -102,6 +121,26 @@ def read_result(result: pb.TransactionResult) -> Done:
         late=result.late,
         receivable_change=result.receivable_change.amount if result.HasField("receivable_change") else "",
         booked_ns=result.booked_time.ToNanoseconds(),
+        slip=read_slip(result.slip) if result.HasField("slip") else None,
+    )
+
+
+def read_slip(slip: pb.Slip) -> ShownSlip:
+    amounts = (slip.held, slip.staked, slip.live, slip.paid, slip.cashed)
+    [currency] = {amount.currency_code for amount in amounts}
+    return ShownSlip(
+        slip_id=slip.slip_id,
+        state=pb.SlipState.Name(slip.state).removeprefix("SLIP_STATE_"),
+        version=slip.version,
+        currency=currency,
+        held=slip.held.amount,
+        staked=slip.staked.amount,
+        live=slip.live.amount,
+        paid=slip.paid.amount,
+        cashed=slip.cashed.amount,
+        expires_s=slip.expire_time.ToSeconds() if slip.HasField("expire_time") else None,
+        last=slip.last_transaction_id,
+        undone_by=slip.undone_by_transaction_id,
     )
 
 

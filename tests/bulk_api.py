@@ -34,17 +34,9 @@ def command(seat: Seat, *steps: Step) -> command_pb2.Command:
 
 
 def command_of(request: requests.Request | wallet_pb.ExchangeRequest) -> command_pb2.Command:
-    match request:
-        case wallet_pb.DebitRequest():
-            return command_pb2.Command(debit=request)
-        case wallet_pb.CreditRequest():
-            return command_pb2.Command(credit=request)
-        case wallet_pb.RollbackRequest():
-            return command_pb2.Command(rollback=request)
-        case wallet_pb.TransactRequest():
-            return command_pb2.Command(transact=request)
-        case wallet_pb.ExchangeRequest():
-            return command_pb2.Command(exchange=request)
+    if isinstance(request, wallet_pb.ExchangeRequest):
+        return command_pb2.Command(exchange=request)
+    return requests.command(request)
 
 
 def said(answer: Answer) -> str:

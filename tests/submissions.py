@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from stakehold.v1 import command_pb2, wallet_service_pb2
+from stakehold.v1 import command_pb2
 from stakehold.v1 import submission_service_pb2 as pb
 from stakehold.v1.submission_service_pb2_grpc import SubmissionServiceStub
+from tests import requests
 from tests.answers import refused
 from tests.reference import Step
-from tests.requests import call
 from tests.waiting import until
 
 if TYPE_CHECKING:  # this exists for type checkers only
@@ -129,15 +129,7 @@ def submit_requests(
 
 def command(source_id: str, player_id: str, *steps: Step) -> command_pb2.Command:
     """The command of a step, or of several, all or nothing."""
-    match call(source_id, player_id, list(steps)):
-        case wallet_service_pb2.DebitRequest() as request:
-            return command_pb2.Command(debit=request)
-        case wallet_service_pb2.CreditRequest() as request:
-            return command_pb2.Command(credit=request)
-        case wallet_service_pb2.RollbackRequest() as request:
-            return command_pb2.Command(rollback=request)
-        case wallet_service_pb2.TransactRequest() as request:
-            return command_pb2.Command(transact=request)
+    return requests.command(requests.call(source_id, player_id, list(steps)))
 
 
 @asynccontextmanager

@@ -1,26 +1,29 @@
 """The service over a real channel, as callers and operators use it, awaited or blocking."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from stakehold.v1 import admin_service_pb2 as admin_pb
 from stakehold.v1 import money_pb2, transaction_pb2
 from stakehold.v1 import round_service_pb2 as round_pb
+from stakehold.v1 import sportsbook_service_pb2 as sportsbook_pb
 from stakehold.v1 import wallet_service_pb2 as wallet_pb
 from stakehold.v1.admin_service_pb2_grpc import AdminServiceStub
 from stakehold.v1.round_service_pb2_grpc import RoundServiceStub
+from stakehold.v1.sportsbook_service_pb2_grpc import SportsbookServiceStub
 from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests import requests
-from tests.answers import Balance, Done, read_balance, read_result, refused
+from tests.answers import Balance, Done, ShownSlip, read_balance, read_result, read_slip, refused
 from tests.reference import Currency, Policies, Step
 
 if TYPE_CHECKING:  # these exist for type checkers only
     from stakehold.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+    from stakehold.v1.sportsbook_service_pb2_grpc import SportsbookServiceAsyncStub
     from stakehold.v1.wallet_service_pb2_grpc import WalletServiceAsyncStub
 
 TIMEOUT_S = 30.0
@@ -39,6 +42,7 @@ class WalletApi:
 
     wallets: "WalletServiceAsyncStub"
     admin: "AdminServiceAsyncStub"
+    sportsbook: "SportsbookServiceAsyncStub"
 
     async def transact(
         self, source_id: str, player_id: str, steps: Sequence[Step], *, timeout_s: float | None = TIMEOUT_S
@@ -48,16 +52,11 @@ class WalletApi:
 
     async def send(self, request: requests.Request, *, timeout_s: float | None = TIMEOUT_S) -> list[Done]:
         try:
-            match request:
-                case wallet_pb.DebitRequest():
-                    return [read_result((await self.wallets.Debit(request, timeout=timeout_s)).result)]
-                case wallet_pb.CreditRequest():
-                    return [read_result((await self.wallets.Credit(request, timeout=timeout_s)).result)]
-                case wallet_pb.RollbackRequest():
-                    return [read_result((await self.wallets.Rollback(request, timeout=timeout_s)).result)]
-                case wallet_pb.TransactRequest():
-                    response = await self.wallets.Transact(request, timeout=timeout_s)
-                    return [read_result(result) for result in response.results]
+            if isinstance(request, wallet_pb.TransactRequest):
+                response = await self.wallets.Transact(request, timeout=timeout_s)
+                return [read_result(result) for result in response.results]
+            method = _method(self.wallets, self.sportsbook, request)
+            return [read_result((await method(request, timeout=timeout_s)).result)]
         except grpc.RpcError as error:
             raise refused(error) from None
 
@@ -127,6 +126,14 @@ class BlockingWalletApi:
     wallets: WalletServiceStub
     admin: AdminServiceStub
     rounds: RoundServiceStub
+    sportsbook: SportsbookServiceStub
+
+    def slip(self, source_id: str, player_id: str, slip_id: str) -> ShownSlip:
+        request = sportsbook_pb.GetSlipRequest(source_id=source_id, player_id=player_id, slip_id=slip_id)
+        try:
+            return read_slip(self.sportsbook.GetSlip(request, timeout=TIMEOUT_S).slip)
+        except grpc.RpcError as error:
+            raise refused(error) from None
 
     def close_round(
         self, source_id: str, player_id: str, transaction_id: str, *, round_id: str, game_id: str
@@ -145,18 +152,14 @@ class BlockingWalletApi:
 
     def transact(self, source_id: str, player_id: str, steps: Sequence[Step], *, singly: bool) -> list[Done]:
         """``singly`` sends a lone step through the RPC of its own."""
-        request = (requests.call if singly else requests.transact)(source_id, player_id, steps)
+        alone = singly or not all(map(requests.may_be_a_step, steps))
+        request = (requests.call if alone else requests.transact)(source_id, player_id, steps)
         try:
-            match request:
-                case wallet_pb.DebitRequest():
-                    return [read_result(self.wallets.Debit(request, timeout=TIMEOUT_S).result)]
-                case wallet_pb.CreditRequest():
-                    return [read_result(self.wallets.Credit(request, timeout=TIMEOUT_S).result)]
-                case wallet_pb.RollbackRequest():
-                    return [read_result(self.wallets.Rollback(request, timeout=TIMEOUT_S).result)]
-                case wallet_pb.TransactRequest():
-                    response = self.wallets.Transact(request, timeout=TIMEOUT_S)
-                    return [read_result(result) for result in response.results]
+            if isinstance(request, wallet_pb.TransactRequest):
+                response = self.wallets.Transact(request, timeout=TIMEOUT_S)
+                return [read_result(result) for result in response.results]
+            method = _method(self.wallets, self.sportsbook, request)
+            return [read_result(method(request, timeout=TIMEOUT_S).result)]
         except grpc.RpcError as error:
             raise refused(error) from None
 
@@ -205,15 +208,28 @@ class BlockingWalletApi:
 async def wallet_api(address: str) -> AsyncIterator[WalletApi]:
     """Through a connection of its own, not one that this process has to the server already."""
     async with grpc.aio.insecure_channel(address, options=_OWN_CONNECTION) as channel:
-        yield WalletApi(WalletServiceStub(channel), AdminServiceStub(channel))
+        yield awaited_api(channel)
 
 
 @contextmanager
 def blocking_wallet_api(address: str) -> Iterator[BlockingWalletApi]:
     with grpc.insecure_channel(address) as channel:
         yield BlockingWalletApi(
-            WalletServiceStub(channel), AdminServiceStub(channel), RoundServiceStub(channel)
+            WalletServiceStub(channel),
+            AdminServiceStub(channel),
+            RoundServiceStub(channel),
+            SportsbookServiceStub(channel),
         )
+
+
+def awaited_api(channel: grpc.aio.Channel) -> WalletApi:
+    return WalletApi(WalletServiceStub(channel), AdminServiceStub(channel), SportsbookServiceStub(channel))
+
+
+def _method(wallets: Any, sportsbook: Any, request: requests.Request) -> Callable[..., Any]:
+    """The RPC of which this is the request, by the name that both share."""
+    name = type(request).__name__.removesuffix("Request")
+    return getattr(sportsbook if hasattr(sportsbook, name) else wallets, name)  # type: ignore[no-any-return]
 
 
 def open_wallet_request(player_id: str, currency: str, *, credit_line: str) -> admin_pb.OpenWalletRequest:

@@ -10,13 +10,11 @@ from random import Random
 
 import grpc
 
-from stakehold.v1.admin_service_pb2_grpc import AdminServiceStub
-from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests import requests
 from tests.answers import Refused
 from tests.faults.history import Answered, Attempt, Call, History, NotAnswered
 from tests.faults.moves import CURRENCIES, SOURCES, Dealer, Move, Table
-from tests.wallet_api import WalletApi
+from tests.wallet_api import WalletApi, awaited_api
 
 _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
@@ -145,7 +143,7 @@ async def crowd(
                 await stack.enter_async_context(grpc.aio.insecure_channel(address, options=_CHANNEL))
                 for address in addresses
             ]
-            apis = [WalletApi(WalletServiceStub(channel), AdminServiceStub(channel)) for channel in channels]
+            apis = [awaited_api(channel) for channel in channels]
             dealer = Dealer(Random(f"{seed}/{number}"), tables, numbers)
             clients.append(Client(apis, dealer, history, stopped, given_up, pause_s=pause_s, server=number))
         made = Crowd(clients, tables, history, stopped, given_up)

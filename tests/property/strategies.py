@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from tests.reference import Credit, Debit, Money, Policies, Rollback, Step
+from tests.reference import Credit, Debit, Money, Policies, Rollback, SlipChange, SlipOpening, Step
 from tests.reference.amounts import decimal_text
 from tests.reference.steps import CREDIT_KINDS, DEBIT_KINDS
 
@@ -114,23 +114,67 @@ changes = st.sampled_from(["amount", "currency", "round_id", "game_id", "referen
 
 def changed(step: Step, change: Change) -> Step:
     """The same id with another payload, or, where the step has no such field, the same step."""
-    match step, change:
-        case Rollback(), "reference":
-            return replace(step, original_transaction_id=f"{step.original_transaction_id}-")
-        case Rollback(), "amount":
-            return replace(step, money=None if step.money else Money("EUR", "10"))
-        case _, "round_id":
-            return replace(step, round_id=f"{step.round_id}-")
-        case _, "game_id":
-            return replace(step, game_id=f"{step.game_id}-")
-        case ((Debit() | Credit()), _):
+    match step:
+        case Rollback():
+            return _changed_rollback(step, change)
+        case SlipOpening():
+            return _changed_opening(step, change)
+        case SlipChange():
+            return _changed_slip_change(step, change)
+        case Debit() | Credit():
             return _changed_movement(step, change)
+
+
+def _changed_rollback(step: Rollback, change: Change) -> Step:
+    match change:
+        case "reference":
+            return replace(step, original_transaction_id=f"{step.original_transaction_id}-")
+        case "amount":
+            return replace(step, money=None if step.money else Money("EUR", "10"))
+        case "round_id" | "game_id":
+            return _played_elsewhere(step, change)
+        case _:
+            return step
+
+
+def _played_elsewhere(step: Debit | Credit | Rollback, change: Change) -> Step:
+    if change == "round_id":
+        return replace(step, round_id=f"{step.round_id}-")
+    return replace(step, game_id=f"{step.game_id}-")
+
+
+def _changed_opening(step: SlipOpening, change: Change) -> Step:
+    match change:
+        case "game_id":
+            return replace(step, game_id=f"{step.game_id}-")
+        case "kind" if step.operation == "HOLD":
+            return replace(step, kind="WITHDRAWAL" if step.kind == "BET" else "BET")
+        case "amount":
+            return replace(step, money=Money(step.money.currency, "11"))
+        case "operation":
+            return Rollback(step.transaction_id, "another")
+        case _:
+            return replace(step, expires_s=None)
+
+
+def _changed_slip_change(step: SlipChange, change: Change) -> Step:
+    match change:
+        case "reference":
+            return replace(step, slip_id=f"{step.slip_id}-")
+        case "kind" if step.operation in {"CAPTURE", "SETTLE"}:
+            return replace(step, is_last=not step.is_last)
+        case "amount" if step.money is not None:
+            return replace(step, money=Money(step.money.currency, "11"))
+        case "operation":
+            return Rollback(step.transaction_id, "another")
         case _:
             return step
 
 
 def _changed_movement(step: Debit | Credit, change: Change) -> Step:
     match change:
+        case "round_id" | "game_id":
+            return _played_elsewhere(step, change)
         case "amount":
             return replace(step, money=Money(step.money.currency, "11"))
         case "currency":

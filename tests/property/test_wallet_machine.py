@@ -8,18 +8,23 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.deployment import Deployment
 from tests.forgetful import blocking_oblivion
-from tests.property.machine import CASHIER, WalletMachine
+from tests.property.beside import CASHIER, BesideTheReference
+from tests.property.machine import WalletMachine
+from tests.property.slip_machine import SlipMachine
 from tests.property.strategies import STANDING
 from tests.reference import Policies
 from tests.wallet_api import blocking_wallet_api
 
 EXAMPLES_SETTING = "STAKEHOLD_PROPERTY_EXAMPLES"
-EXAMPLES = 100
-STEPS = 40
+EVENINGS = ((WalletMachine, 100, 40), (SlipMachine, 20, 40))
+"""Each with how many examples, of how many steps."""
 
 
 @pytest.mark.timeout(900)
-async def test_every_reply_is_the_one_that_the_reference_gives(deployment: Deployment) -> None:
+@pytest.mark.parametrize(("machine", "examples", "steps"), EVENINGS, ids=["bets", "slips"])
+async def test_every_reply_is_the_one_that_the_reference_gives(
+    deployment: Deployment, machine: type[BesideTheReference], examples: int, steps: int
+) -> None:
     with (
         blocking_wallet_api(deployment.address) as api,
         blocking_oblivion(deployment.valkey.url, deployment.ledger_dsn) as oblivion,
@@ -28,10 +33,10 @@ async def test_every_reply_is_the_one_that_the_reference_gives(deployment: Deplo
             api.put_source(source_id, policies)
 
         run_state_machine_as_test(
-            lambda: WalletMachine(api, oblivion),  # type: ignore[arg-type]  # any callable that makes one will do
+            lambda: machine(api, oblivion),  # type: ignore[arg-type]  # any callable that makes one will do
             settings=settings(
-                max_examples=int(os.environ.get(EXAMPLES_SETTING, EXAMPLES)),
-                stateful_step_count=STEPS,
+                max_examples=int(os.environ.get(EXAMPLES_SETTING, examples)),
+                stateful_step_count=steps,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
                 print_blob=True,

@@ -46,12 +46,28 @@ closing has an id as every transaction, replays as one, and is NOT_REVERSIBLE. N
 **Rollback** R of X. R is X: INVALID_FIELD. R seen: as in 1, but a replayed rollback that was applied
 answers ALREADY_ROLLED_BACK. R tombstoned: TRANSACTION_ROLLED_BACK. X unknown: NO_ORIGINAL, and X becomes a
 tombstone. X tombstoned or rolled back: ALREADY_ROLLED_BACK. X refused: ORIGINAL_REFUSED. X a rollback:
-NOT_REVERSIBLE. An amount or currency that differs: AMOUNT_MISMATCH. X a bet with live wins (those that
-refer to it, or, in its round, those that refer to nothing) which this call does not also roll back, in any
-order: by policy BET_SETTLED or allowed. Then the exact inverse of what X did to cash and receivable
-applies, whatever the status of wallet, currency and source. Where that takes more cash than there is above
-zero: NEGATIVE goes below zero; CLAMP takes what there is and adds the rest to the receivable; REJECT
-refuses with INSUFFICIENT_FUNDS.
+NOT_REVERSIBLE, unless it undid what changed a slip. An amount or currency that differs: AMOUNT_MISMATCH. X a
+bet with live wins (those that refer to it, or, in its round, those that refer to nothing) which this call
+does not also roll back, in any order: by policy BET_SETTLED or allowed. Then the exact inverse of what X did
+to cash and receivable applies, whatever the status of wallet, currency and source. Where that takes more cash
+than there is above zero: NEGATIVE goes below zero; CLAMP takes what there is and adds the rest to the
+receivable; REJECT refuses with INSUFFICIENT_FUNDS. A debt that X had caused and that was paid since is given
+back as cash.
+
+**Slips.** A slip is opened by HOLD (cash becomes held) or PLACE (cash is staked) and bears the opening's id.
+The openings are checked as debits are; for a WITHDRAWAL the credit line does not count. What a slip is
+follows from the changes on it that stand. A change is checked in this order: REFERENCE_NOT_FOUND*; the
+reference tombstoned or rolled back BET_ROLLED_BACK; refused BET_REFUSED; no slip, another currency, or what
+only bets allow on a WITHDRAWAL: REFERENCE_MISMATCH; VERSION_MISMATCH*; a named amount of zero under the
+REFUSE policy ZERO_AMOUNT_REFUSED; the state: SLIP_NOT_PLACED* while it is held, else HOLD_RELEASED,
+HOLD_EXPIRED, HOLD_CLOSED, SLIP_NOT_VOIDED, SLIP_SETTLED, SLIP_VOIDED, SLIP_CASHED_OUT, SLIP_NOT_SETTLED; a
+capture past the deadline HOLD_EXPIRED; more than is held HOLD_EXCEEDED; a stake of more than is live
+STAKE_EXCEEDED; a void once settlements have paid SLIP_SETTLED; what is taken back and gone as for rollbacks.
+Neither the wallet's, the source's nor the currency's status stands in their way. The fingerprint covers also
+whether it is the last, and the stake, but not the deadline. Only the newest change that stands can be rolled
+back, else SLIP_MOVED_ON; the newest rollback can be rolled back until something new is done, and then what it
+undid stands again; a rollback of a rollback is NOT_REVERSIBLE, and so is everything on a slip whose opening
+is rolled back.
 
 **Refusals.** Nothing of the call is applied. A final refusal is remembered for every id that is new in the
 call, for the other ids with the failing step as the related transaction. Not final are the reasons marked
@@ -72,7 +88,8 @@ from tests.reference.answers import (
 )
 from tests.reference.house import Currency, House
 from tests.reference.policies import Policies
-from tests.reference.steps import Credit, Debit, Money, Rollback, Step
+from tests.reference.slips import ShownSlip
+from tests.reference.steps import Credit, Debit, Money, Rollback, SlipChange, SlipOpening, Step
 
 __all__ = [
     "CallRefused",
@@ -88,6 +105,9 @@ __all__ = [
     "Refusal",
     "Result",
     "Rollback",
+    "ShownSlip",
+    "SlipChange",
+    "SlipOpening",
     "State",
     "StatusSet",
     "Step",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tests.reference.slips import ShownSlip
+
 
 @dataclass(frozen=True, slots=True)
 class Wallet:
@@ -14,6 +16,7 @@ class Wallet:
     cash: int
     receivable: int
     credit_line: int
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Result:
     balance_now: Wallet | None = None
     late: bool = False
     receivable_change: int = 0
+    slip: ShownSlip | None = None
 
 
 @dataclass(frozen=True, slots=True)

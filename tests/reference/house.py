@@ -15,12 +15,27 @@ from tests.reference.answers import (
     StatusSet,
     Wallet,
 )
-from tests.reference.attempt import Attempt, PricedStep
+from tests.reference.attempt import Attempt
 from tests.reference.closings import close_round
+from tests.reference.draft import PricedStep
 from tests.reference.player import Player
 from tests.reference.policies import Policies
 from tests.reference.records import AnsweredRollback, Applied, Closing, Refused, Tombstone
-from tests.reference.steps import CREDIT_KINDS, DEBIT_KINDS, Debit, Money, Rollback, Step
+from tests.reference.slips import ShownSlip
+from tests.reference.steps import (
+    CHANGE_KINDS,
+    CREDIT_KINDS,
+    DEBIT_KINDS,
+    HOLD_KINDS,
+    NAMES_AN_AMOUNT,
+    Credit,
+    Debit,
+    Money,
+    Rollback,
+    SlipChange,
+    SlipOpening,
+    Step,
+)
 
 MAX_STEPS = 16
 
@@ -40,6 +55,8 @@ class House:
     currencies: dict[str, Currency] = field(default_factory=dict)
     sources: dict[str, Policies] = field(default_factory=dict)
     players: dict[str, Player] = field(default_factory=dict)
+    now_s: float = 0.0
+    """What holds' deadlines are compared with."""
 
     def open_wallet(self, player_id: str, currency: str, *, credit_line: str = "0") -> Opened:
         """Raises Malformed, also for a disabled currency: no transaction is refused here."""
@@ -79,7 +96,8 @@ class House:
             raise Malformed("SOURCE_NOT_FOUND")
         before = self._player(player_id)
         statuses = {code: currency.status for code, currency in self.currencies.items()}
-        attempt = Attempt(source_id, self.sources[source_id], statuses, priced, before, before.copy())
+        policies = self.sources[source_id]
+        attempt = Attempt(source_id, policies, statuses, priced, before, before.copy(), self.now_s)
         try:
             results = attempt.run()
         except CallRefused as refused:
@@ -99,6 +117,11 @@ class House:
         player = self._player(player_id)
         return close_round(player, source_id, transaction_id, round_id=round_id, game_id=game_id)
 
+    def slip(self, source_id: str, player_id: str, slip_id: str) -> ShownSlip | None:
+        """The slip as it is now, if it was opened."""
+        slip = self._player(player_id).slips.get((source_id, slip_id))
+        return None if slip is None else slip.shown
+
     def transaction(self, source_id: str, player_id: str, transaction_id: str) -> Lookup:
         """What became of an id."""
         record = self._player(player_id).records.get((source_id, transaction_id))
@@ -110,7 +133,12 @@ class House:
             case Refused():
                 return Lookup(State.REFUSED, _kind(record.step), refusal=record.refusal)
             case AnsweredRollback():
-                return Lookup(State.APPLIED, _kind(record.step), result=record.result)
+                return Lookup(
+                    State.APPLIED if record.live else State.ROLLED_BACK,
+                    _kind(record.step),
+                    result=record.result,
+                    rollback_transaction_id=record.rolled_back_by,
+                )
             case Closing():
                 result = Result(transaction_id, record.outcome, moved=False)
                 return Lookup(State.APPLIED, "ROUND_CLOSING", result=result)
@@ -118,7 +146,7 @@ class House:
                 state = State.APPLIED if record.live else State.ROLLED_BACK
                 return Lookup(
                     state,
-                    record.step.kind,
+                    record.kind,
                     result=record.result,
                     rollback_transaction_id=record.rolled_back_by,
                 )
@@ -132,19 +160,42 @@ class House:
         return [self._priced(player_id, step) for step in steps]
 
     def _priced(self, player_id: str, step: Step) -> PricedStep:
-        if isinstance(step, Rollback):
-            if step.transaction_id == step.original_transaction_id:
-                raise Malformed("INVALID_FIELD")
-            operation, kind, reference = "ROLLBACK", "ROLLBACK", step.original_transaction_id
-        else:
-            operation, kinds = ("DEBIT", DEBIT_KINDS) if isinstance(step, Debit) else ("CREDIT", CREDIT_KINDS)
-            if step.kind not in kinds:
-                raise Malformed("INVALID_FIELD")
-            kind, reference = step.kind, step.reference_transaction_id
-        amount = None if step.money is None else self._minor_units(step.money)
         currency = "" if step.money is None else step.money.currency
-        fingerprint = (operation, kind, currency, amount, step.round_id, step.game_id, reference)
-        return PricedStep(step, amount, fingerprint)
+        amount = None if step.money is None else self._minor_units(step.money)
+        match step:
+            case Rollback():
+                if step.transaction_id == step.original_transaction_id:
+                    raise Malformed("INVALID_FIELD")
+                place = (step.round_id, step.game_id, step.original_transaction_id)
+                return PricedStep(step, amount, ("ROLLBACK", "ROLLBACK", currency, amount, *place))
+            case Debit() | Credit():
+                operation, kinds = (
+                    ("DEBIT", DEBIT_KINDS) if isinstance(step, Debit) else ("CREDIT", CREDIT_KINDS)
+                )
+                if step.kind not in kinds:
+                    raise Malformed("INVALID_FIELD")
+                place = (step.round_id, step.game_id, step.reference_transaction_id)
+                return PricedStep(step, amount, (operation, step.kind, currency, amount, *place))
+            case SlipOpening():
+                if step.kind not in HOLD_KINDS or not amount:
+                    raise Malformed("INVALID_FIELD")
+                return PricedStep(
+                    step, amount, (step.operation, step.kind, currency, amount, "", step.game_id, "")
+                )
+            case SlipChange():
+                return self._priced_change(step, currency, amount)
+
+    def _priced_change(self, step: SlipChange, currency: str, amount: int | None) -> PricedStep:
+        stake = None if step.stake is None else self._minor_units(step.stake)
+        other_currency = step.stake is not None and step.stake.currency != currency
+        if step.transaction_id == step.slip_id or stake == 0 or other_currency:
+            raise Malformed("INVALID_FIELD")
+        if amount is None and step.operation in NAMES_AN_AMOUNT:
+            raise Malformed("INVALID_FIELD")
+        terms = (step.is_last, stake)
+        return PricedStep(
+            step, amount, (step.operation, "", currency, amount, "", "", step.slip_id, *terms), stake
+        )
 
     def _minor_units(self, money: Money) -> int:
         if money.currency not in self.currencies:
@@ -177,4 +228,6 @@ def _remember_refusal(player: Player, source_id: str, steps: Sequence[PricedStep
 
 
 def _kind(step: Step) -> str:
-    return "ROLLBACK" if isinstance(step, Rollback) else step.kind
+    if isinstance(step, Rollback):
+        return "ROLLBACK"
+    return CHANGE_KINDS[step.operation] if isinstance(step, SlipChange) else step.kind

@@ -3,18 +3,21 @@
 from dataclasses import dataclass
 
 from tests.reference.answers import Refusal, Result
-from tests.reference.steps import Credit, Movement, Rollback, Step
+from tests.reference.steps import Credit, Debit, Movement, Rollback, SlipChange, SlipOpening, Step
 
-Fingerprint = tuple[str, str, str, int | None, str, str, str]
+Fingerprint = tuple[object, ...]
 RoundKey = tuple[str, str]
 """A game and a round in it; the source is that of the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A debit or credit that was applied, and what it did to its wallet."""
+    """A step that moved money, and what it did to its wallet; rollbacks have records of their own.
 
-    step: Movement
+    ``slip_id`` names the slip that it opened or changed, if it did.
+    """
+
+    step: Movement | SlipOpening | SlipChange
     fingerprint: Fingerprint
     amount: int
     cash_change: int
@@ -22,6 +25,10 @@ class Applied:
     round: RoundKey | None
     result: Result
     rolled_back_by: str = ""
+    kind: str = ""
+    currency: str = ""
+    held_change: int = 0
+    slip_id: str = ""
 
     @property
     def live(self) -> bool:
@@ -29,7 +36,13 @@ class Applied:
 
     @property
     def is_bet(self) -> bool:
-        return self.step.kind == "BET"
+        """Whether wins can settle it."""
+        return isinstance(self.step, Debit) and self.step.kind == "BET"
+
+    @property
+    def may_have_wins(self) -> bool:
+        """Wins may have been accepted before what they refer to was known."""
+        return isinstance(self.step, Debit | SlipOpening) and self.step.kind == "BET"
 
     @property
     def settles(self) -> bool:
@@ -38,11 +51,25 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredRollback:
-    """A rollback that was answered OK, whatever its outcome."""
+    """A rollback that was answered OK, whatever its outcome. The rest is there where it undid what changed a
+    slip, or undid such a rollback: ``original`` is what it undid.
+    """
 
     step: Rollback
     fingerprint: Fingerprint
     result: Result
+    amount: int = 0
+    currency: str = ""
+    cash_change: int = 0
+    receivable_change: int = 0
+    held_change: int = 0
+    slip_id: str = ""
+    original_is_rollback: bool = False
+    rolled_back_by: str = ""
+
+    @property
+    def live(self) -> bool:
+        return not self.rolled_back_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,5 +56,54 @@ class Rollback:
     game_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SlipOpening:
+    """Opens a slip that bears its id: HOLD sets money aside, PLACE takes a stake.
+
+    ``expires_s`` is Unix time.
+    """
+
+    transaction_id: str
+    operation: str
+    kind: str
+    money: Money
+    game_id: str = ""
+    expires_s: int | None = None
+    expected_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlipChange:
+    """CAPTURE, RELEASE, SETTLE, RESETTLE, UNSETTLE, VOID, REOPEN or CASH_OUT. EXPIRE is the service's own.
+
+    ``is_last``: nothing of its sort comes after it. ``stake`` is the part that a cash-out is for. Where there
+    is no amount or stake, all of it is meant.
+    """
+
+    transaction_id: str
+    operation: str
+    slip_id: str
+    money: Money | None = None
+    stake: Money | None = None
+    is_last: bool = False
+    expected_version: int | None = None
+
+
+CHANGE_KINDS = {
+    "CAPTURE": "",
+    "RELEASE": "",
+    "EXPIRE": "",
+    "SETTLE": "WIN",
+    "RESETTLE": "WIN",
+    "UNSETTLE": "WIN",
+    "VOID": "REFUND",
+    "REOPEN": "REFUND",
+    "CASH_OUT": "CASH_OUT",
+}
+"""The kind of each; empty where it is that of what opened the slip."""
+HOLD_KINDS = frozenset({"BET", "WITHDRAWAL"})
+NAMES_AN_AMOUNT = frozenset({"CAPTURE", "SETTLE", "RESETTLE", "CASH_OUT"})
+
 Movement = Debit | Credit
-Step = Debit | Credit | Rollback
+Taking = Debit | SlipOpening
+Step = Debit | Credit | Rollback | SlipOpening | SlipChange
