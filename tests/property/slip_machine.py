@@ -1,7 +1,7 @@
 """Random evenings of a sportsbook: slips from their opening to their end, and back."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
@@ -33,6 +33,36 @@ players = st.sampled_from(["anna", "anna", "anna", "boris"])
 currencies = st.sampled_from(["EUR", "EUR", "EUR", "EUR", "JPY"])
 
 
+ENDS = frozenset({"CASHED_OUT", "CAPTURED", "RELEASED", "EXPIRED", "CANCELLED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Something to do with a slip; what of it counts depends on where the slip stands."""
+
+    what: str
+    wanted: int
+    amount: int
+    share: int | None
+    back: int
+    is_last: bool
+
+
+moves = st.lists(
+    st.builds(
+        Move,
+        what=st.sampled_from(["go on"] * 5 + ["undo"] * 3 + ["redo", "spend", "top up"]),
+        wanted=st.integers(0, 11),
+        amount=amounts,
+        share=st.sampled_from([None, 100, 400]),
+        back=st.sampled_from([0, 0, 0, 0, 1, 2, 5]),
+        is_last=st.booleans(),
+    ),
+    min_size=5,
+    max_size=15,
+)
+
+
 class SlipMachine(BesideTheReference):
     """Few slips, so that much is done on each."""
 
@@ -42,6 +72,7 @@ class SlipMachine(BesideTheReference):
         super().__init__(api, oblivion)
         self.house.now_s = CLOCK_S
         self.done: dict[tuple[str, str], list[str]] = {}
+        self.slots: dict[tuple[str, int], str] = {}
 
     @rule(
         target=sent,
@@ -77,27 +108,55 @@ class SlipMachine(BesideTheReference):
         )
         return self._sent(player, [self._with_current_version(player, step)])
 
-    @rule(
-        target=sent,
-        player=players,
-        slip_id=slip_ids,
-        wanted=st.integers(0, 11),
-        amount=amounts,
-        share=st.sampled_from([None, None, 100, 400]),
-        is_last=st.booleans(),
-    )
-    def go_on(
-        self, player: str, slip_id: str, wanted: int, amount: int, share: int | None, *, is_last: bool
-    ) -> Call:
-        """Mostly what the slip allows."""
+    @rule(target=sent, player=players, slot=st.sampled_from([1, 1, 2]), moves=moves)
+    def play_on(self, player: str, slot: int, moves: list[Move]) -> Call:
+        """Moves of which most are allowed, on the slip that lies in a slot; on a new one once it is over."""
+        sent = [self._move(player, slot, move) for move in moves]
+        return sent[-1]
+
+    def _move(self, player: str, slot: int, move: Move) -> Call:
+        slip_id = self.slots.get((player, slot), "")
         slip = self.house.slip(self.source, player, slip_id)
-        likely: Sequence[str] = LIKELY.get(slip.standing.state, ()) if slip else ()
-        operation = likely[wanted % len(likely)] if likely else OPERATIONS[wanted % len(OPERATIONS)]
-        currency = slip.currency if slip else "EUR"
-        step = _change(
-            self._named(player, slip_id), operation, slip_id, amount, currency, share=share, is_last=is_last
-        )
+        if slip is None or (slip.standing.state in ENDS and move.what != "undo"):
+            return self._new_slip(player, slot, move)
+        done = self.done[player, slip_id]
+        name = self._named(player, slip_id)
+        match move.what:
+            case "undo":
+                step: Step = rollback(name, done[max(0, len(done) - 1 - move.back)])
+            case "redo":
+                step = rollback(name, slip.undone_by or slip.last)
+            case "spend":
+                cash = self.house.players[player].wallets[slip.currency].cash
+                all_of_it = decimal_text(max(cash, 0), having.SCALES[slip.currency])
+                step = bet(name, all_of_it, slip.currency)
+            case "top up":
+                step = deposit(name, decimal_text(move.amount, 2))
+            case _:
+                likely = LIKELY.get(slip.standing.state, OPERATIONS)
+                operation = likely[move.wanted % len(likely)]
+                step = _change(
+                    name,
+                    operation,
+                    slip_id,
+                    move.amount,
+                    slip.currency,
+                    share=move.share,
+                    is_last=move.is_last,
+                )
+        if move.what in {"spend", "top up"}:
+            done.remove(name)
         return self._sent(player, [step])
+
+    def _new_slip(self, player: str, slot: int, move: Move) -> Call:
+        number = self._next_number()
+        slip_id = f"slip{number}"
+        self.slots[player, slot] = slip_id
+        self.done[player, slip_id] = [slip_id]
+        holds = move.wanted % 2 == 0
+        kind = "WITHDRAWAL" if holds and move.back == 5 else "BET"
+        opening = SlipOpening(slip_id, "HOLD" if holds else "PLACE", kind, _money(1000, "EUR"))
+        return self._sent(player, [opening])
 
     @rule(
         target=sent,
@@ -173,23 +232,32 @@ class SlipMachine(BesideTheReference):
             self._sent(player, part)
         return Call(self.source, player, steps)
 
-    @rule(target=sent, player=players, slip_id=slip_ids)
-    def spend_what_was_paid_and_take_it_back(self, player: str, slip_id: str) -> Call:
+    @rule(
+        target=sent,
+        player=players,
+        source=st.sampled_from(["lenient", "lenient", "default", "strict"]),
+        taken_by=st.sampled_from(["UNSETTLE", "rollback"]),
+        topped_up=st.sampled_from(["", "5", "200"]),
+    )
+    def take_back_what_was_spent(self, player: str, source: str, taken_by: str, topped_up: str) -> Call:
+        """The debt may be paid before what made it is undone itself."""
+        slip_id = f"debt{self._next_number()}"
+        paid, taken, undone = f"{slip_id}-paid", f"{slip_id}-taken", f"{slip_id}-undone"
+        opening = SlipOpening(slip_id, "PLACE", "BET", _money(1000, "EUR"))
+        settled = _change(paid, "SETTLE", slip_id, 2500, "EUR", is_last=True)
+        for step in (opening, settled):
+            self._call(Call(source, player, [step]))
         cash = self.house.players[player].wallets["EUR"].cash
-        number = self._next_number()
-        if cash > 0:
-            self._sent(player, [bet(f"all{number}", decimal_text(cash, 2))])
-        slip = self.house.slip(self.source, player, slip_id)
-        state = slip.standing.state if slip else ""
-        operation = {"SETTLED": "UNSETTLE", "VOIDED": "REOPEN"}.get(state, "")
-        done = self.done.get((player, slip_id), [slip_id])
-        step: Step = (
-            SlipChange(self._named(player, slip_id), operation, slip_id)
-            if operation
-            else rollback(self._named(player, slip_id), done[-1])
+        taking: Step = (
+            rollback(taken, paid) if taken_by == "rollback" else SlipChange(taken, taken_by, slip_id)
         )
-        self._sent(player, [step])
-        return self._sent(player, [deposit(f"more{number}", "20")])
+        self._call(Call(source, player, [bet(f"{slip_id}-all", decimal_text(max(cash, 0), 2))]))
+        self._call(Call(source, player, [taking]))
+        if topped_up:
+            self._call(Call(source, player, [deposit(f"{slip_id}-more", topped_up)]))
+        call = Call(source, player, [rollback(undone, taken)])
+        self._call(call)
+        return call
 
     def _named(self, player: str, slip_id: str) -> str:
         """A new transaction on a slip."""
