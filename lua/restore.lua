@@ -100,7 +100,9 @@ local function change_slip()
     return 'ROLLED_BACK'
   end
   local tools = use_slips()
-  if add(tools.decode(opened.slip).version, '1') ~= tools.decode(slip_after).version then
+  local version, seal = tools.next_version(tools.decode(opened.slip), ID)
+  local after = tools.decode(slip_after)
+  if version ~= after.version or seal ~= after.seal then
     return 'SLIP_MOVED_ON'
   end
   record.slip, opened.slip = opened.slip, slip_after

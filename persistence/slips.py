@@ -6,7 +6,7 @@ from enum import StrEnum
 from persistence.transactions import CurrencyCode, TransactionId
 
 _SEPARATOR = "\x1d"
-_FIELDS = 15
+_FIELDS = 16
 
 
 class SlipState(StrEnum):
@@ -36,7 +36,8 @@ class Slip:
 
     ``held`` can still be captured or released; ``staked`` was captured or placed; ``live`` is what of it was
     not cashed out; ``paid`` by settlements, ``cashed`` by cash-outs. ``last`` is the newest transaction on it
-    that stands, ``undone`` the rollback right after it or "".
+    that stands, ``undone`` the rollback right after it or "". ``seal`` follows from all
+    that has changed it; "" where that is not looked at.
     """
 
     version: int
@@ -54,6 +55,7 @@ class Slip:
     last: TransactionId
     undone: str
     slip_id: TransactionId
+    seal: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Slip":
@@ -62,7 +64,7 @@ class Slip:
         if len(fields) != _FIELDS:
             raise ValueError(f"{len(fields)} fields of a slip instead of {_FIELDS}")
         held, staked, live, paid, cashed, held_worth, live_worth, paid_worth = map(int, fields[3:11])
-        expires_ms, last, undone, slip_id = fields[11:]
+        expires_ms, seal, last, undone, slip_id = fields[11:]
         return cls(
             version=int(fields[0]),
             state=SlipState(fields[1]),
@@ -76,6 +78,7 @@ class Slip:
             live_worth=live_worth,
             paid_worth=paid_worth,
             expires_ms=int(expires_ms) if expires_ms else None,
+            seal=seal,
             last=TransactionId(last),
             undone=undone,
             slip_id=TransactionId(slip_id),
@@ -86,7 +89,7 @@ class Slip:
         worths = (self.held_worth, self.live_worth, self.paid_worth)
         expires = "" if self.expires_ms is None else str(self.expires_ms)
         numbers = (self.version, self.state, self.currency, *amounts, *worths)
-        return _SEPARATOR.join((*map(str, numbers), expires, self.last, self.undone, self.slip_id))
+        return _SEPARATOR.join((*map(str, numbers), expires, self.seal, self.last, self.undone, self.slip_id))
 
 
 @dataclass(frozen=True, slots=True)

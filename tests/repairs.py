@@ -27,6 +27,7 @@ from service.embedded.ports import LOOPBACK
 from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, Wallets, movement, wallets
 from tests.forgetful import Oblivion, oblivion
 from tests.integration.test_ledger_memory import SOURCES, some_step
+from tests.slip_steps import SlipDealer
 
 DATABASE = 11
 """Of the shared server; the service's own data are in database 0."""
@@ -92,9 +93,12 @@ class Evening:
     async def play_at_random(self, dice: random.Random) -> None:
         """Calls of all sources, some of them refused, that leave something of everything behind."""
         asked: defaultdict[str, list[Step]] = defaultdict(list)
-        for _ in range(CALLS):
+        slips = {source: SlipDealer(dice) for source in SOURCES}
+        for number in range(CALLS):
             source = dice.choice(tuple(SOURCES))
             steps = [some_step(dice, asked[source]) for _ in range(dice.choice((1, 1, 1, 2, 3)))]
+            if number % 3 == 0:
+                steps = slips[source].some_steps()
             with suppress(Refused):
                 await self.wallets.move(PLAYER, *steps, source=source)
             if dice.random() < 0.02:

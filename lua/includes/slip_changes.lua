@@ -227,7 +227,8 @@ local function slip_changes()
     if opener.conversion and asked and asked ~= '0' and moved == '0' then
       return refuse_for_now(step, 'AMOUNT_TOO_SMALL', wallet.currency)
     end
-    slip.version, slip.last, slip.undone = add(slip.version, '1'), step.id, ''
+    slip.version, slip.seal = tools.next_version(slip, step.id)
+    slip.last, slip.undone = step.id, ''
     change.bonus = '0'
     local text = tools.encode(slip)
     local facts = {

@@ -13,6 +13,7 @@ local function undo_slip(step, original)
     return refuse_finally(step, 'NOT_REVERSIBLE', original.currency, before.opener)
   end
   local current = tools.decode(opener.slip)
+  local version, seal = tools.next_version(current, step.id)
   local newest = (undoes_rollback or current.undone ~= '' and current.last ~= original.id) and current.undone
     or current.last
   if newest ~= original.id then
@@ -25,7 +26,7 @@ local function undo_slip(step, original)
   elseif not undoes_rollback then
     before.undone = step.id
   end
-  before.version = add(current.version, '1')
+  before.version, before.seal = version, seal
   return opener, tools.encode(before)
 end
 

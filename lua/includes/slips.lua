@@ -20,12 +20,14 @@
 -- paid     by settlements; what cash-outs paid is in `cashed`
 -- expires_ms  until when it can be captured; '' for ever
 -- last     the transaction that changed it last and stands; undone  the rollback that came right after it, or ''
+-- seal     follows from the ids of all that has changed it, in their order: what was decided on another version of it
+--          cannot be mistaken for its next
 -- opener   the transaction that opened it
 local function slips()
   local GS = '\29'
   local FIELDS = {
     'version', 'state', 'currency', 'held', 'staked', 'live', 'paid', 'cashed', 'held_worth', 'live_worth',
-    'paid_worth', 'expires_ms', 'last', 'undone', 'opener',
+    'paid_worth', 'expires_ms', 'seal', 'last', 'undone', 'opener',
   }
   local tools = {}
 
@@ -60,8 +62,13 @@ local function slips()
       version = '1', state = holds and 'held' or 'open', currency = step.currency, held = held, staked = placed,
       live = placed, paid = '0', cashed = '0',
       held_worth = holds and step.moved or '0', live_worth = holds and '0' or step.moved, paid_worth = '0',
-      expires_ms = tools.terms(step).expires_ms, last = step.id, undone = '', opener = step.id,
+      expires_ms = tools.terms(step).expires_ms, seal = '', last = step.id, undone = '', opener = step.id,
     })
+  end
+
+  -- The version and the seal of what a transaction makes of a slip.
+  function tools.next_version(slip, id)
+    return add(slip.version, '1'), string.sub(redis.sha1hex(slip.seal .. GS .. id), 1, 16)
   end
 
   -- An amount of a slip in the currency of its wallet.

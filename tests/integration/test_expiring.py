@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -198,7 +198,7 @@ async def test_the_ledger_lists_slips_as_they_are(house: House) -> None:
         "s": SlipState.EXPIRED,
         "p": SlipState.SETTLED,
     }
-    assert listed[SLIP].slip == (await house.slip()).slip
+    assert listed[SLIP].slip == replace((await house.slip()).slip, seal="")
     assert (listed[SLIP].source_id, listed[SLIP].wallet_currency) == ("games", "EUR")
     settled = await house.listed(states=(SlipState.SETTLED,))
     assert [each.slip.slip_id for each in settled.slips] == ["p"]

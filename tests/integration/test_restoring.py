@@ -6,13 +6,15 @@ from dataclasses import replace
 import pytest
 import pytest_asyncio
 
-from persistence.calls import RestoreOutcome
+from persistence.calls import RestoreOutcome, Step
 from persistence.errors import RefusalReason
 from persistence.outbox import OutboxEntry
+from persistence.slips import Slip, SlipState
 from persistence.transactions import Buckets, CurrencyCode, Operation, TransactionId
 from service.embedded import EmbeddedValkey
 from tests.engine_calls import PLAYER, House, bet, deposit, house, rollback
 from tests.hot_path import PATIENCE_S, moment
+from tests.slip_steps import capture, hold, release, resettle, settle
 
 
 @pytest_asyncio.fixture
@@ -177,3 +179,105 @@ async def test_what_cannot_be_booked_changes_nothing(
     assert await restored(table, entry) is outcome
 
     assert await table.contents() == before
+
+
+SLIP = hold("s", 60)
+
+
+async def lost(table: House, *steps: Step) -> list[OutboxEntry]:
+    """Steps on slips that were answered, each by itself, and then undone as if they had never been."""
+    before = await table.store.dump(TABLE_KEYS[0]), await table.store.dump(TABLE_KEYS[1])
+    entries = []
+    for step in steps:
+        await table.play(step)
+        entries.append(await newest(table))
+    for key, contents in zip(TABLE_KEYS, before, strict=True):
+        await table.store.restore(key, 0, contents or b"", replace=True)
+    return entries
+
+
+async def all_restored(table: House, entries: list[OutboxEntry]) -> list[RestoreOutcome]:
+    return [await restored(table, entry) for entry in entries]
+
+
+async def slip_now(table: House) -> Slip:
+    [replay] = await table.play(SLIP)
+    assert replay.slip is not None
+    return replay.slip
+
+
+async def test_lost_answers_on_a_slip_are_booked_again_one_after_the_other(table: House) -> None:
+    await table.play(SLIP)
+    steps = [
+        capture("c1", "s", 10),
+        capture("c2", "s", 20, is_final=True),
+        settle("w", "s", 45),
+        rollback("x", "w"),
+        rollback("xx", "x"),
+        resettle("w2", "s", 50),
+    ]
+    entries = await lost(table, *steps)
+    await table.play(bet("b1", 30))
+
+    assert await all_restored(table, entries) == [RestoreOutcome.BOOKED] * len(steps)
+
+    slip = await slip_now(table)
+    assert (slip.state, slip.held, slip.staked, slip.paid, slip.last) == (SlipState.SETTLED, 0, 30, 50, "w2")
+    assert await cash(table) == (90, 10)
+    assert await all_restored(table, entries) == [RestoreOutcome.KNOWN] * len(steps)
+    await table.play(rollback("y", "w2"), rollback("y2", "w"))
+    assert (await slip_now(table)).state is SlipState.OPEN
+
+
+async def test_a_lost_slip_is_booked_again_with_all_that_was_done_on_it(table: House) -> None:
+    entries = await lost(table, SLIP, capture("c1", "s", 10), release("r", "s"))
+
+    assert await all_restored(table, entries) == [RestoreOutcome.BOOKED] * 3
+
+    slip = await slip_now(table)
+    assert (slip.state, slip.held, slip.staked) == (SlipState.OPEN, 0, 10)
+    assert await cash(table) == (90, 5)
+
+
+FORKS = {
+    "captures": ([capture("c1", "s", 5), capture("c2", "s", 5)], [release("r", "s", 40)]),
+    "a rollback": ([capture("c1", "s", 5), rollback("x1", "c1")], [release("r", "s", 40)]),
+    "several": (
+        [capture("c1", "s", 5), capture("c2", "s", 5), capture("c3", "s", 5)],
+        [release("r", "s", 30), release("r2", "s", 10)],
+    ),
+    "settlements": (
+        [
+            capture("c1", "s", 60),
+            settle("w1", "s", 7, is_final=False),
+            settle("w2", "s", 3),
+        ],
+        [capture("k1", "s", 60), settle("w3", "s", 5, is_final=False)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("cut_off", "since"), FORKS.values(), ids=FORKS)
+async def test_nothing_is_booked_again_on_a_slip_that_has_changed_otherwise_since(
+    table: House, cut_off: list[Step], since: list[Step]
+) -> None:
+    """Not even what would be the next version: it is built on what was not booked."""
+    await table.play(SLIP)
+    entries = await lost(table, *cut_off)
+    for step in since:
+        await table.play(step)
+    before = await slip_now(table), await cash(table)
+
+    told = await all_restored(table, entries)
+
+    assert set(told) <= {RestoreOutcome.SLIP_MOVED_ON, RestoreOutcome.NO_ORIGINAL}
+    assert (await slip_now(table), await cash(table)) == before
+
+
+async def test_nothing_is_booked_again_on_a_slip_that_was_cancelled_since(table: House) -> None:
+    await table.play(SLIP)
+    entries = await lost(table, capture("c1", "s", 5))
+    await table.play(rollback("x", "s"))
+
+    assert await all_restored(table, entries) == [RestoreOutcome.ROLLED_BACK]
+    assert await cash(table) == (100, 4)

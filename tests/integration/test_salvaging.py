@@ -14,6 +14,7 @@ from persistence.outbox import OutboxEntry
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.repairs import RepairList
 from persistence.salvage import Salvage
+from persistence.slips import SlipState
 from persistence.transactions import PlayerId, WalletStatus, partition_of
 from persistence.valkey.engine import Engine, deadline_after
 from persistence.valkey.outbox_reader import OutboxReader
@@ -28,6 +29,7 @@ from tests.repairs import (
     deposit,
     repaired_evening,
 )
+from tests.slip_steps import capture, hold, release, settle
 
 
 @pytest_asyncio.fixture
@@ -233,3 +235,42 @@ async def test_a_crash_behind_the_entries_books_each_once(
     assert await evening.cash() == 80
     assert await evening.waiting_records() == 0
     assert await evening.stories("late_duplicate") == []
+
+
+async def test_answers_on_a_slip_that_were_cut_off_are_booked_again(evening: Evening) -> None:
+    await evening.wallets.move(PLAYER, hold("s", 60))
+    await evening.wallets.drain()
+    await evening.wallets.move(PLAYER, capture("c", "s", 20), release("r", "s"))
+    await evening.wallets.move(PLAYER, settle("w", "s", 45))
+
+    await evening.cut_off()
+    await evening.repair()
+
+    assert await evening.cash() == 125
+    [replay] = await evening.wallets.move(PLAYER, settle("w", "s", 45))
+    assert replay.replayed
+    assert replay.slip is not None
+    assert (replay.slip.state, replay.slip.held, replay.slip.paid) == (SlipState.SETTLED, 0, 45)
+    await evening.wallets.drain()
+    await evening.require_memory_of_the_ledger(complete=True)
+
+
+async def test_of_a_slip_that_has_changed_otherwise_since_nothing_is_booked_again_and_all_is_told(
+    evening: Evening,
+) -> None:
+    await evening.wallets.move(PLAYER, hold("s", 60))
+    await evening.wallets.drain()
+    await evening.wallets.move(PLAYER, capture("c1", "s", 20))
+    await evening.wallets.move(PLAYER, capture("c2", "s", 20))
+
+    await evening.cut_off()
+    await evening.wallets.move(PLAYER, release("r", "s", 50))
+    await evening.repair()
+
+    assert await evening.cash() == 90
+    stories = await evening.stories("history_forked")
+    assert len(stories) == 2
+    assert all("its slip has changed otherwise since" in story for story in stories)
+    [released] = await evening.wallets.move(PLAYER, release("r2", "s"))
+    assert released.slip is not None
+    assert (released.slip.state, await evening.cash()) == (SlipState.RELEASED, 100)
