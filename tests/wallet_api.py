@@ -97,6 +97,13 @@ class WalletApi:
         except grpc.RpcError as error:
             raise refused(error) from None
 
+    async def slip(self, source_id: str, player_id: str, slip_id: str) -> ShownSlip:
+        request = sportsbook_pb.GetSlipRequest(source_id=source_id, player_id=player_id, slip_id=slip_id)
+        try:
+            return read_slip((await self.sportsbook.GetSlip(request, timeout=TIMEOUT_S)).slip)
+        except grpc.RpcError as error:
+            raise refused(error) from None
+
     async def put_source(self, source_id: str, policies: Policies | None = None) -> None:
         try:
             await self.admin.PutSource(source_request(source_id, policies or Policies()), timeout=TIMEOUT_S)

@@ -1,5 +1,6 @@
 """What is left in the end: the ledger as SQL has it, and the wallets as the service shows them."""
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from persistence.slips import Slip
 from tests.answers import Balance
 from tests.faults.history import Id
 
@@ -21,7 +23,8 @@ _ENTRIES = """
         cash_after, bonus_after, held_after, receivable_after, coalesce(outcome, '') AS outcome,
         coalesce(refusal_reason, '') AS refusal_reason, coalesce(game_id, '') AS game_id,
         coalesce(round_id, '') AS round_id, coalesce(reference_transaction_id, '') AS reference,
-        coalesce(related_transaction_id, '') AS related, late, closes_round
+        coalesce(related_transaction_id, '') AS related, late, closes_round, coalesce(slip, '') AS slip,
+        (extract(epoch FROM booked_time) * 1000)::bigint AS booked_ms
     FROM ledger.entries ORDER BY partition, chain_position
 """
 _LOSSES = """
@@ -34,11 +37,23 @@ _BOOKED_AGAIN = """
 """
 
 
+_SLIPS = "SELECT player_id, source_id, slip_id FROM ledger.slips ORDER BY changed_time DESC LIMIT $1"
+_DUE = "SELECT count(*) FROM ledger.slips WHERE state = 'held' AND expires_time <= now()"
+
+
 class Wallet(NamedTuple):
     """Whose wallet, in which currency."""
 
     player: str
     currency: str
+
+
+class SlipName(NamedTuple):
+    """Whose slip, of which source."""
+
+    player: str
+    source: str
+    slip_id: str
 
 
 class Amounts(NamedTuple):
@@ -90,7 +105,9 @@ class NamedLoss(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the ledger, in its words. ``version`` and ``after`` are only there for changes of a wallet."""
+    """A row of the ledger, in its words. ``version`` and ``after`` are only there for changes of a
+    wallet, ``slip`` for those of a slip: as it was afterwards.
+    """
 
     place: Place
     type: str
@@ -112,6 +129,8 @@ class Entry:
     related: str = ""
     late: bool = False
     closes_round: bool = False
+    slip: str = ""
+    booked_ms: int = 0
 
     @property
     def id(self) -> Id:
@@ -125,13 +144,16 @@ class Entry:
 @dataclass(slots=True)
 class Books:
     """What is left of a run. ``booked_again`` are the ids that the service itself reports as cut off with the
-    store that had them, and booked again one by one.
+    store that had them, and booked again one by one. ``hot_slips`` are versions as the service shows them;
+    ``read_ms`` is when everything was read, as Unix time.
     """
 
     entries: Sequence[Entry]
     hot: dict[Wallet, tuple[int, Amounts]] = field(default_factory=dict)
     named_lost: frozenset[NamedLoss] = frozenset()
     booked_again: frozenset[Id] = frozenset()
+    hot_slips: dict[SlipName, tuple[int, str]] = field(default_factory=dict)
+    read_ms: int = 0
 
     def by_id(self) -> dict[Id, list[Entry]]:
         found: defaultdict[Id, list[Entry]] = defaultdict(list)
@@ -147,6 +169,15 @@ class Books:
                 found[entry.wallet].append(entry)
         return dict(found)
 
+    def slips(self) -> dict[SlipName, list[tuple[Entry, Slip]]]:
+        """Each slip's changes in the ledger's order, with what it was after each."""
+        found: defaultdict[SlipName, list[tuple[Entry, Slip]]] = defaultdict(list)
+        for entry in self.entries:
+            if entry.slip:
+                slip = Slip.parse(entry.slip)
+                found[SlipName(entry.player, entry.source, slip.slip_id)].append((entry, slip))
+        return dict(found)
+
     def states(self) -> dict[Wallet, dict[int, Amounts]]:
         """Each wallet's balance at each of its versions."""
         return {
@@ -155,7 +186,11 @@ class Books:
         }
 
 
-async def read_books(dsn: str, hot: dict[Wallet, tuple[int, Amounts]]) -> Books:
+async def read_books(
+    dsn: str,
+    hot: dict[Wallet, tuple[int, Amounts]],
+    hot_slips: dict[SlipName, tuple[int, str]] | None = None,
+) -> Books:
     connection = await asyncpg.connect(dsn)
     try:
         entries = [_entry(row) for row in await connection.fetch(_ENTRIES)]
@@ -164,8 +199,32 @@ async def read_books(dsn: str, hot: dict[Wallet, tuple[int, Amounts]]) -> Books:
     finally:
         await connection.close()
     return Books(
-        entries, hot, frozenset(_named_loss(row) for row in losses), frozenset(Id(*row) for row in again)
+        entries,
+        hot,
+        frozenset(_named_loss(row) for row in losses),
+        frozenset(Id(*row) for row in again),
+        hot_slips or {},
+        int(time.time() * 1000),
     )
+
+
+async def slip_names(dsn: str, *, most: int) -> list[SlipName]:
+    """The slips that were changed last."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        rows = await connection.fetch(_SLIPS, most)
+    finally:
+        await connection.close()
+    return [SlipName(*row) for row in rows]
+
+
+async def due_count(dsn: str) -> int:
+    """How many slips hold something past their time, as the ledger has them."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return int(await connection.fetchval(_DUE))
+    finally:
+        await connection.close()
 
 
 def amounts_of(balance: Balance) -> Amounts:
@@ -212,4 +271,6 @@ def _entry(row: asyncpg.Record) -> Entry:
         related=row["related"],
         late=row["late"],
         closes_round=row["closes_round"],
+        slip=row["slip"],
+        booked_ms=row["booked_ms"],
     )

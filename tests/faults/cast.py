@@ -50,8 +50,14 @@ class Cast:
     ledger: LedgerServer
     servers: Sequence[Part]
     drainers: Sequence[Part]
+    workers: Sequence[Part]
     environment: Mapping[str, str]
     clocks: Sequence[tuple[str, Clock]] = ()
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Everybody who is a process of the service."""
+        return (*self.servers, *self.drainers, *self.workers)
 
     def lines(self, pair: str) -> list[Line]:
         return {
@@ -60,6 +66,8 @@ class Cast:
             "drainer-store": [part.to_store for part in self.drainers if part.to_store],
             "server-ledger": [part.to_ledger for part in self.servers],
             "drainer-ledger": [part.to_ledger for part in self.drainers],
+            "worker-store": [part.to_store for part in self.workers if part.to_store],
+            "worker-ledger": [part.to_ledger for part in self.workers],
         }[pair]
 
     def addresses(self) -> list[str]:
@@ -71,7 +79,7 @@ class Cast:
         for pair in PAIRS:
             for line in self.lines(pair):
                 await line.heal()
-        for part in (*self.servers, *self.drainers):
+        for part in self.parts:
             part.program.thaw()
             if part.program.child is None or not part.program.child.running:
                 part.program.start()
@@ -101,6 +109,7 @@ async def cast(
     *,
     server_count: int = 2,
     drainer_count: int = 1,
+    worker_count: int = 0,
     settings: Mapping[str, str] = IMPATIENT,
     steppable_clocks: bool = False,
 ) -> AsyncIterator[Cast]:
@@ -121,10 +130,11 @@ async def cast(
             ledger,
             [await stage.server(f"serve-{number}") for number in range(server_count)],
             [await stage.part(f"drain-{number}", {}) for number in range(drainer_count)],
+            [await stage.part(f"work-{number}", {}) for number in range(worker_count)],
             service_environment(store.url(None), ledger.dsn, settings=settings),
             [(name, steppable) for name, steppable in clocks.items() if steppable is not None],
         )
-        programs = [part.program for part in (*made.servers, *made.drainers)]
+        programs = [part.program for part in made.parts]
         for program in programs:
             stack.push_async_callback(program.stop)
         await stack.enter_async_context(supervised(programs))

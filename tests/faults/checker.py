@@ -9,9 +9,18 @@ from tests.faults.checks.once import check_once
 from tests.faults.checks.order import check_order
 from tests.faults.checks.refusals import check_refusals
 from tests.faults.checks.rollbacks import check_rollbacks
+from tests.faults.checks.slips import check_slips
 from tests.faults.checks.wallets import check_wallets
 
-CHECKS = (check_once, check_wallets, check_order, check_refusals, check_rollbacks, check_by_the_rules)
+CHECKS = (
+    check_once,
+    check_wallets,
+    check_order,
+    check_refusals,
+    check_rollbacks,
+    check_slips,
+    check_by_the_rules,
+)
 
 
 def violations(case: Case) -> Iterator[Violation]:

@@ -6,7 +6,16 @@ import asyncpg
 
 from persistence.transactions import OutboxPosition
 from tests.answers import Refused
-from tests.faults.books import Amounts, Books, Wallet, amounts_of, read_books
+from tests.faults.books import (
+    Amounts,
+    Books,
+    SlipName,
+    Wallet,
+    amounts_of,
+    due_count,
+    read_books,
+    slip_names,
+)
 from tests.faults.cast import Cast
 from tests.faults.checks.case import Breach, Violation
 from tests.waiting import until
@@ -14,6 +23,8 @@ from tests.wallet_api import wallet_api
 
 _DRAIN_PATIENCE_S = 60.0
 _READ_PATIENCE_S = 30.0
+_EXPIRY_PATIENCE_S = 30.0
+_SLIPS_READ = 200
 
 
 async def until_drained(cast: Cast) -> None:
@@ -34,8 +45,39 @@ async def until_drained(cast: Cast) -> None:
         await connection.close()
 
 
+async def until_expired(cast: Cast) -> None:
+    """Waits until nothing is held any more whose time is over."""
+
+    async def all_given_back() -> bool:
+        return await due_count(cast.ledger.dsn) == 0
+
+    await until(all_given_back, what="what is due is given back", deadline_s=_EXPIRY_PATIENCE_S, poll_s=0.1)
+
+
 async def final_books(cast: Cast, players: Sequence[str]) -> Books:
-    return await read_books(cast.ledger.dsn, await _hot_wallets(cast, players))
+    hot_slips = await _hot_slips(cast, await slip_names(cast.ledger.dsn, most=_SLIPS_READ))
+    return await read_books(cast.ledger.dsn, await _hot_wallets(cast, players), hot_slips)
+
+
+async def _hot_slips(cast: Cast, names: Sequence[SlipName]) -> dict[SlipName, tuple[int, str]]:
+    """As the service shows them. Whose opening was lost has none."""
+    found: dict[SlipName, tuple[int, str]] = {}
+
+    async def all_read() -> bool:
+        async with wallet_api(cast.addresses()[0]) as api:
+            for name in names:
+                try:
+                    slip = await api.slip(name.source, name.player, name.slip_id)
+                except Refused as refused:
+                    if refused.reason != "SLIP_NOT_FOUND":
+                        return False
+                    found[name] = 0, ""
+                else:
+                    found[name] = slip.version, slip.state
+        return True
+
+    await until(all_read, what="all slips can be read", deadline_s=_READ_PATIENCE_S, poll_s=0.1)
+    return found
 
 
 async def _hot_wallets(cast: Cast, players: Sequence[str]) -> dict[Wallet, tuple[int, Amounts]]:

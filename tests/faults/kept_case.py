@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.faults.books import Amounts, Books, Entry, NamedLoss, Place, Wallet
+from tests.faults.books import Amounts, Books, Entry, NamedLoss, Place, SlipName, Wallet
 from tests.faults.checks.case import Case, Death, Loss
 from tests.faults.history import Id, read_history
 
@@ -20,6 +20,8 @@ def keep_books(folder: Path, case: Case) -> None:
         "hot": list(books.hot.items()),
         "named_lost": list(books.named_lost),
         "booked_again": list(books.booked_again),
+        "hot_slips": list(books.hot_slips.items()),
+        "read_ms": books.read_ms,
         "losses": list(case.losses),
         "deaths": list(case.deaths),
     }
@@ -33,6 +35,8 @@ def read_case(folder: Path) -> Case:
         {Wallet(*wallet): (version, Amounts(*amounts)) for wallet, (version, amounts) in kept["hot"]},
         frozenset(NamedLoss(Id(*identity), record) for identity, record in kept["named_lost"]),
         frozenset(Id(*identity) for identity in kept["booked_again"]),
+        {SlipName(*name): (version, state) for name, (version, state) in kept["hot_slips"]},
+        kept["read_ms"],
     )
     losses, deaths = [Loss(*loss) for loss in kept["losses"]], [Death(*death) for death in kept["deaths"]]
     return Case(read_history(folder / HISTORY), books, losses, deaths)

@@ -3,6 +3,7 @@
 All clients of a player know its ids: one bets, another settles or undoes the bet, a third sends it again.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from itertools import count
 from random import Random
 
 from tests.faults.history import Call
-from tests.reference import Credit, Debit, Money, Step
+from tests.reference import Credit, Debit, Money, SlipChange, SlipOpening, Step
 from tests.steps import bet, credit, debit, deposit, rollback, win
 
 GAMES = ("slots", "sports")
@@ -19,7 +20,11 @@ SOURCES = (*GAMES, CASHIER)
 CURRENCIES = ("EUR", "JPY")
 START = "500"
 _RECENT = 40
+_OPEN_SLIPS = 6
 _OVERSPENT = "1000000"
+_ON_HOLDS = ("CAPTURE", "CAPTURE", "CAPTURE", "RELEASE")
+_ON_STAKES = ("SETTLE", "SETTLE", "SETTLE", "RESETTLE", "RESETTLE", "UNSETTLE", "VOID", "REOPEN", "CASH_OUT")
+_WITHOUT_AMOUNT = frozenset({"UNSETTLE", "VOID", "REOPEN"})
 
 
 @dataclass(slots=True)
@@ -32,6 +37,12 @@ class Table:
     )
     settlements: dict[str, deque[Credit]] = field(
         default_factory=lambda: {source: deque(maxlen=_RECENT) for source in GAMES}
+    )
+    slips: dict[str, deque[SlipOpening]] = field(
+        default_factory=lambda: {source: deque(maxlen=_OPEN_SLIPS) for source in GAMES}
+    )
+    on_slips: dict[str, deque[str]] = field(
+        default_factory=lambda: {source: deque(maxlen=_OPEN_SLIPS) for source in GAMES}
     )
     calls: deque[Call] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
@@ -104,6 +115,37 @@ class Dealer:
             steps.insert(0, rollback(self._id("rb"), self._known(table, source)))
         return self._one(table, source, *steps)
 
+    def open_slip(self, table: Table, source: str) -> Move:
+        return self._one(table, source, self._new_slip(table, source))
+
+    def go_on(self, table: Table, source: str) -> Move:
+        """One or two things on one of the last slips, at the same time or one after the other."""
+        if not table.slips[source]:
+            return self.open_slip(table, source)
+        slip = self.random.choice(table.slips[source])
+        count = self.random.choice((1, 1, 1, 2))
+        calls = [self._call(table, source, self._change(table, source, slip)) for _ in range(count)]
+        return Move(calls, together=self.random.random() < 0.5)
+
+    def take_back(self, table: Table, source: str) -> Move:
+        """One of the last things on slips, rollbacks among them; now and then what opened one."""
+        known = table.on_slips[source]
+        if not known:
+            return self.open_slip(table, source)
+        original = self.random.choice(list(known)[-5:])
+        undoing = rollback(self._id("srb"), original)
+        known.append(undoing.transaction_id)
+        return self._one(table, source, undoing)
+
+    def reserve_and_commit(self, table: Table, source: str) -> Move:
+        """All of it in one call, or up to where it fails."""
+        held = SlipOpening(self._id("h"), "HOLD", "BET", Money("EUR", "20"))
+        first = SlipChange(self._id("c"), "CAPTURE", held.transaction_id, Money("EUR", self._amount(12)))
+        second = replace(first, transaction_id=self._id("c"), is_last=self.random.random() < 0.3)
+        committed = SlipChange(self._id("rel"), "RELEASE", held.transaction_id)
+        table.slips[source].append(held)
+        return self._one(table, source, held, first, second, committed)
+
     def again(self, table: Table, source: str) -> Move:
         """What was sent before, once more or twice at once."""
         if not table.calls:
@@ -159,6 +201,39 @@ class Dealer:
         table.settlements[source].append(made)
         return made
 
+    def _new_slip(self, table: Table, source: str) -> SlipOpening:
+        """A hold may be for a second or two only."""
+        money, what = Money(self._currency(), self._amount(20)), self.random.random()
+        if what < 0.4:
+            made = SlipOpening(self._id("p"), "PLACE", "BET", money, "derby")
+        else:
+            ends_s = int(time.time()) + self.random.randint(1, 3) if what < 0.7 else None
+            kind = "WITHDRAWAL" if what > 0.9 else "BET"
+            made = SlipOpening(self._id("h"), "HOLD", kind, money, "derby", ends_s)
+        table.slips[source].append(made)
+        table.on_slips[source].append(made.transaction_id)
+        return made
+
+    def _change(self, table: Table, source: str, slip: SlipOpening) -> SlipChange:
+        holds = slip.operation == "HOLD" and self.random.random() < 0.5
+        operation = self.random.choice(_ON_HOLDS if holds else _ON_STAKES)
+        money: Money | None = Money(slip.money.currency, self._amount(15))
+        if operation in _WITHOUT_AMOUNT or (operation == "RELEASE" and self.random.random() < 0.5):
+            money = None
+        can_be_last = operation in {"CAPTURE", "SETTLE"}
+        made = SlipChange(
+            self._id("sc"),
+            operation,
+            slip.transaction_id,
+            money,
+            stake=Money(slip.money.currency, "2")
+            if operation == "CASH_OUT" and self.random.random() < 0.5
+            else None,
+            is_last=can_be_last and self.random.random() < 0.5,
+        )
+        table.on_slips[source].append(made.transaction_id)
+        return made
+
     def _known(self, table: Table, source: str) -> str:
         known = [*table.bets[source], *table.settlements[source]]
         return self.random.choice(known).transaction_id if known else self._id("never")
@@ -189,6 +264,10 @@ _WEIGHTS: dict[Callable[[Dealer, Table, str], Move], int] = {
     Dealer.undo: 10,
     Dealer.undo_first: 5,
     Dealer.several: 12,
+    Dealer.open_slip: 10,
+    Dealer.go_on: 25,
+    Dealer.take_back: 7,
+    Dealer.reserve_and_commit: 5,
     Dealer.again: 8,
     Dealer.a_step_again: 3,
     Dealer.conflict: 3,

@@ -13,7 +13,7 @@ from tests.faults.cast import Cast, cast
 from tests.faults.checker import violations
 from tests.faults.checks.case import REPORTED_WITHIN_S, Breach, Case, Death, Loss, Violation
 from tests.faults.disks import small_disk
-from tests.faults.endings import audit, final_books, until_drained
+from tests.faults.endings import audit, final_books, until_drained, until_expired
 from tests.faults.history import History
 from tests.faults.kept_case import HISTORY, keep_books
 from tests.faults.players import Crowd, crowd
@@ -69,7 +69,7 @@ async def play_and_check(
         file = stack.enter_context((folder / HISTORY).open("w"))
         run = Run(seed, History(file=file), variety)
         async with (
-            cast(folder, variety, drainer_count=2, steppable_clocks=steppable_clocks) as made,
+            cast(folder, variety, drainer_count=2, worker_count=1, steppable_clocks=steppable_clocks) as made,
             crowd(made.addresses(), run.history, seed=seed, client_count=client_count) as clients,
         ):
             await clients.start()
@@ -97,9 +97,16 @@ async def _strike_all(made: Cast, run: Run, faults: Iterable[Fault], play_s: flo
 
 async def _reckon(made: Cast, clients: Crowd, run: Run) -> None:
     """Everything into the ledger, and all of it checked."""
-    programs = [part.program for part in (*made.servers, *made.drainers)]
+    programs = [part.program for part in made.parts]
     run.restarts = {program.name: program.ended_count for program in programs if program.ended_count}
-    for step in (made.until_serving, partial(until_drained, made), partial(_check, made, clients, run)):
+    steps = (
+        made.until_serving,
+        partial(until_drained, made),
+        partial(until_expired, made),
+        partial(until_drained, made),
+        partial(_check, made, clients, run),
+    )
+    for step in steps:
         try:
             await step()
         except AssertionError as error:

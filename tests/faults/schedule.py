@@ -4,11 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
-PAIRS = ("client-server", "server-store", "drainer-store", "server-ledger", "drainer-ledger")
+PAIRS = (
+    "client-server",
+    "server-store",
+    "drainer-store",
+    "server-ledger",
+    "drainer-ledger",
+    "worker-store",
+    "worker-ledger",
+)
 """Those that talk."""
 
-KILLS = ("kill-server", "kill-drainer", "kill-valkey", "kill-postgres", "kill-backend")
-FREEZES = ("freeze-server", "freeze-drainer", "freeze-valkey", "freeze-postgres")
+KILLS = ("kill-server", "kill-drainer", "kill-worker", "kill-valkey", "kill-postgres", "kill-backend")
+FREEZES = ("freeze-server", "freeze-drainer", "freeze-worker", "freeze-valkey", "freeze-postgres")
 BREAKS = ("cut", "half-open", "delay", "refuse")
 LINES = tuple(f"{what}-{pair}" for what in BREAKS for pair in PAIRS)
 MACHINE = ("clock-step", "disk-full")

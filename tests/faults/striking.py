@@ -193,14 +193,20 @@ def _drainers(cast: Cast) -> Sequence[Part]:
     return cast.drainers
 
 
+def _workers(cast: Cast) -> Sequence[Part]:
+    return cast.workers
+
+
 DEEDS: dict[str, Deed] = {
     "kill-server": _program_killed(_servers),
     "kill-drainer": _program_killed(_drainers),
+    "kill-worker": _program_killed(_workers),
     "kill-valkey": _valkey_killed,
     "kill-postgres": _postgres_killed,
     "kill-backend": _backend_killed,
     "freeze-server": _program_frozen(_servers),
     "freeze-drainer": _program_frozen(_drainers),
+    "freeze-worker": _program_frozen(_workers),
     "freeze-valkey": _valkey_frozen,
     "freeze-postgres": _postgres_frozen,
     **{f"{what}-{pair}": _line_broken(what, pair) for what in BREAKS for pair in PAIRS},

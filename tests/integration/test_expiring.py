@@ -198,7 +198,9 @@ async def test_the_ledger_lists_slips_as_they_are(house: House) -> None:
         "s": SlipState.EXPIRED,
         "p": SlipState.SETTLED,
     }
-    assert listed[SLIP].slip == replace((await house.slip()).slip, seal="")
+    slip = (await house.slip()).slip
+    assert slip is not None
+    assert listed[SLIP].slip == replace(slip, seal="")
     assert (listed[SLIP].source_id, listed[SLIP].wallet_currency) == ("games", "EUR")
     settled = await house.listed(states=(SlipState.SETTLED,))
     assert [each.slip.slip_id for each in settled.slips] == ["p"]

@@ -91,7 +91,7 @@ class House:
 
     def transact(self, source_id: str, player_id: str, steps: Sequence[Step]) -> list[Result]:
         """Raises Malformed or CallRefused."""
-        priced = self._price(player_id, steps)
+        priced = self._price(steps)
         if source_id not in self.sources:
             raise Malformed("SOURCE_NOT_FOUND")
         before = self._player(player_id)
@@ -154,12 +154,13 @@ class House:
     def _player(self, player_id: str) -> Player:
         return self.players.setdefault(player_id, Player(player_id))
 
-    def _price(self, player_id: str, steps: Sequence[Step]) -> list[PricedStep]:
+    def _price(self, steps: Sequence[Step]) -> list[PricedStep]:
         if not 1 <= len(steps) <= MAX_STEPS:
             raise Malformed("INVALID_FIELD")
-        return [self._priced(player_id, step) for step in steps]
+        return [self.price(step) for step in steps]
 
-    def _priced(self, player_id: str, step: Step) -> PricedStep:
+    def price(self, step: Step) -> PricedStep:
+        """The step with its amounts as integers. Raises Malformed."""
         currency = "" if step.money is None else step.money.currency
         amount = None if step.money is None else self._minor_units(step.money)
         match step:

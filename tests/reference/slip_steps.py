@@ -45,7 +45,7 @@ class SlipSteps(Draft):
         reason = why_not(slip, step.operation, priced.amount, priced.stake, due=slip.is_due(self.now_s))
         if reason:
             self.refuse(reason, wallet)
-        change = _resolved(slip, step, priced)
+        change = resolved(slip, step, priced)
         changed = slip.with_change(change)
         asked = movement(slip.standing, changed.standing, change)
         cash, receivable = (
@@ -115,7 +115,7 @@ class SlipSteps(Draft):
         return slip
 
 
-def _resolved(slip: Slip, step: SlipChange, priced: PricedStep) -> Change:
+def resolved(slip: Slip, step: SlipChange, priced: PricedStep) -> Change:
     """The change with what "all of it" comes to."""
     standing = slip.standing
     amount, stake = priced.amount, priced.stake

@@ -15,12 +15,14 @@ from tests.faults.books import OPERATOR, SCALES, Amounts, Entry
 from tests.faults.checks.booked_again import book_again
 from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.history import Call, Id
-from tests.reference import CallRefused, Currency, House, Policies, Step
+from tests.reference import CallRefused, Currency, House, Policies, SlipChange, Step
 from tests.reference.player import Player
 from tests.reference.records import AnsweredRollback, Applied, Closing, Record, Refused, Tombstone
 
-Effect = tuple[str, str, str, int | None, int | None, str]
-"""Source, id, type, version, cash, and for what has no version its outcome or reason."""
+Effect = tuple[str, str, str, int | None, tuple[int, int] | None, str]
+"""Source, id, type, version, cash and held, and for what has no version its outcome or reason."""
+
+_BEFORE_ALL_DEADLINES, _AFTER_ALL_DEADLINES = 0.0, float("inf")
 
 
 def check_by_the_rules(case: Case) -> Iterator[Violation]:
@@ -63,13 +65,21 @@ class _Play:
     def _explain(self, record: Sequence[Entry]) -> bool:
         wanted = {_effect_of_entry(entry) for entry in record}
         candidates = {call.number: call for entry in record for call in self.calls.get(entry.id, [])}
-        return any(self._comes_to(call, wanted) for call in candidates.values()) or (
-            all(entry.id in self.booked_again for entry in record) and self._book_again(record)
-        )
+        if record[0].operation == "expire":
+            candidates[0] = self._expiry(record[0])
+        moments = [_BEFORE_ALL_DEADLINES, _AFTER_ALL_DEADLINES]
+        return any(
+            self._comes_to(call, wanted, moment) for call in candidates.values() for moment in moments
+        ) or (all(entry.id in self.booked_again for entry in record) and self._book_again(record))
+
+    def _expiry(self, entry: Entry) -> Call:
+        """What the service itself did; whether it was time for it is checked elsewhere."""
+        step = SlipChange(entry.transaction_id, "EXPIRE", entry.reference)
+        return Call(0, entry.source, self.player, (step,))
 
     def _book_again(self, record: Sequence[Entry]) -> bool:
         player = self.house.players.setdefault(self.player, Player(self.player))
-        return all(book_again(player, entry, self._steps(entry.id)) for entry in record)
+        return all(book_again(self.house, player, entry, self._steps(entry.id)) for entry in record)
 
     def _steps(self, identity: Id) -> list[Step]:
         return [
@@ -79,8 +89,9 @@ class _Play:
             if step.transaction_id == identity.transaction_id
         ]
 
-    def _comes_to(self, call: Call, wanted: set[Effect]) -> bool:
+    def _comes_to(self, call: Call, wanted: set[Effect], moment_s: float) -> bool:
         """Whether the call, made now, has just these effects; if not, it was not made."""
+        self.house.now_s = moment_s
         self.house.sources.setdefault(call.source, Policies())
         before = self.house.players.setdefault(self.player, Player(self.player))
         kept = before.copy()
@@ -103,7 +114,7 @@ def _effect_of_entry(entry: Entry) -> Effect:
         entry.transaction_id,
         entry.type,
         entry.version,
-        balance.cash if moved else None,
+        (balance.cash, balance.held) if moved else None,
         word,
     )
 
@@ -120,5 +131,5 @@ def _effect(source: str, name: str, record: Record) -> Effect:
             result = record.result
             if result.moved and result.balance_after is not None:
                 wallet = result.balance_after
-                return source, name, "applied", wallet.version, wallet.cash, ""
+                return source, name, "applied", wallet.version, (wallet.cash, wallet.held), ""
             return source, name, "no_movement", None, None, result.outcome

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tests.faults.books import Books, Entry, NamedLoss, amounts_of, minor_units, record_of
 from tests.faults.checks.case import Breach, Case, Told, Violation
 from tests.faults.history import Id
-from tests.reference import Credit, Debit, Rollback, Step
+from tests.reference import Credit, Debit, Rollback, SlipChange, SlipOpening, Step
 
 
 def check_once(case: Case) -> Iterator[Violation]:
@@ -116,6 +116,16 @@ def describes(step: Step, entry: Entry) -> bool:
     """Whether the entry is of this step. A rollback's kind and amount are its original's."""
     if isinstance(step, Rollback):
         return (entry.operation, entry.reference) == ("rollback", step.original_transaction_id)
+    if isinstance(step, SlipOpening):
+        return (entry.operation, entry.kind, entry.currency, entry.amount, entry.game) == (
+            step.operation.lower(),
+            step.kind.lower(),
+            step.money.currency,
+            minor_units(step.money.amount, step.money.currency),
+            step.game_id,
+        )
+    if isinstance(step, SlipChange):
+        return _describes_change(step, entry)
     return (
         entry.operation,
         entry.kind,
@@ -134,6 +144,17 @@ def describes(step: Step, entry: Entry) -> bool:
         step.round_id,
         step.reference_transaction_id,
         step.close_round,
+    )
+
+
+def _describes_change(step: SlipChange, entry: Entry) -> bool:
+    """What a resettlement or "all of it" comes to depends on the slip."""
+    same = (entry.operation, entry.reference) == (step.operation.lower(), step.slip_id)
+    if step.money is None or step.operation == "RESETTLE":
+        return same
+    amount = minor_units(step.money.amount, step.money.currency)
+    return same and (
+        entry.type == "refused" or (entry.currency, entry.amount) == (step.money.currency, amount)
     )
 
 

@@ -9,7 +9,7 @@ from tests.faults.books import OPERATOR, Books, Entry, amounts_of, minor_units
 from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.checks.once import describes
 from tests.faults.history import Attempt, Call, Id, NotAnswered
-from tests.reference import Debit, Rollback, Step
+from tests.reference import Debit, Rollback, SlipOpening, Step
 
 
 def check_refusals(case: Case) -> Iterator[Violation]:
@@ -87,14 +87,14 @@ def had_the_money(call: Call, refusal: RefusedTransaction) -> bool:
     """
     steps = call.steps[: refusal.step_index + 1]
     balance = refusal.balance
-    if balance is None or refusal.replayed or not isinstance(steps[-1], Debit):
+    if balance is None or refusal.replayed or not isinstance(steps[-1], Debit | SlipOpening):
         return False
     if any(isinstance(step, Rollback) for step in steps):
         return False
     taken = sum(
         minor_units(step.money.amount, balance.currency)
         for step in steps
-        if isinstance(step, Debit) and step.money.currency == balance.currency
+        if isinstance(step, Debit | SlipOpening) and step.money.currency == balance.currency
     )
     return amounts_of(balance).cash - taken >= -minor_units(balance.credit_line, balance.currency)
 
@@ -123,10 +123,13 @@ def _may_have_done_it(identity: Id, attempt: Attempt) -> bool:
 
 def _check_asked_for(case: Case) -> Iterator[Violation]:
     asked: defaultdict[Id, list[Step]] = defaultdict(list)
+    held_for_a_while: set[Id] = set()
     forestalled: set[Id] = set()
     for call in case.history.calls():
         for step in call.steps:
             asked[call.id_of(step)].append(step)
+            if isinstance(step, SlipOpening) and step.expires_s is not None:
+                held_for_a_while.add(call.id_of(step))
             if isinstance(step, Rollback):
                 forestalled.add(Id(call.player, call.source, step.original_transaction_id))
     for entry in case.books.entries:
@@ -135,5 +138,8 @@ def _check_asked_for(case: Case) -> Iterator[Violation]:
         if entry.type == "tombstone":
             if entry.id not in forestalled:
                 yield Violation(Breach.NEVER_SENT, f"tombstone of {entry.id}")
+        elif entry.operation == "expire":
+            if Id(entry.player, entry.source, entry.reference) not in held_for_a_while:
+                yield Violation(Breach.NEVER_SENT, f"{entry}")
         elif not any(describes(step, entry) for step in asked[entry.id]):
             yield Violation(Breach.NEVER_SENT, f"{entry}")

@@ -22,6 +22,7 @@ def check_rollbacks(case: Case) -> Iterator[Violation]:
                 Breach.DOUBLED, f"{original} was rolled back by {undone[original].id} and by {entry.id}"
             )
         undone[original] = entry
+        _stand_again(entry, entries.get(original, []), undone)
         if not any(_is_inverse(entry, other) for other in entries.get(original, [])):
             yield Violation(
                 Breach.ROLLBACK_INEXACT, f"{entry.id} moved {entry.change}: {entries.get(original, [])}"
@@ -29,6 +30,13 @@ def check_rollbacks(case: Case) -> Iterator[Violation]:
     yield from _check_late_settlements(case, undone)
     yield from _check_tombstones(case, entries)
     yield from _check_retries(case)
+
+
+def _stand_again(rollback: Entry, originals: list[Entry], undone: dict[Id, Entry]) -> None:
+    """What a rollback of a rollback had undone may be rolled back once more."""
+    for original in originals:
+        if original.operation == "rollback":
+            undone.pop(Id(rollback.player, rollback.source, original.reference), None)
 
 
 def _is_inverse(rollback: Entry, original: Entry) -> bool:
@@ -65,10 +73,17 @@ def _check_tombstones(case: Case, entries: dict[Id, list[Entry]]) -> Iterator[Vi
 
 
 def _check_retries(case: Case) -> Iterator[Violation]:
-    """A call that is made after its rollback was answered can never be answered OK."""
+    """A call made after its rollback was answered can never be answered OK, unless it was undone."""
     told = case.told_and_kept()
+    redone = {
+        Id(entry.player, entry.source, entry.reference)
+        for entry in case.books.entries
+        if entry.operation == "rollback" and entry.type == "applied"
+    }
     for identity, answers in told.items():
         for rollback in answers:
+            if identity in redone:
+                continue
             if not isinstance(rollback.step, Rollback) or rollback.done.outcome not in _UNDOES:
                 continue
             original = Id(identity.player, identity.source, rollback.step.original_transaction_id)
