@@ -148,11 +148,13 @@ class CaseTable:
     async def claim_due(self, most: int, *, deadline: float) -> list[Case]:
         """Cases under way that nobody has gone on with in time."""
         async with self._writing(deadline) as connection:
+            await connection.execute(query("look_up_by_index"))
             return [_case(row) for row in await connection.fetch(query("claim_due_cases"), most)]
 
     async def expire(self, most: int, *, deadline: float) -> int:
         """Expires announced deposits whose time is over; how many."""
         async with self._writing(deadline) as connection:
+            await connection.execute(query("look_up_by_index"))
             return len(await connection.fetch(query("expire_deposits"), most, Message.EXPIRE, HOUSE))
 
     async def waiting(self, *, deadline: float) -> Waiting:
@@ -176,9 +178,12 @@ class CaseTable:
         scope = ("cases", wanted)
         [before] = read_token(page_token, scope, count=1) if page_token else (_NEWEST,)
         states = [str(state) for state in wanted.states]
-        arguments = (wanted.kind, wanted.player_id, wanted.source_id, states, before, page_size + 1)
+        arguments = [wanted.kind, wanted.source_id, states, before, page_size + 1]
         async with timed_transaction(self._pool, deadline) as connection:
-            rows = await connection.fetch(query("list_cases"), *arguments)
+            if wanted.player_id:
+                rows = await connection.fetch(query("list_cases_of_player"), *arguments, wanted.player_id)
+            else:
+                rows = await connection.fetch(query("list_cases"), *arguments)
         cases = [_case(row) for row in rows[:page_size]]
         return CasePage(cases, write_token([cases[-1].number], scope) if len(rows) > page_size else "")
 

@@ -1,4 +1,4 @@
-"""Withdrawals take days, and chargebacks months: what the store has forgotten by then comes from the ledger."""
+"""Withdrawals take days, chargebacks months: what the store has forgotten by then comes from the ledger."""
 
 import pytest
 

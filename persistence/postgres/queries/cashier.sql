@@ -62,7 +62,7 @@ UPDATE cashier.cases SET
     due_time = clock_timestamp() + least(interval '5 minutes', interval '2 seconds' * power(2, least(tries, 10)))
 WHERE case_number IN (
     SELECT case_number FROM cashier.cases
-    WHERE due_time <= clock_timestamp()
+    WHERE due_time <= now()
     ORDER BY due_time
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -72,7 +72,7 @@ RETURNING *;
 -- expire_deposits --
 WITH due AS (
     SELECT case_number FROM cashier.cases
-    WHERE state = 'created' AND expires_time <= clock_timestamp()
+    WHERE state = 'created' AND expires_time <= now()
     ORDER BY expires_time
     LIMIT $1
     FOR UPDATE SKIP LOCKED
@@ -90,12 +90,22 @@ RETURNING case_number;
 SELECT *
 FROM cashier.cases
 WHERE kind = $1
-    AND ($2 = '' OR player_id = $2)
-    AND ($3 = '' OR source_id = $3)
-    AND (cardinality($4::text[]) = 0 OR state = ANY ($4::text[]))
-    AND case_number < $5
+    AND ($2 = '' OR source_id = $2)
+    AND (cardinality($3::text[]) = 0 OR state = ANY ($3::text[]))
+    AND case_number < $4
 ORDER BY case_number DESC
-LIMIT $6;
+LIMIT $5;
+
+-- list_cases_of_player --
+SELECT *
+FROM cashier.cases
+WHERE kind = $1
+    AND ($2 = '' OR source_id = $2)
+    AND (cardinality($3::text[]) = 0 OR state = ANY ($3::text[]))
+    AND case_number < $4
+    AND player_id = $6
+ORDER BY case_number DESC
+LIMIT $5;
 
 -- raise_cashier_review --
 INSERT INTO ledger.reviews (
