@@ -47,6 +47,8 @@ class CaseState(StrEnum):
     APPLIED = "applied"
     FAILED = "failed"
     REJECTED = "rejected"
+    GIVING_UP = "giving_up"
+    """The wallet did not do it for now; it is made certain that it never will."""
     REFUSED = "refused"
     """The wallet did not do it, for good."""
 

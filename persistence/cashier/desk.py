@@ -91,8 +91,8 @@ class CashDesk:
         if ended.refusal is not None:
             raise ended.refusal
         case = ended.case
-        if case.state is CaseState.HOLDING:
-            raise OutcomeUnknown("the withdrawal is on record, and held as soon as the wallet can be asked")
+        if case.state in (CaseState.HOLDING, CaseState.GIVING_UP):
+            raise OutcomeUnknown("it is on record, and decided as soon as the wallet can be asked")
         if case.state is CaseState.REFUSED and message is _ASKED_FOR[case.name.kind]:
             raise await self._refusal_of(case, deadline)
         return Answer(case, replayed)

@@ -13,7 +13,7 @@ from fx.currencies import CurrencyStatus
 from persistence.calls import Source, StepResult
 from persistence.cashier.cases import HOUSE, Case, CaseState
 from persistence.cashier.machines import UNDERTAKINGS
-from persistence.cashier.movements import call_of, giving_up
+from persistence.cashier.movements import call_of
 from persistence.errors import NotDone, OutcomeUnknown, Refused
 from persistence.postgres.cases import CaseTable
 from persistence.transactions import OPERATOR_SOURCE, CurrencyCode, Outcome, TransactionId
@@ -61,16 +61,18 @@ class Finisher:
         """Goes on with a case as far as it can. What is interrupted here is gone on with by whoever comes
         next.
         """
-        while case.state in UNDERTAKINGS:
+        refusal: Refused | None = None
+        while case.state in UNDERTAKINGS and (refusal is None or case.state is CaseState.GIVING_UP):
             try:
                 now = await self._attempt(case, deadline)
             except (NotDone, OutcomeUnknown) as error:
                 _log.warning("case_waits", kind=case.name.kind, case=case.name.case_id, error=str(error))
-                return Finished(case)
-            if now.refusal is not None or now.case.state is case.state:
-                return now
+                break
+            refusal = now.refusal or refusal
+            if now.case.state is case.state:
+                break
             case = now.case
-        return Finished(case)
+        return Finished(case, refusal)
 
     async def _attempt(self, case: Case, deadline: float) -> Finished:
         call = call_of(case, self.source_of(case), self._currency_status(case.currency))
@@ -78,14 +80,16 @@ class Finisher:
             [result] = await self._engine.transact(call, deadline=deadline)
         except Refused as refusal:
             return Finished(await self._refused(case, refusal, deadline), _of_case(case, refusal))
-        entry_id, anomaly = result.entry_id, _anomaly(result)
+        entry_id = result.entry_id
+        anomaly = "" if case.state is CaseState.GIVING_UP else _anomaly(result)
         return Finished(await self._table.finish(case, entry_id, anomaly=anomaly, deadline=deadline))
 
     async def _refused(self, case: Case, refusal: Refused, deadline: float) -> Case:
         reason, is_final = str(refusal.details.reason), bool(refusal.details.entry_id)
         if not is_final and case.state in _NOT_AFTER_ALL:
-            await self._engine.transact(giving_up(case, self.source_of(case)), deadline=deadline)
-            is_final = True
+            return await self._table.give_up(
+                case, reason, CaseState.GIVING_UP, needs_review=False, deadline=deadline
+            )
         state = UNDERTAKINGS[case.state].refused
         if is_final and state is not None:
             needs_review = case.state in _A_PERSON_HAS_TO_LOOK

@@ -52,6 +52,7 @@ UNDERTAKINGS: Mapping[CaseState, Undertaking] = {
     _S.FAILING: Undertaking(_S.FAILED, None),
     _S.CANCELLING: Undertaking(_S.CANCELLED, None),
     _S.APPLYING: Undertaking(_S.APPLIED, _S.REFUSED),
+    _S.GIVING_UP: Undertaking(_S.REFUSED, None),
 }
 
 FIRST_STATES = {_D: _S.CREATED, _W: _S.HOLDING, _C: _S.PROPOSED}
@@ -69,9 +70,10 @@ STATES: Mapping[CaseKind, tuple[CaseState, ...]] = {
     ),
     _W: (
         _S.HOLDING, _S.REQUESTED, _S.APPROVED_ONCE, _S.APPROVED, _S.SENT, _S.PAYING, _S.PAID, _S.REJECTING,
-        _S.REJECTED, _S.FAILING, _S.FAILED, _S.CANCELLING, _S.CANCELLED, _S.REFUSED,
+        _S.REJECTED, _S.FAILING, _S.FAILED, _S.CANCELLING, _S.CANCELLED, _S.GIVING_UP,
+        _S.REFUSED,
     ),
-    _C: (_S.PROPOSED, _S.APPLYING, _S.APPLIED, _S.REJECTED, _S.REFUSED),
+    _C: (_S.PROPOSED, _S.APPLYING, _S.APPLIED, _S.REJECTED, _S.GIVING_UP, _S.REFUSED),
 }  # fmt: skip
 
 MOVES: Mapping[tuple[CaseKind, CaseState, Message], CaseState] = {
@@ -160,14 +162,14 @@ def finished(case: Case, entry_id: str) -> Case:
     return replace(
         case,
         state=UNDERTAKINGS[case.state].done,
-        refusal="",
+        refusal=case.refusal if case.state is _S.GIVING_UP else "",
         opening_entry_id=entry_id if is_first else case.opening_entry_id,
         closing_entry_id=case.closing_entry_id if is_first else entry_id,
     )
 
 
 def given_up(case: Case, refusal: str, state: CaseState) -> Case:
-    """The case once the wallet has refused for good what was under way. A chargeback may be tried again."""
+    """The case once the wallet has refused what was under way. A chargeback may be tried again."""
     accepted = tuple(message for message in case.accepted if message is not _M.CHARGE_BACK)
     return replace(case, state=state, refusal=refusal, accepted=accepted)
 

@@ -38,21 +38,6 @@ def call_of(case: Case, source: Source, currency_status: CurrencyStatus) -> Call
     return Call(case.player_id, caller, (step,))
 
 
-def giving_up(case: Case, source: Source) -> Call:
-    """Makes sure that what was refused for now never happens: its id is refused from now on."""
-    original = _step(case).transaction_id
-    step = Step(
-        operation=Operation.ROLLBACK,
-        kind=TransactionKind.ROLLBACK,
-        transaction_id=TransactionId(f"{_GIVEN_UP}{original}"),
-        currency=None,
-        amount=None,
-        reference=original,
-        metadata=_metadata(case),
-    )
-    return Call(case.player_id, source, (step,))
-
-
 def money_id(case: Case) -> TransactionId:
     """The transaction with which the case's money moves first."""
     prefix = {"deposit": _DEPOSIT, "withdrawal": _WITHDRAWAL, "correction": _CORRECTION}[case.name.kind]
@@ -68,16 +53,23 @@ def _step(case: Case) -> Step:
             return _movement(case, operation, TransactionKind.CORRECTION)
         case CaseState.HOLDING:
             return _movement(case, Operation.HOLD, TransactionKind.WITHDRAWAL)
-        case CaseState.CHARGING_BACK:
-            return _ending(
-                case, Operation.ROLLBACK, f"{CHARGE_BACK_PREFIX}{case.attempt}:{case.name.case_id}"
-            )
+        case CaseState.CHARGING_BACK | CaseState.GIVING_UP:
+            return _ending(case, Operation.ROLLBACK, _rollback_id(case))
         case CaseState.PAYING:
             return _ending(case, Operation.CAPTURE, f"{_PAID}{case.name.case_id}")
         case CaseState.REJECTING | CaseState.FAILING | CaseState.CANCELLING:
             return _ending(case, Operation.RELEASE, f"{_RELEASED}{case.name.case_id}")
         case _:
             raise ValueError(f"nothing is under way in state {case.state}")
+
+
+def _rollback_id(case: Case) -> str:
+    """Of a chargeback; or of what is given up, whose id is refused from now on. Should somebody have been
+    faster, it is undone.
+    """
+    if case.state is CaseState.CHARGING_BACK:
+        return f"{CHARGE_BACK_PREFIX}{case.attempt}:{case.name.case_id}"
+    return f"{_GIVEN_UP}{money_id(case)}"
 
 
 def _movement(case: Case, operation: Operation, kind: TransactionKind) -> Step:

@@ -394,12 +394,12 @@ CREATE TABLE cashier.cases (
     CONSTRAINT a_case_is_in_a_state_of_its_kind CHECK (
 CASE kind
     WHEN 'deposit'::text THEN (state = ANY (ARRAY['created'::text, 'pending'::text, 'crediting'::text, 'credited'::text, 'failed'::text, 'expired'::text, 'charging_back'::text, 'charged_back'::text, 'refused'::text]))
-    WHEN 'withdrawal'::text THEN (state = ANY (ARRAY['holding'::text, 'requested'::text, 'approved_once'::text, 'approved'::text, 'sent'::text, 'paying'::text, 'paid'::text, 'rejecting'::text, 'rejected'::text, 'failing'::text, 'failed'::text, 'cancelling'::text, 'cancelled'::text, 'refused'::text]))
-    WHEN 'correction'::text THEN (state = ANY (ARRAY['proposed'::text, 'applying'::text, 'applied'::text, 'rejected'::text, 'refused'::text]))
+    WHEN 'withdrawal'::text THEN (state = ANY (ARRAY['holding'::text, 'requested'::text, 'approved_once'::text, 'approved'::text, 'sent'::text, 'paying'::text, 'paid'::text, 'rejecting'::text, 'rejected'::text, 'failing'::text, 'failed'::text, 'cancelling'::text, 'cancelled'::text, 'giving_up'::text, 'refused'::text]))
+    WHEN 'correction'::text THEN (state = ANY (ARRAY['proposed'::text, 'applying'::text, 'applied'::text, 'rejected'::text, 'giving_up'::text, 'refused'::text]))
     ELSE false
 END),
     CONSTRAINT approvers_are_different_persons CHECK (((first_approver = ''::text) OR ((first_approver <> second_approver) AND (first_approver <> opened_by) AND (second_approver <> opened_by)))),
-    CONSTRAINT what_is_under_way_is_due CHECK (((due_time IS NOT NULL) = (state = ANY (ARRAY['crediting'::text, 'charging_back'::text, 'holding'::text, 'paying'::text, 'rejecting'::text, 'failing'::text, 'cancelling'::text, 'applying'::text])))),
+    CONSTRAINT what_is_under_way_is_due CHECK (((due_time IS NOT NULL) = (state = ANY (ARRAY['crediting'::text, 'charging_back'::text, 'holding'::text, 'paying'::text, 'rejecting'::text, 'failing'::text, 'cancelling'::text, 'applying'::text, 'giving_up'::text])))),
     CONSTRAINT what_needs_two_approvals_has_them CHECK (((kind <> 'withdrawal'::text) OR (state <> ALL (ARRAY['approved'::text, 'sent'::text, 'paying'::text, 'paid'::text])) OR ((first_approver <> ''::text) AND ((second_approver <> ''::text) OR (NOT needs_second_approval))))),
     CONSTRAINT what_was_done_is_in_the_ledger CHECK ((((state <> ALL (ARRAY['credited'::text, 'applied'::text, 'requested'::text])) OR (opening_entry_id <> ''::text)) AND ((state <> ALL (ARRAY['charged_back'::text, 'paid'::text])) OR (closing_entry_id <> ''::text)) AND ((kind <> 'withdrawal'::text) OR (state <> ALL (ARRAY['rejected'::text, 'failed'::text, 'cancelled'::text])) OR (closing_entry_id <> ''::text))))
 )

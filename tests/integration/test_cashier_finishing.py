@@ -256,6 +256,35 @@ async def test_a_withdrawal_refused_for_now_is_given_up_so_that_it_is_never_held
         await house.money.engine.transact(late, deadline=deadline_after(TIMEOUT_S))
 
 
+async def test_a_withdrawal_is_not_held_by_one_while_another_one_gives_it_up(house: House) -> None:
+    """Two ask the wallet at once, and it is opened between them."""
+    usd = CurrencyCode("USD")
+    new = NewCase(_name(W, "c1"), ADA, usd, 60, opened_by="alice")
+    house.engine.unreached = 1
+    with pytest.raises(OutcomeUnknown):
+        await house.desk.open(new, deadline=deadline_after(TIMEOUT_S))
+    holding, _ = await house.table.read(_name(W, "c1"), deadline=deadline_after(TIMEOUT_S))
+    given_up = await house.table.give_up(
+        holding,
+        "WALLET_NOT_FOUND",
+        S.GIVING_UP,
+        needs_review=False,
+        deadline=deadline_after(TIMEOUT_S),
+    )
+    await house.money.open("ada", usd)
+    await house.money.move("ada", movement(TransactionKind.DEPOSIT, "usd", 100, usd), source="starts")
+    [held] = await house.money.engine.transact(house.engine.asked[0], deadline=deadline_after(TIMEOUT_S))
+
+    woken = await house.table.finish(holding, held.entry_id, anomaly="", deadline=deadline_after(TIMEOUT_S))
+    await house.work()
+
+    assert (given_up.state, woken.state) == (S.GIVING_UP, S.GIVING_UP)
+    assert await house.state(W, "c1") == S.REFUSED
+    view = await house.money.engine.read_player(ADA, deadline=deadline_after(TIMEOUT_S))
+    [dollars] = [balance.buckets for balance in view.balances if balance.currency == usd]
+    assert (dollars.cash, dollars.held) == (100, 0)
+
+
 async def test_what_was_said_cannot_be_changed_even_by_the_owner(house: House, ledger_dsn: str) -> None:
     await house.open(D, "c1")
     owner = await asyncpg.connect(ledger_dsn)
