@@ -7,9 +7,20 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from stakehold.v1 import command_pb2, money_pb2, transaction_pb2
+from stakehold.v1 import round_service_pb2 as round_pb
 from stakehold.v1 import sportsbook_service_pb2 as sportsbook_pb
 from stakehold.v1 import wallet_service_pb2 as pb
-from tests.reference import Credit, Debit, Money, Rollback, SlipChange, SlipOpening, Step
+from tests.reference import (
+    Asked,
+    Credit,
+    Debit,
+    Money,
+    Rollback,
+    RoundClosing,
+    SlipChange,
+    SlipOpening,
+    Step,
+)
 
 SportsbookRequest = (
     sportsbook_pb.PlaceSlipRequest
@@ -29,25 +40,39 @@ Request = (
     | pb.CaptureRequest
     | pb.ReleaseRequest
     | SportsbookRequest
+    | round_pb.CloseRoundRequest
 )
 
 
-def call(source_id: str, player_id: str, steps: Sequence[Step]) -> Request:
+def call(source_id: str, player_id: str, steps: Sequence[Asked]) -> Request:
     """The RPC of its own that a single step has, or Transact."""
     if len(steps) != 1:
         return transact(source_id, player_id, steps)
-    step = steps[0]
+    step, caller = steps[0], {"source_id": source_id, "player_id": player_id}
+    match step:
+        case SlipOpening():
+            return _opening_request(caller, step)
+        case SlipChange():
+            return _change_request(caller, step)
+        case _:
+            return _plain_request(caller, step)
+
+
+def _plain_request(caller: dict[str, Any], step: Debit | Credit | Rollback | RoundClosing) -> Request:
     match step:
         case Debit():
-            return pb.DebitRequest(source_id=source_id, player_id=player_id, **_movement(step))
+            return pb.DebitRequest(**caller, **_movement(step))
         case Credit():
-            return pb.CreditRequest(source_id=source_id, player_id=player_id, **_movement(step))
+            return pb.CreditRequest(**caller, **_movement(step))
         case Rollback():
-            return pb.RollbackRequest(source_id=source_id, player_id=player_id, **_rollback(step))
-        case SlipOpening():
-            return _opening_request({"source_id": source_id, "player_id": player_id}, step)
-        case SlipChange():
-            return _change_request({"source_id": source_id, "player_id": player_id}, step)
+            return pb.RollbackRequest(**caller, **_rollback(step))
+        case RoundClosing():
+            return round_pb.CloseRoundRequest(
+                **caller,
+                transaction_id=step.transaction_id,
+                round_id=step.round_id,
+                game_id=step.game_id,
+            )
 
 
 def may_be_a_step(step: Step) -> bool:
@@ -58,7 +83,7 @@ def may_be_a_step(step: Step) -> bool:
 _STEPS = {"HOLD", "CAPTURE", "RELEASE"}
 
 
-def transact(source_id: str, player_id: str, steps: Sequence[Step]) -> pb.TransactRequest:
+def transact(source_id: str, player_id: str, steps: Sequence[Asked]) -> pb.TransactRequest:
     return pb.TransactRequest(
         source_id=source_id, player_id=player_id, steps=[_transact_step(step) for step in steps]
     )
@@ -79,7 +104,7 @@ def kind(word: str) -> transaction_pb2.TransactionKind.ValueType:
     return transaction_pb2.TransactionKind.Value(f"TRANSACTION_KIND_{word}")
 
 
-def _transact_step(step: Step) -> pb.TransactStep:
+def _transact_step(step: Asked) -> pb.TransactStep:
     match step:
         case Debit():
             return pb.TransactStep(debit=pb.DebitStep(**_movement(step)))
@@ -93,7 +118,7 @@ def _transact_step(step: Step) -> pb.TransactStep:
             return pb.TransactStep(capture=pb.CaptureStep(**_change(step), final=step.is_last))
         case SlipChange(operation="RELEASE"):
             return pb.TransactStep(release=pb.ReleaseStep(**_change(step)))
-        case SlipOpening() | SlipChange():
+        case SlipOpening() | SlipChange() | RoundClosing():
             raise ValueError(f"{step} is no step of Transact")
 
 

@@ -23,6 +23,7 @@ from tests.reference import Currency, Policies, Step
 
 if TYPE_CHECKING:  # these exist for type checkers only
     from stakehold.v1.admin_service_pb2_grpc import AdminServiceAsyncStub
+    from stakehold.v1.round_service_pb2_grpc import RoundServiceAsyncStub
     from stakehold.v1.sportsbook_service_pb2_grpc import SportsbookServiceAsyncStub
     from stakehold.v1.wallet_service_pb2_grpc import WalletServiceAsyncStub
 
@@ -43,6 +44,7 @@ class WalletApi:
     wallets: "WalletServiceAsyncStub"
     admin: "AdminServiceAsyncStub"
     sportsbook: "SportsbookServiceAsyncStub"
+    rounds: "RoundServiceAsyncStub"
 
     async def transact(
         self, source_id: str, player_id: str, steps: Sequence[Step], *, timeout_s: float | None = TIMEOUT_S
@@ -55,7 +57,7 @@ class WalletApi:
             if isinstance(request, wallet_pb.TransactRequest):
                 response = await self.wallets.Transact(request, timeout=timeout_s)
                 return [read_result(result) for result in response.results]
-            method = _method(self.wallets, self.sportsbook, request)
+            method = _method((self.wallets, self.sportsbook, self.rounds), request)
             return [read_result((await method(request, timeout=timeout_s)).result)]
         except grpc.RpcError as error:
             raise refused(error) from None
@@ -165,7 +167,7 @@ class BlockingWalletApi:
             if isinstance(request, wallet_pb.TransactRequest):
                 response = self.wallets.Transact(request, timeout=TIMEOUT_S)
                 return [read_result(result) for result in response.results]
-            method = _method(self.wallets, self.sportsbook, request)
+            method = _method((self.wallets, self.sportsbook, self.rounds), request)
             return [read_result(method(request, timeout=TIMEOUT_S).result)]
         except grpc.RpcError as error:
             raise refused(error) from None
@@ -230,13 +232,19 @@ def blocking_wallet_api(address: str) -> Iterator[BlockingWalletApi]:
 
 
 def awaited_api(channel: grpc.aio.Channel) -> WalletApi:
-    return WalletApi(WalletServiceStub(channel), AdminServiceStub(channel), SportsbookServiceStub(channel))
+    return WalletApi(
+        WalletServiceStub(channel),
+        AdminServiceStub(channel),
+        SportsbookServiceStub(channel),
+        RoundServiceStub(channel),
+    )
 
 
-def _method(wallets: Any, sportsbook: Any, request: requests.Request) -> Callable[..., Any]:
+def _method(services: Sequence[Any], request: requests.Request) -> Callable[..., Any]:
     """The RPC of which this is the request, by the name that both share."""
     name = type(request).__name__.removesuffix("Request")
-    return getattr(sportsbook if hasattr(sportsbook, name) else wallets, name)  # type: ignore[no-any-return]
+    [method] = [getattr(service, name) for service in services if hasattr(service, name)]
+    return method  # type: ignore[no-any-return]
 
 
 def open_wallet_request(player_id: str, currency: str, *, credit_line: str) -> admin_pb.OpenWalletRequest:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from tests.answers import Balance, Done, RefusedTransaction, ShownSlip
-from tests.reference import Credit, Debit, Money, Rollback, SlipChange, SlipOpening, Step
+from tests.reference import Asked, Credit, Debit, Money, Rollback, RoundClosing, SlipChange, SlipOpening
 
 NOTHING_WAS_DONE = frozenset(
     {"STORE_UNAVAILABLE", "PARTITION_FENCED", "LEDGER_UNAVAILABLE", "OVERLOADED", "DEADLINE_EXCEEDED"}
@@ -43,9 +43,9 @@ class Call:
     number: int
     source: str
     player: str
-    steps: tuple[Step, ...]
+    steps: tuple[Asked, ...]
 
-    def id_of(self, step: Step) -> Id:
+    def id_of(self, step: Asked) -> Id:
         return Id(self.player, self.source, step.transaction_id)
 
 
@@ -90,7 +90,7 @@ class Attempt:
         """Whether the caller knows what became of the call."""
         return isinstance(self.answer, Answered) or not self.answer.unknown
 
-    def results(self) -> Iterator[tuple[Step, Done]]:
+    def results(self) -> Iterator[tuple[Asked, Done]]:
         """Each step with its result; none where the answer was another than OK."""
         if isinstance(self.answer, Answered):
             yield from zip(self.call.steps, self.answer.results, strict=True)
@@ -142,8 +142,11 @@ def _attempt(told: dict[str, Any]) -> Attempt:
     )
 
 
-def _steps(told: Iterable[dict[str, Any]]) -> Iterator[Step]:
+def _steps(told: Iterable[dict[str, Any]]) -> Iterator[Asked]:
     for step in told:
+        if "money" not in step:
+            yield RoundClosing(**step)
+            continue
         fields = {**step, "money": Money(**step["money"]) if step["money"] else None}
         if "original_transaction_id" in step:
             yield Rollback(**fields)

@@ -8,7 +8,7 @@ from tests.answers import Balance, Done, RefusedTransaction
 from tests.faults.books import OPERATOR, Amounts, Books, Entry, NamedLoss, Place, Wallet
 from tests.faults.checks.case import Case, Death, Loss
 from tests.faults.history import Answered, Attempt, Call, History, Id, NotAnswered
-from tests.reference import Step
+from tests.reference import Asked
 from tests.steps import bet, deposit, rollback
 
 ADA = Wallet("ada", "EUR")
@@ -22,7 +22,7 @@ def shown(version: int, cash: int) -> Balance:
     return Balance("EUR", version, "ACTIVE", text, "0.00", "0.00", "0.00", "0.00")
 
 
-def done(step: Step, place: int, after: Balance | None, *, outcome: str = "APPLIED") -> Done:
+def done(step: Asked, place: int, after: Balance | None, *, outcome: str = "APPLIED") -> Done:
     return Done(step.transaction_id, outcome, False, f"0-1-{place}-0", after, after, False, "", place)
 
 
@@ -85,13 +85,13 @@ ENTRIES = (
 )
 
 
-def refused(step: Step, reason: str, *, place: str = "", balance: Balance | None = None) -> NotAnswered:
+def refused(step: Asked, reason: str, *, place: str = "", balance: Balance | None = None) -> NotAnswered:
     code = "ALREADY_EXISTS" if reason == "TRANSACTION_ID_CONFLICT" else "FAILED_PRECONDITION"
     refusal = RefusedTransaction(step.transaction_id, 0, False, balance, place, "")
     return NotAnswered(code, reason, refusal)
 
 
-ASKED: tuple[tuple[Step, Answered | NotAnswered], ...] = (
+ASKED: tuple[tuple[Asked, Answered | NotAnswered], ...] = (
     (DEPOSIT, Answered((done(DEPOSIT, 1, shown(2, 10000)),))),
     (BET, LOST),
     (BET, Answered((replace(done(BET, 2, shown(3, 9000)), replayed=True),))),
@@ -144,13 +144,13 @@ class Honest:
     def answer(self, index: int, answer: Answered | NotAnswered) -> None:
         self.attempts[index] = replace(self.attempts[index], answer=answer)
 
-    def ask(self, step: Step, answer: Answered | NotAnswered, *, called_s: float | None = None) -> None:
+    def ask(self, step: Asked, answer: Answered | NotAnswered, *, called_s: float | None = None) -> None:
         """One more attempt, after all others unless it was called earlier."""
         self.attempts.append(attempt_of(step, len(self.attempts), answer, called_s=called_s))
 
 
 def attempt_of(
-    step: Step, place: int, answer: Answered | NotAnswered, *, called_s: float | None = None
+    step: Asked, place: int, answer: Answered | NotAnswered, *, called_s: float | None = None
 ) -> Attempt:
     """One after the other, a second each; a step is the same call whenever it is sent."""
     number = crc32(step.transaction_id.encode())

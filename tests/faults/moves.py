@@ -11,7 +11,7 @@ from itertools import count
 from random import Random
 
 from tests.faults.history import Call
-from tests.reference import Credit, Debit, Money, SlipChange, SlipOpening, Step
+from tests.reference import Asked, Credit, Debit, Money, RoundClosing, SlipChange, SlipOpening, Step
 from tests.steps import bet, credit, debit, deposit, rollback, win
 
 GAMES = ("slots", "sports")
@@ -114,6 +114,12 @@ class Dealer:
         if self.random.random() < 0.2:
             steps.insert(0, rollback(self._id("rb"), self._known(table, source)))
         return self._one(table, source, *steps)
+
+    def close_round(self, table: Table, source: str) -> Move:
+        """The round of a bet that somebody made; or one that nobody has named."""
+        rounds = [(made.round_id, made.game_id) for made in table.bets[source] if made.round_id]
+        round_id, game_id = self.random.choice(rounds) if rounds else ("nobody's", "dice")
+        return self._one(table, source, RoundClosing(self._id("cl"), round_id, game_id))
 
     def open_slip(self, table: Table, source: str) -> Move:
         return self._one(table, source, self._new_slip(table, source))
@@ -238,10 +244,10 @@ class Dealer:
         known = [*table.bets[source], *table.settlements[source]]
         return self.random.choice(known).transaction_id if known else self._id("never")
 
-    def _one(self, table: Table, source: str, *steps: Step) -> Move:
+    def _one(self, table: Table, source: str, *steps: Asked) -> Move:
         return Move([self._call(table, source, *steps)])
 
-    def _call(self, table: Table, source: str, *steps: Step, remembered: bool = True) -> Call:
+    def _call(self, table: Table, source: str, *steps: Asked, remembered: bool = True) -> Call:
         call = Call(next(self.numbers), source, table.player, steps)
         if remembered:
             table.calls.append(call)
@@ -264,6 +270,7 @@ _WEIGHTS: dict[Callable[[Dealer, Table, str], Move], int] = {
     Dealer.undo: 10,
     Dealer.undo_first: 5,
     Dealer.several: 12,
+    Dealer.close_round: 5,
     Dealer.open_slip: 10,
     Dealer.go_on: 25,
     Dealer.take_back: 7,

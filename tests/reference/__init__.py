@@ -89,9 +89,20 @@ from tests.reference.answers import (
 from tests.reference.house import Currency, House
 from tests.reference.policies import Policies
 from tests.reference.slips import ShownSlip
-from tests.reference.steps import Credit, Debit, Money, Rollback, SlipChange, SlipOpening, Step
+from tests.reference.steps import (
+    Asked,
+    Credit,
+    Debit,
+    Money,
+    Rollback,
+    RoundClosing,
+    SlipChange,
+    SlipOpening,
+    Step,
+)
 
 __all__ = [
+    "Asked",
     "CallRefused",
     "Credit",
     "Currency",
@@ -105,6 +116,7 @@ __all__ = [
     "Refusal",
     "Result",
     "Rollback",
+    "RoundClosing",
     "ShownSlip",
     "SlipChange",
     "SlipOpening",

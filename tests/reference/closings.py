@@ -9,7 +9,7 @@ def close_round(
     player: Player, source_id: str, transaction_id: str, *, round_id: str, game_id: str
 ) -> Result:
     """No wallet is looked at. Raises CallRefused."""
-    fingerprint: Fingerprint = ("CLOSE_ROUND", "ROUND_CLOSING", "", None, round_id, game_id, "")
+    fingerprint = fingerprint_of(round_id, game_id)
     known = player.records.get((source_id, transaction_id))
     if isinstance(known, Tombstone):
         raise _refused("TRANSACTION_ROLLED_BACK", transaction_id, known.rollback_transaction_id)
@@ -24,6 +24,10 @@ def close_round(
     player.closed_rounds.add(key)
     player.records[source_id, transaction_id] = Closing(fingerprint, outcome)
     return Result(transaction_id, outcome, moved=False)
+
+
+def fingerprint_of(round_id: str, game_id: str) -> Fingerprint:
+    return ("CLOSE_ROUND", "ROUND_CLOSING", "", None, round_id, game_id, "")
 
 
 def _refused(reason: str, transaction_id: str, *related: str) -> CallRefused:

@@ -104,6 +104,18 @@ CHANGE_KINDS = {
 HOLD_KINDS = frozenset({"BET", "WITHDRAWAL"})
 NAMES_AN_AMOUNT = frozenset({"CAPTURE", "SETTLE", "RESETTLE", "CASH_OUT"})
 
+
+@dataclass(frozen=True, slots=True)
+class RoundClosing:
+    """Closes a round. A call of its own, never a step among others."""
+
+    transaction_id: str
+    round_id: str
+    game_id: str = ""
+
+
 Movement = Debit | Credit
 Taking = Debit | SlipOpening
 Step = Debit | Credit | Rollback | SlipOpening | SlipChange
+Asked = Step | RoundClosing
+"""Whatever has a transaction id of its own."""

@@ -8,15 +8,27 @@ from dataclasses import replace
 
 from tests.faults.books import Entry
 from tests.faults.checks.once import describes
-from tests.reference import Credit, Debit, House, Refusal, Result, Rollback, SlipChange, SlipOpening, Step
+from tests.reference import (
+    Asked,
+    Credit,
+    Debit,
+    House,
+    Refusal,
+    Result,
+    Rollback,
+    RoundClosing,
+    SlipChange,
+    SlipOpening,
+)
+from tests.reference.closings import fingerprint_of
 from tests.reference.draft import PricedStep
 from tests.reference.player import Player, round_of
-from tests.reference.records import AnsweredRollback, Applied, Record, Refused, RoundKey, Tombstone
+from tests.reference.records import AnsweredRollback, Applied, Closing, Record, Refused, RoundKey, Tombstone
 from tests.reference.slip_steps import resolved
 from tests.reference.slips import Slip
 
 
-def book_again(house: House, player: Player, entry: Entry, asked: Iterable[Step]) -> bool:
+def book_again(house: House, player: Player, entry: Entry, asked: Iterable[Asked]) -> bool:
     """Whether the entry can be that of a step that was asked for; only then the player has it."""
     known = (entry.source, entry.transaction_id) in player.records
     record = None if known else _record(house, player, entry, asked)
@@ -26,13 +38,20 @@ def book_again(house: House, player: Player, entry: Entry, asked: Iterable[Step]
     return True
 
 
-def _record(house: House, player: Player, entry: Entry, asked: Iterable[Step]) -> Record | None:
+def _record(house: House, player: Player, entry: Entry, asked: Iterable[Asked]) -> Record | None:
     if entry.type == "tombstone":
         return Tombstone(entry.related)
     step = next((step for step in asked if describes(step, entry)), None)
     if step is None:
         return None
-    priced = house.price(step)
+    if isinstance(step, RoundClosing):
+        player.closed_rounds.add((entry.source, (step.game_id, step.round_id)))
+        return Closing(fingerprint_of(step.round_id, step.game_id), entry.outcome.upper())
+    return _decided(player, entry, house.price(step))
+
+
+def _decided(player: Player, entry: Entry, priced: PricedStep) -> Record | None:
+    step = priced.step
     if entry.type == "refused":
         refusal = Refusal(entry.refusal_reason, entry.transaction_id, 0, remembered=True)
         return Refused(step, priced.fingerprint, refusal)

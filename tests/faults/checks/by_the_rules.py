@@ -15,7 +15,7 @@ from tests.faults.books import OPERATOR, SCALES, Amounts, Entry
 from tests.faults.checks.booked_again import book_again
 from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.history import Call, Id
-from tests.reference import CallRefused, Currency, House, Policies, SlipChange, Step
+from tests.reference import Asked, CallRefused, Currency, House, Policies, RoundClosing, SlipChange, Step
 from tests.reference.player import Player
 from tests.reference.records import AnsweredRollback, Applied, Closing, Record, Refused, Tombstone
 
@@ -81,13 +81,24 @@ class _Play:
         player = self.house.players.setdefault(self.player, Player(self.player))
         return all(book_again(self.house, player, entry, self._steps(entry.id)) for entry in record)
 
-    def _steps(self, identity: Id) -> list[Step]:
+    def _steps(self, identity: Id) -> list[Asked]:
         return [
             step
             for call in self.calls.get(identity, [])
             for step in call.steps
             if step.transaction_id == identity.transaction_id
         ]
+
+    def _make(self, call: Call) -> None:
+        steps: list[Step] = []
+        for step in call.steps:
+            if isinstance(step, RoundClosing):
+                place = {"round_id": step.round_id, "game_id": step.game_id}
+                self.house.close_round(call.source, self.player, step.transaction_id, **place)
+            else:
+                steps.append(step)
+        if steps:
+            self.house.transact(call.source, self.player, steps)
 
     def _comes_to(self, call: Call, wanted: set[Effect], moment_s: float) -> bool:
         """Whether the call, made now, has just these effects; if not, it was not made."""
@@ -96,7 +107,7 @@ class _Play:
         before = self.house.players.setdefault(self.player, Player(self.player))
         kept = before.copy()
         with suppress(CallRefused):
-            self.house.transact(call.source, self.player, call.steps)
+            self._make(call)
         after = self.house.players[self.player]
         new = after.records.keys() - kept.records.keys()
         if {_effect(source, name, after.records[source, name]) for source, name in new} == wanted:
@@ -107,7 +118,7 @@ class _Play:
 
 def _effect_of_entry(entry: Entry) -> Effect:
     balance = entry.after or Amounts()
-    word = {"refused": entry.refusal_reason, "no_movement": entry.outcome.upper()}.get(entry.type, "")
+    word = entry.refusal_reason if entry.type == "refused" else entry.outcome.upper()
     moved = entry.version is not None
     return (
         entry.source,
@@ -115,7 +126,7 @@ def _effect_of_entry(entry: Entry) -> Effect:
         entry.type,
         entry.version,
         (balance.cash, balance.held) if moved else None,
-        word,
+        "" if moved else word,
     )
 
 

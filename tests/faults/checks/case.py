@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.answers import Done
 from tests.faults.books import Books
 from tests.faults.history import Attempt, History, Id
-from tests.reference import Step
+from tests.reference import Asked
 
 REPORTED_WITHIN_S = 15.0
 """How long after a loss a server has to report what it had answered."""
@@ -71,7 +71,7 @@ class Told(NamedTuple):
     """One OK answer for one step."""
 
     attempt: Attempt
-    step: Step
+    step: Asked
     done: Done
 
 

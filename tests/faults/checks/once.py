@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from tests.faults.books import Books, Entry, NamedLoss, amounts_of, minor_units, record_of
 from tests.faults.checks.case import Breach, Case, Told, Violation
 from tests.faults.history import Id
-from tests.reference import Credit, Debit, Rollback, SlipChange, SlipOpening, Step
+from tests.reference import Asked, Credit, Debit, Rollback, RoundClosing, SlipChange, SlipOpening
 
 
 def check_once(case: Case) -> Iterator[Violation]:
@@ -106,16 +106,21 @@ def _differences(told: Told, entry: Entry) -> Iterator[str]:
 
 
 def _expected_type(told: Told) -> str:
+    if isinstance(told.step, RoundClosing):
+        return "round_closed"
     moved = told.done.outcome == "APPLIED" or (
         told.done.outcome == "ALREADY_ROLLED_BACK" and told.done.replayed and told.done.after is not None
     )
     return "applied" if moved else "no_movement"
 
 
-def describes(step: Step, entry: Entry) -> bool:
+def describes(step: Asked, entry: Entry) -> bool:
     """Whether the entry is of this step. A rollback's kind and amount are its original's."""
     if isinstance(step, Rollback):
         return (entry.operation, entry.reference) == ("rollback", step.original_transaction_id)
+    if isinstance(step, RoundClosing):
+        named = (step.round_id, step.game_id)
+        return (entry.operation, entry.round, entry.game) == ("close_round", *named)
     if isinstance(step, SlipOpening):
         return (entry.operation, entry.kind, entry.currency, entry.amount, entry.game) == (
             step.operation.lower(),

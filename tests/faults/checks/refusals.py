@@ -9,7 +9,7 @@ from tests.faults.books import OPERATOR, Books, Entry, amounts_of, minor_units
 from tests.faults.checks.case import Breach, Case, Violation
 from tests.faults.checks.once import describes
 from tests.faults.history import Attempt, Call, Id, NotAnswered
-from tests.reference import Debit, Rollback, SlipOpening, Step
+from tests.reference import Asked, Debit, Rollback, SlipOpening
 
 
 def check_refusals(case: Case) -> Iterator[Violation]:
@@ -122,7 +122,7 @@ def _may_have_done_it(identity: Id, attempt: Attempt) -> bool:
 
 
 def _check_asked_for(case: Case) -> Iterator[Violation]:
-    asked: defaultdict[Id, list[Step]] = defaultdict(list)
+    asked: defaultdict[Id, list[Asked]] = defaultdict(list)
     held_for_a_while: set[Id] = set()
     forestalled: set[Id] = set()
     for call in case.history.calls():
