@@ -11,7 +11,8 @@ from random import Random
 import grpc
 
 from tests import requests
-from tests.answers import Refused
+from tests.answers import Done, Refused
+from tests.bulk_api import BulkApi
 from tests.faults.history import Answered, Attempt, Call, History, NotAnswered
 from tests.faults.moves import CURRENCIES, SOURCES, Dealer, Move, Table
 from tests.wallet_api import WalletApi, awaited_api
@@ -20,6 +21,7 @@ _FIRST_PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 0.5
 _TIMEOUTS_S = (0.3, 1.0, 1.0, 3.0)
 _CANCELLED_SHARE = 0.01
+_BATCHED_SHARE = 0.1
 _CANCELLED_AFTER_S = 0.01
 _CHANNEL = (
     ("grpc.use_local_subchannel_pool", 1),
@@ -35,6 +37,7 @@ class Client:
     """One caller with a connection to each server. ``stopped`` ends new moves, ``given_up`` also retries."""
 
     apis: Sequence[WalletApi]
+    bulks: Sequence[BulkApi]
     dealer: Dealer
     history: History
     stopped: asyncio.Event
@@ -82,13 +85,22 @@ class Client:
         answer: Answered | NotAnswered
         try:
             async with asyncio.timeout(patience_s):
-                done = await self.apis[server].send(request, timeout_s=timeout_s)
+                done = await self._ask_once(request, server, timeout_s)
             answer = Answered(tuple(done))
         except TimeoutError:
             answer = NotAnswered("CANCELLED")
         except Refused as refused:
             answer = NotAnswered(refused.code, refused.reason, refused.details.refusal)
         return Attempt(call, server, called_s, time.monotonic(), answer)
+
+    async def _ask_once(self, request: requests.Request, server: int, timeout_s: float) -> list[Done]:
+        """By the RPC of its own, or as the one command of a batch. Raises Refused."""
+        if self.dealer.random.random() >= _BATCHED_SHARE:
+            return await self.apis[server].send(request, timeout_s=timeout_s)
+        [answer] = await self.bulks[server].batch([requests.command(request)], timeout_s=timeout_s)
+        if isinstance(answer, Refused):
+            raise answer
+        return answer
 
 
 @dataclass(slots=True)
@@ -145,7 +157,10 @@ async def crowd(
             ]
             apis = [awaited_api(channel) for channel in channels]
             dealer = Dealer(Random(f"{seed}/{number}"), tables, numbers)
-            clients.append(Client(apis, dealer, history, stopped, given_up, pause_s=pause_s, server=number))
+            bulks = [BulkApi(channel) for channel in channels]
+            clients.append(
+                Client(apis, bulks, dealer, history, stopped, given_up, pause_s=pause_s, server=number)
+            )
         made = Crowd(clients, tables, history, stopped, given_up)
         try:
             yield made

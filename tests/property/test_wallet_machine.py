@@ -16,7 +16,7 @@ from tests.reference import Policies
 from tests.wallet_api import blocking_wallet_api
 
 EXAMPLES_SETTING = "STAKEHOLD_PROPERTY_EXAMPLES"
-EVENINGS = ((WalletMachine, 100, 40), (SlipMachine, 20, 25))
+EVENINGS = ((WalletMachine, 100, 40), (SlipMachine, 15, 25))
 """Each with how many examples, of how many steps."""
 
 
