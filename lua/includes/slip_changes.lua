@@ -213,7 +213,8 @@ local function slip_changes()
     if step.expected_version ~= '' and step.expected_version ~= wallet.version then
       return refuse_for_now(step, 'VERSION_MISMATCH', wallet.currency)
     end
-    if step.amount == '0' and call.zero_amount == 'refuse' then
+    local sets_total = step.operation == 'resettle'
+    if step.amount == '0' and call.zero_amount == 'refuse' and not sets_total then
       return refuse_finally(step, 'ZERO_AMOUNT_REFUSED', wallet.currency)
     end
     local slip = tools.decode(opener.slip)
@@ -224,7 +225,7 @@ local function slip_changes()
     if not change then
       return nil, asked
     end
-    if opener.conversion and asked and asked ~= '0' and moved == '0' then
+    if opener.conversion and asked and asked ~= '0' and moved == '0' and not sets_total then
       return refuse_for_now(step, 'AMOUNT_TOO_SMALL', wallet.currency)
     end
     slip.version, slip.seal = tools.next_version(slip, step.id)

@@ -198,3 +198,17 @@ async def test_a_part_in_another_currency_than_the_slip_s_is_refused(house: Hous
     await house.player.one(SLIP)
     reason = await house.player.refused(capture("c", "s", 1, currency=EUR))
     assert reason is RefusalReason.REFERENCE_MISMATCH
+
+
+async def test_a_result_is_corrected_by_less_than_the_wallet_can_tell(house: House) -> None:
+    player = house.player
+    await player.one(place("s", 1000, USD))
+    await player.one(settle("w", "s", 1000, currency=USD))
+    before = await amounts(player)
+    for name, total in (("x1", 1001), ("x2", 1000), ("x3", 1001)):
+        await player.one(resettle(name, "s", total, USD))
+        assert abs((await amounts(player)).cash - before.cash) <= 1
+    assert (await player.one(resettle("x4", "s", 1000, USD))).slip is not None
+    assert await amounts(player) == before
+    await house.player.house.drain()
+    await require_balance(house)

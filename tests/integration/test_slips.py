@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import pytest_asyncio
 
-from persistence.calls import ShortfallPolicy, Source, Step
+from persistence.calls import ShortfallPolicy, Source, Step, ZeroAmountPolicy
 from persistence.drainer import wall_clock_ms
 from persistence.errors import Refused
 from persistence.slips import SlipState
@@ -434,3 +434,11 @@ async def test_the_expiry_is_by_the_store_s_clock(table: House) -> None:
     await table.play(hold("s", 10, expires_ms=soon_ms))
     assert await told(table, expire("e", "s")) == "HOLD_NOT_DUE"
     assert await told(table, capture("c", "s", 5)) == "held"
+
+
+async def test_a_source_that_refuses_zero_can_still_correct_a_result_to_nothing(table: House) -> None:
+    source = replace(GAMES, zero_amount=ZeroAmountPolicy.REFUSE)
+    await table.play(place("s", 10), settle("w", "s", 25), source=source)
+    assert await told(table, settle("w0", "s", 0), source) == "ZERO_AMOUNT_REFUSED"
+    assert await told(table, resettle("x", "s", 0), source) == "settled"
+    assert await amounts(table) == (90, 0)

@@ -40,7 +40,8 @@ class SlipSteps(Draft):
         wallet = self.player.wallets[slip.opening.money.currency]
         if step.expected_version is not None and step.expected_version != wallet.version:
             self.refuse("VERSION_MISMATCH", wallet)
-        if priced.amount == 0 and self.policies.zero_amount == "REFUSE":
+        is_zero = priced.amount == 0 and step.operation != "RESETTLE"
+        if is_zero and self.policies.zero_amount == "REFUSE":
             self.refuse("ZERO_AMOUNT_REFUSED", wallet)
         reason = why_not(slip, step.operation, priced.amount, priced.stake, due=slip.is_due(self.now_s))
         if reason:
