@@ -60,7 +60,8 @@ follows from the changes on it that stand. A change is checked in this order: RE
 reference tombstoned or rolled back BET_ROLLED_BACK; refused BET_REFUSED; no slip, another currency, or what
 only bets allow on a WITHDRAWAL: REFERENCE_MISMATCH; VERSION_MISMATCH*; a named amount of zero, but for
 RESETTLE's total, under the REFUSE policy ZERO_AMOUNT_REFUSED; the state: SLIP_NOT_PLACED* while it is held,
-else HOLD_RELEASED, HOLD_EXPIRED, HOLD_CLOSED, SLIP_NOT_VOIDED, SLIP_SETTLED, SLIP_VOIDED, SLIP_CASHED_OUT, SLIP_NOT_SETTLED; a
+else HOLD_RELEASED, HOLD_EXPIRED, HOLD_CLOSED, SLIP_NOT_VOIDED, SLIP_SETTLED, SLIP_VOIDED,
+SLIP_CASHED_OUT, SLIP_NOT_SETTLED; a
 capture past the deadline HOLD_EXPIRED; more than is held HOLD_EXCEEDED; a stake of more than is live
 STAKE_EXCEEDED; a void once settlements have paid SLIP_SETTLED; what is taken back and gone as for rollbacks.
 Neither the wallet's, the source's nor the currency's status stands in their way. The fingerprint covers also
