@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -231,8 +232,18 @@ async def test_a_service_that_is_away_is_a_sentence_and_status_3(words: tuple[st
         assert ("Whether it was done is not known" in ended.errors) == (words is CHANGING)
 
 
-async def test_an_answer_that_does_not_come_in_time_is_status_3(desk: Desk) -> None:
+async def test_an_answer_that_does_not_come_in_time_is_status_3() -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:  # takes connections, and says nothing
+        ended = await Desk(f"{LOOPBACK}:{silent.getsockname()[1]}").says(
+            "player", "ada", "--timeout-s", "0.2"
+        )
+
+    assert (ended.status, ended.output) == (3, "")
+    assert "no answer from" in ended.errors or "nobody answers at" in ended.errors
+
+
+async def test_a_deadline_that_the_service_finds_over_is_status_3(desk: Desk) -> None:
     ended = await desk.says("player", "ada", "--timeout-s", "0.000001")
 
     assert ended.status == 3
-    assert "no answer from" in ended.errors
+    assert "no answer from" in ended.errors or "DEADLINE_EXCEEDED" in ended.errors
