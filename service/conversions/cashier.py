@@ -23,6 +23,7 @@ from persistence.cashier.cases import (
 from persistence.errors import FieldInvalid
 from persistence.transactions import CurrencyCode
 from service.approval_limits import ApprovalLimits
+from service.conversions.amounts import money_message
 from service.conversions.callers import read_caller
 from service.conversions.fields import (
     read_money,
@@ -31,7 +32,7 @@ from service.conversions.fields import (
     read_transaction_id,
     unix_ms_of,
 )
-from service.conversions.results import money_message, refusal_reason
+from service.conversions.results import refusal_reason
 from service.registry import CurrencyScales, Registry
 from stakehold.v1 import cashier_service_pb2 as pb
 

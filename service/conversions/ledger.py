@@ -15,6 +15,7 @@ from persistence.postgres.reading.entries import RecordedEntry
 from persistence.postgres.reading.entry_lists import EntryFilter, EntryPage
 from persistence.postgres.reading.statements import StatementPage, StatementPeriod
 from persistence.transactions import Buckets, CurrencyCode, EntryType, Operation, TransactionKind
+from service.conversions.amounts import money_message
 from service.conversions.fields import read_optional_id, read_player_id, read_version
 from service.conversions.ledger_titles import title_of
 from service.conversions.rate_locks import conversion_message
@@ -22,7 +23,7 @@ from service.conversions.results import KINDS, OUTCOMES, balance_message
 from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales, Registry
-from stakehold.v1 import error_reason_pb2, money_pb2, transaction_pb2
+from stakehold.v1 import error_reason_pb2, transaction_pb2
 from stakehold.v1 import ledger_service_pb2 as pb
 
 DEFAULT_PAGE_SIZE = 100
@@ -153,7 +154,7 @@ def entry_message(recorded: RecordedEntry, scales: CurrencyScales) -> pb.Entry:
     if entry.currency is not None:
         scale = scales.scale_of(entry.currency)
         if entry.amount is not None:
-            message.amount.CopyFrom(_money(entry.amount, entry.currency, scales))
+            message.amount.CopyFrom(money_message(entry.amount, entry.currency, scales))
         if entry.version is not None:
             message.change.CopyFrom(_bucket_amounts(entry.change, scale))
         if entry.after is not None:
@@ -197,11 +198,11 @@ def trial_balance_message(
                 owner_kind=line.owner_kind,
                 owner_id=line.owner_id,
                 bucket=line.bucket,
-                balance=_money(line.balance, line.currency, scales),
+                balance=money_message(line.balance, line.currency, scales),
             )
             for line in lines
         ],
-        totals=[_money(total, currency, scales) for currency, total in totals.items()],
+        totals=[money_message(total, currency, scales) for currency, total in totals.items()],
     )
 
 
@@ -281,12 +282,8 @@ def _posting_message(leg: Leg, scales: CurrencyScales) -> pb.Posting:
         owner_kind=account.owner_kind,
         owner_id=account.owner_id,
         bucket=account.bucket,
-        amount=_money(leg.amount, account.currency, scales),
+        amount=money_message(leg.amount, account.currency, scales),
     )
-
-
-def _money(amount: int, currency: CurrencyCode, scales: CurrencyScales) -> money_pb2.Money:
-    return money_pb2.Money(currency_code=currency, amount=format_amount(amount, scales.scale_of(currency)))
 
 
 def _bucket_amounts(buckets: Buckets, scale: int) -> pb.BucketAmounts:

@@ -6,6 +6,7 @@ from fx.amounts import format_amount
 from persistence.calls import StepResult, TransactionRecord, TransactionState
 from persistence.errors import RefusalDetails
 from persistence.transactions import Operation, Outcome, TransactionKind, WalletBalance, WalletStatus
+from service.conversions.amounts import money_message
 from service.conversions.rate_locks import conversion_message
 from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
@@ -67,10 +68,6 @@ def balance_message(balance: WalletBalance, scales: CurrencyScales) -> transacti
         receivable=format_amount(buckets.receivable, scale),
         credit_line=format_amount(balance.credit_line, scale),
     )
-
-
-def money_message(amount: int, currency: str, scales: CurrencyScales) -> money_pb2.Money:
-    return money_pb2.Money(currency_code=currency, amount=format_amount(amount, scales.scale_of(currency)))
 
 
 def refusal_reason(reason: str) -> error_reason_pb2.ErrorReason.ValueType:

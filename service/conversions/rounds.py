@@ -14,6 +14,7 @@ from persistence.postgres.reading.rounds import BEFORE_ALL_ROUNDS, RoundName
 from persistence.postgres.reviews import Review, ReviewKind
 from persistence.rounds import OpenRounds, Played, RoundTotals, RoundView, Session
 from persistence.transactions import Operation, PlayerId, TransactionKind
+from service.conversions.amounts import money_message
 from service.conversions.fields import (
     read_context,
     read_optional_id,
@@ -25,7 +26,6 @@ from service.conversions.results import (
     OUTCOMES,
     STATES,
     balance_message,
-    money_message,
     refusal_reason,
 )
 from service.conversions.slips import slip_message
