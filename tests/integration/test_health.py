@@ -11,7 +11,7 @@ import structlog.testing
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service.embedded import EmbeddedValkey
-from service.server import SERVICE_NAMES
+from tests.api_services import SERVICE_NAMES
 from tests.ledgers import Ledgers
 from tests.serving import Grounds, grounds
 from tests.wallet_api import TIMEOUT_S

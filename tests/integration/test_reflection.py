@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from service.embedded import EmbeddedValkey
-from service.server import SERVICE_NAMES
+from tests.api_services import SERVICE_NAMES
 from tests.ledgers import Ledgers
 from tests.serving import grounds
 from tests.wallet_api import TIMEOUT_S

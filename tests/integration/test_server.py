@@ -21,7 +21,7 @@ from persistence.valkey.keys import epoch_key
 from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
-from service.server import MAX_MESSAGE_BYTES
+from service.listener import MAX_MESSAGE_BYTES
 from stakehold.v1 import wallet_service_pb2 as pb
 from tests.answers import Refused, refused
 from tests.ledgers import Ledgers
