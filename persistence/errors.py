@@ -1,6 +1,7 @@
 """What can go wrong below the API.
 
 StakeholdError
+├── Unauthenticated            it is not known who calls
 ├── Refused                    a transaction was refused: the wallet's state, or a conflict
 ├── NotDone                    certainly nothing was done; the same id may ask again
 │   ├── StoreUnavailable
@@ -124,6 +125,14 @@ RATE_REASONS = (
 
 class StakeholdError(Exception):
     """The root of everything that this service raises on purpose."""
+
+
+class Unauthenticated(StakeholdError):
+    """It is not known who calls. ``cause`` is a word for it; neither says anything of what was shown."""
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
 """What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
 
 ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
+    errors.Unauthenticated: (_Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
     errors.StoreUnavailable: (_Code.UNAVAILABLE, "STORE_UNAVAILABLE"),
     errors.PartitionFenced: (_Code.UNAVAILABLE, "PARTITION_FENCED"),
     errors.IncarnationChanged: (_Code.UNAVAILABLE, "INCARNATION_CHANGED"),
@@ -251,6 +252,8 @@ def _missing_metadata(error: errors.NotFound) -> dict[str, str]:
 def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
     metadata: dict[str, str] = {}
     match error:
+        case errors.Unauthenticated():
+            metadata = {"cause": error.cause}
         case errors.PartitionFenced():
             metadata = {"partition": str(error.partition)}
         case errors.Overloaded():

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
-from persistence.errors import SetupRefused
 from service.api import Service
 from service.reflection import add_reflection
 from service.servicers.health import HealthServicer
+from service.transport.doors import Door
 
 MAX_MESSAGE_BYTES = 1 << 20
 
@@ -42,6 +42,7 @@ class Listener:
         services: Sequence[Service],
         interceptors: Sequence[grpc.aio.ServerInterceptor],
         *,
+        door: Door,
         setting: str,
         extra_handlers: Sequence[grpc.GenericRpcHandler] = (),
     ) -> None:
@@ -53,7 +54,8 @@ class Listener:
         self._health = HealthServicer(["", *names])
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         add_reflection(self._server, [*names, health.SERVICE_NAME])
-        self.address = f"{listen.rpartition(':')[0]}:{self._bind(listen, setting)}"
+        port = door.open(self._server, listen, setting=setting)
+        self.address = f"{listen.rpartition(':')[0]}:{port}"
 
     async def start(self) -> None:
         """Calls are read from now on; that it serves, nobody is told yet."""
@@ -71,10 +73,3 @@ class Listener:
         """Ends what watches its health, and closes; who is not done then is cut off."""
         self._health.end()
         await self._server.stop(grace_s)
-
-    def _bind(self, listen: str, setting: str) -> int:
-        try:
-            port = self._server.add_insecure_port(listen)
-        except RuntimeError as error:
-            raise SetupRefused(f"cannot listen on {listen}: {error}; set {setting} to a free one") from error
-        return int(port)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
 from service.api import open_api
+from service.callers.opening import open_entrance
 from service.eventing.subscriptions import Subscriptions
 from service.interceptors.answers import AnswerInterceptor
 from service.listener import Listener
@@ -46,6 +47,7 @@ async def running_server(
     """
     async with AsyncExitStack() as stack:
         metrics_registry = CollectorRegistry()
+        identifier, door = await open_entrance(settings, stack, metrics_registry)
         metrics = CallMetrics(metrics_registry)
         admission = Admission(settings.max_calls_in_flight)
         bulk_admission = Admission(settings.max_bulk_calls)
@@ -58,11 +60,12 @@ async def running_server(
             admission=admission,
             bulk_admission=bulk_admission,
         )
-        answers = AnswerInterceptor(api.registry, metrics, admission, bulk_admission)
+        answers = AnswerInterceptor(identifier, api.registry, metrics, admission, bulk_admission)
         listener = Listener(
             settings.listen,
             api.services,
             [answers],
+            door=door,
             setting="STAKEHOLD_LISTEN",
             extra_handlers=extra_handlers,
         )

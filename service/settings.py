@@ -42,6 +42,11 @@ class Settings(BaseSettings):
         default=None, description="The ledger as its owner, for `stakehold migrate`; default: postgres_url."
     )
     listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served; port 0 takes any.")
+    insecure_development: bool = Field(
+        default=False,
+        description="true: no TLS, and nobody is asked who they are. For a developer's own machine: refused "
+        "unless every address that is listened on is a loopback one.",
+    )
     metrics_listen: str = Field(
         default="", description="Where Prometheus metrics are served, host:port; empty: nowhere."
     )

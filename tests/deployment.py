@@ -116,6 +116,7 @@ def service_environment(
         "STAKEHOLD_VALKEY_URL": valkey_url,
         "STAKEHOLD_POSTGRES_URL": ledger_dsn,
         "STAKEHOLD_LISTEN": address,
+        "STAKEHOLD_INSECURE_DEVELOPMENT": "true",
         **(settings or {}),
     }
 

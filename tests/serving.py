@@ -28,7 +28,8 @@ class Grounds:
 
     def settings(self, **changes: Any) -> Settings:
         urls = {"valkey_url": SecretStr(self.valkey_url), "postgres_url": SecretStr(self.ledger_dsn)}
-        return Settings(**{**urls, "listen": f"{LOOPBACK}:0", "shutdown_grace_s": 5.0, **changes})
+        usual = {"listen": f"{LOOPBACK}:0", "insecure_development": True, "shutdown_grace_s": 5.0}
+        return Settings(**{**urls, **usual, **changes})
 
     @asynccontextmanager
     async def serving(

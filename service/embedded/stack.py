@@ -89,7 +89,11 @@ async def embedded_stack(
             _address(port, server="metrics") for port in metrics_ports
         )
         address = _address(grpc_port, server="gRPC")
-        environment |= {"STAKEHOLD_LISTEN": address, "STAKEHOLD_ADDRESS": address}
+        environment |= {
+            "STAKEHOLD_LISTEN": address,
+            "STAKEHOLD_ADDRESS": address,
+            "STAKEHOLD_INSECURE_DEVELOPMENT": "true",
+        }
         drain = await running.enter_async_context(_command("drain", folder, environment, drain_metrics))
         serve = await running.enter_async_context(_command("serve", folder, environment, serve_metrics))
         await until_ready(serve, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)

@@ -13,6 +13,7 @@ from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
 from persistence.errors import DeadlineExceeded, Overloaded, Shortage
 from service.admission import Admission
+from service.callers.identifying import Identifier, note_caller
 from service.conversions.commands import source_id_of
 from service.errors import status_of
 from service.explanations import explanation_of
@@ -37,8 +38,14 @@ class AnswerInterceptor(ServerInterceptor):
     """The only place that catches what operations raise."""
 
     def __init__(
-        self, registry: Registry, metrics: CallMetrics, admission: Admission, bulk_admission: Admission
+        self,
+        identifier: Identifier,
+        registry: Registry,
+        metrics: CallMetrics,
+        admission: Admission,
+        bulk_admission: Admission,
     ) -> None:
+        self._identifier = identifier
         self._registry = registry
         self._metrics = metrics
         self._admission = admission
@@ -60,7 +67,7 @@ class AnswerInterceptor(ServerInterceptor):
         return handler
 
     def _wrap(self, method: str, handler: Any) -> Any:
-        if handler is None or (handler.request_streaming and method.startswith(_ALWAYS_ADMITTED)):
+        if handler is None:
             return handler
         if handler.request_streaming and handler.response_streaming:
             assert inspect.isasyncgenfunction(handler.stream_stream), f"{method} does not yield its responses"
@@ -96,6 +103,7 @@ class AnswerInterceptor(ServerInterceptor):
             started = time.perf_counter()
             entered = None
             try:
+                note_caller(self._identifier.identify(context))
                 entered = enter(request, context)
                 response = await operation(request, context)
             except AbortError:  # answered already
@@ -126,6 +134,7 @@ class AnswerInterceptor(ServerInterceptor):
             started = time.perf_counter()
             entered = None
             try:
+                note_caller(self._identifier.identify(context))
                 entered = enter(request, context)
                 async with aclosing(operation(request, context)) as responses:
                     async for response in responses:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # this exists for type checkers only
 FINAL = "FAILED_PRECONDITION"
 
 ELSEWHERE = {
+    "UNAUTHENTICATED": "test_callers",
     "OUTCOME_UNKNOWN": "test_store_failures",
     "STORE_UNAVAILABLE": "test_store_failures",
     "PARTITION_FENCED": "test_store_failures",

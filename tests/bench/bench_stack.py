@@ -75,6 +75,7 @@ async def bench_stack(folder: Path, *, profile: Path | None = None) -> AsyncIter
             "STAKEHOLD_VALKEY_URL": valkey.url,
             "STAKEHOLD_POSTGRES_URL": postgres.dsn,
             "STAKEHOLD_LISTEN": address,
+            "STAKEHOLD_INSECURE_DEVELOPMENT": "true",
             "STAKEHOLD_LOG_LEVEL": "warning",
             **({"BENCH_PROFILE": str(profile)} if profile else {}),
         }

@@ -45,6 +45,7 @@ async def serving(books: Draining, *, address: str = f"{LOOPBACK}:0", **changes:
         valkey_url=SecretStr(books.valkey_url),
         postgres_url=SecretStr(books.ledger_dsn),
         listen=address,
+        insecure_development=True,
         **{"event_heartbeat_s": HEARTBEAT_S, "shutdown_grace_s": 5.0, **changes},
     )
     async with running_server(settings) as server:

@@ -38,6 +38,7 @@ PROTO = Path(__file__).parents[2] / "protos" / "stakehold" / "v1" / "error_reaso
 PREFIX = "ERROR_REASON_"
 
 CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
+    errors.Unauthenticated("nobody that is known", cause="certificate_unknown"),
     errors.StoreUnavailable("gone"),
     errors.PartitionFenced(3),
     errors.IncarnationChanged("f" * 40),

@@ -261,6 +261,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[FAILED_PRECONDITION] It takes another person: not who asked for it, nor who approved it already.
     Metadata: case_kind, case_id, person.
     """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 90
+    """[UNAUTHENTICATED] It is not known who calls: the connection's certificate and the call's token are missing, not
+    valid any more, or nobody's that the service was told of. Nothing was done. The cause is no_credentials,
+    certificate_unknown, certificate_expired, certificate_untrusted, token_malformed, token_too_large,
+    token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
+    token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -507,5 +514,12 @@ Metadata: case_kind, case_id.
 ERROR_REASON_APPROVAL_BY_SAME_PERSON: ErrorReason.ValueType  # 83
 """[FAILED_PRECONDITION] It takes another person: not who asked for it, nor who approved it already.
 Metadata: case_kind, case_id, person.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 90
+"""[UNAUTHENTICATED] It is not known who calls: the connection's certificate and the call's token are missing, not
+valid any more, or nobody's that the service was told of. Nothing was done. The cause is no_credentials,
+certificate_unknown, certificate_expired, certificate_untrusted, token_malformed, token_too_large,
+token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
+token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,48 @@
+"""Who calls: asked once for each RPC, before anything else is looked at."""
+
+from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
+from typing import Protocol
+
+from persistence.errors import Unauthenticated
+from service.callers.caller import DEVELOPMENT, Caller
+
+
+class Connection(Protocol):
+    """What is asked of a gRPC context."""
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]: ...
+
+    def invocation_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+class Identifier(Protocol):
+    """Knows callers by what their connection and their call show."""
+
+    def identify(self, context: Connection) -> Caller:
+        """Raises Unauthenticated."""
+        ...
+
+
+class DevelopmentIdentifier:
+    """Everybody is the development's caller: only where a server listens on loopback."""
+
+    def identify(self, context: Connection) -> Caller:
+        """Asks nobody."""
+        return DEVELOPMENT
+
+
+_CALLER: ContextVar[Caller] = ContextVar("stakehold_caller")
+
+
+def note_caller(caller: Caller) -> None:
+    """Of the RPC whose task this is: each RPC has a task, and so a context, of its own."""
+    _CALLER.set(caller)
+
+
+def current_caller() -> Caller:
+    """Who has called the RPC that this task answers. Raises Unauthenticated outside of one."""
+    try:
+        return _CALLER.get()
+    except LookupError:
+        raise Unauthenticated("nobody was asked who calls", cause="not_asked") from None
