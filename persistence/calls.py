@@ -56,6 +56,14 @@ class SourceStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often a server takes calls: so many a second in the long run, ``burst`` at once after a pause."""
+
+    calls_per_s: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """A calling provider or service and its policies: where providers differ, the default comes first."""
 
@@ -70,6 +78,8 @@ class Source:
     foreign_currency: ForeignCurrencyPolicy = ForeignCurrencyPolicy.REFUSE
     orphan_horizon_ms: int | None = None
     """How long a bet may stand without any settlement before it is given back; None: for ever."""
+    rate_limit: RateLimit | None = None
+    """None: as the server's settings say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,6 +193,7 @@ class Shortage(StrEnum):
 
     IN_FLIGHT = "in_flight"
     SOURCE = "source"
+    RATE = "rate"
     QUEUE = "queue"
     OUTBOX = "outbox"
     MEMORY = "memory"
@@ -202,8 +203,8 @@ class Shortage(StrEnum):
 class Overloaded(NotDone):
     """There is more to do than can be done.
 
-    ``source_id`` is told where one source has too many calls, ``partition`` where it is its outbox, or its
-    primary's memory, that is too full.
+    ``source_id`` is told where one source has too many calls, or calls too often; ``partition`` where it is
+    its outbox, or its primary's memory, that is too full.
     """
 
     def __init__(

@@ -36,6 +36,7 @@ from service.opening import (
     open_registrar_pool,
     open_registry,
 )
+from service.rate_limits import RateLimits
 from service.rates import system_now_ms
 from service.registry import Registry
 from service.servicers.admin import AdminServicer
@@ -78,6 +79,7 @@ class Api:
 
     services: tuple[Service, ...]
     registry: Registry
+    rate_limits: RateLimits
     subscriptions: Subscriptions
 
 
@@ -104,6 +106,7 @@ async def open_api(
     hot_path = await open_hot_path(settings, stack, metrics, reading_pool, rates, application=_APPLICATION)
     engine = hot_path.engine
     audit = Audit(settings.postgres_url.get_secret_value(), valkey_url=settings.valkey_url.get_secret_value())
+    rate_limits = RateLimits(partial(registry.rate_limit_of, default=settings.default_rate_limit()))
     deadlines = Deadlines(settings.call_timeout_s)
     event_metrics = EventMetrics(metrics_registry)
     subscriptions = await open_subscriptions(settings, stack, event_metrics, application=_APPLICATION)
@@ -128,7 +131,7 @@ async def open_api(
         deadlines,
         partition_count=hot_path.partition_count,
     )
-    roads = Roads(engine, registry, quotes, admission, metrics, settings.max_commands_under_way)
+    roads = Roads(engine, registry, quotes, rate_limits, admission, metrics, settings.max_commands_under_way)
     bulk = BulkServicer(roads, bulk_admission, deadlines)
     events = EventServicer(subscriptions, registry, event_metrics, patience_s=settings.event_patience_s)
     rounds = RoundServicer(
@@ -179,4 +182,4 @@ async def open_api(
             partial(add_CashierServiceServicer_to_server, cashier),
         ),
     )
-    return Api(services, registry, subscriptions)
+    return Api(services, registry, rate_limits, subscriptions)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from persistence.calls import Call, StepResult
-from persistence.errors import DeadlineExceeded, Overloaded
+from persistence.errors import DeadlineExceeded, Overloaded, Shortage
 from persistence.valkey.engine import End, Engine
 from service.admission import BULK_GREED, Admission
 from service.conversions.commands import command_call, done_result, error_result, player_id_of
@@ -22,6 +22,7 @@ from service.conversions.results import currencies_of
 from service.explanations import currencies_told_by, explanation_at_once, explanation_of
 from service.metrics import CallMetrics
 from service.quotes import Quotes
+from service.rate_limits import RateLimits
 from service.registry import Registry
 from stakehold.v1 import command_pb2 as pb
 
@@ -41,6 +42,7 @@ class Roads:
     engine: Engine
     registry: Registry
     quotes: Quotes
+    rate_limits: RateLimits
     admission: Admission
     metrics: CallMetrics
     most_under_way: int
@@ -79,6 +81,7 @@ class Flow(Generic[Tag]):
         self._abandoned = False
         self._places: Counter[str] = Counter()
         self._in_vain: set[str] = set()
+        self._turn_s: float | None = None
         self._woken = asyncio.Event()
         self._explaining: set[asyncio.Task[None]] = set()
 
@@ -136,9 +139,9 @@ class Flow(Generic[Tag]):
                     raise DeadlineExceeded("the deadline passed before the command was begun")
                 if item.call is None:
                     item.call = command_call(item.command, self._roads.registry, self._roads.quotes)
-                self._roads.admission.enter(item.call.source.source_id, greed=BULK_GREED)
+                self._enter(item.call.source.source_id)
             except Overloaded as error:
-                if self._may_wait(item):
+                if self._may_wait(item, error):
                     return begun, False
                 self._end_unbegun(item, error)
             except Exception as error:
@@ -147,14 +150,32 @@ class Flow(Generic[Tag]):
                 self._begin(item, item.call)
         return _BEGUN_IN_A_TURN, True
 
-    def _may_wait(self, item: _Item[Tag]) -> bool:
-        """Whether its source has something under way here, or has not waited in vain since it last had."""
+    def _enter(self, source_id: str) -> None:
+        """Raises Overloaded, and Stopping: then nothing counts."""
+        self._roads.admission.enter(source_id, greed=BULK_GREED)
+        try:
+            self._roads.rate_limits.take(source_id)
+        except Overloaded:
+            self._roads.admission.leave(source_id)
+            raise
+
+    def _may_wait(self, item: _Item[Tag], error: Overloaded) -> bool:
+        """Whether it has time until its source may call again. Where there is no place: whether its source
+        has something under way here, or has not waited in vain since it last had.
+        """
         assert item.call is not None
+        self._turn_s = None
+        if error.cause is Shortage.RATE:
+            self._turn_s = error.retry_delay_ms / 1000
+            return asyncio.get_running_loop().time() + self._turn_s < item.deadline
         source_id = item.call.source.source_id
         return bool(self._places[source_id]) or source_id not in self._in_vain
 
     async def _wait_for_a_place(self) -> None:
         """A source that waited in vain does so once, or those behind it would wait again and again."""
+        if self._turn_s is not None:
+            await asyncio.sleep(self._turn_s)
+            return
         item = self._ready[0]
         assert item.call is not None
         patience_s = min(_PATIENCE_S, item.deadline - asyncio.get_running_loop().time())

@@ -11,6 +11,7 @@ from service.servicers.health import HealthServicer
 from service.transport.doors import Door
 
 MAX_MESSAGE_BYTES = 1 << 20
+MAX_METADATA_BYTES = 16 << 10
 
 _PENDING_CALLS = 512
 """That are not read yet. A longer queue would be no kindness: what comes out of it is out of time."""
@@ -18,9 +19,19 @@ _PENDING_CALLS = 512
 _STREAMS_PER_CONNECTION = 100
 """Calls beyond that wait with the caller, until its own deadline, and cost nothing here."""
 
+_HANDSHAKE_MS = 10_000
+"""For a connection to become one that calls can be made on."""
+
+_AGE_GRACE_MS = 60_000
+"""For calls to end on a connection that is asked to; new ones are made on another."""
+
 _OPTIONS = (
+    # What is compressed counts as it is when it is not: gRPC stops unpacking there.
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_metadata_size", 16 << 10),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+    ("grpc.http2.settings_timeout", _HANDSHAKE_MS),
     ("grpc.so_reuseport", 0),
     ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
     # It refuses streams that a client may well open, while calls that ended are still being cleared away.
@@ -34,7 +45,11 @@ _OPTIONS = (
 
 
 class Listener:
-    """A gRPC server. ``setting`` is the variable that names its address."""
+    """A gRPC server. ``setting`` is the variable that names its address.
+
+    Connections beyond ``max_connections`` are closed at once; those older than ``connection_age_s`` are asked
+    to end, unless that is zero.
+    """
 
     def __init__(
         self,
@@ -44,10 +59,18 @@ class Listener:
         *,
         door: Door,
         setting: str,
+        max_connections: int,
+        connection_age_s: float = 0.0,
         extra_handlers: Sequence[grpc.GenericRpcHandler] = (),
     ) -> None:
         names = [service.name for service in services]
-        self._server = grpc.aio.server(interceptors=list(interceptors), options=_OPTIONS)
+        options = [*_OPTIONS, ("grpc.max_allowed_incoming_connections", max_connections)]
+        if connection_age_s:
+            options += [
+                ("grpc.max_connection_age_ms", int(connection_age_s * 1000)),
+                ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
+            ]
+        self._server = grpc.aio.server(interceptors=list(interceptors), options=options)
         for service in services:
             service.add_to(self._server)
         self._server.add_generic_rpc_handlers(tuple(extra_handlers))

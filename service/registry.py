@@ -12,7 +12,7 @@ import structlog
 
 from fx.currencies import Currency
 from fx.denominations import Denomination
-from persistence.calls import Source
+from persistence.calls import RateLimit, Source
 from persistence.errors import CurrencyUnknown, LedgerUnavailable, OutcomeUnknown, SourceNotFound
 
 _log = structlog.get_logger(__name__)
@@ -74,6 +74,11 @@ class Registry:
         if source is None:
             raise SourceNotFound(source_id)
         return source
+
+    def rate_limit_of(self, source_id: str, default: RateLimit | None) -> RateLimit | None:
+        """The source's own, or else ``default``. None for sources that are not known."""
+        source = self._sources.get(source_id)
+        return None if source is None else source.rate_limit or default
 
     def sources(self) -> list[Source]:
         """All sources."""

@@ -60,13 +60,17 @@ async def running_server(
             admission=admission,
             bulk_admission=bulk_admission,
         )
-        answers = AnswerInterceptor(identifier, api.registry, metrics, admission, bulk_admission)
+        answers = AnswerInterceptor(
+            identifier, api.registry, metrics, api.rate_limits, admission, bulk_admission
+        )
         listener = Listener(
             settings.listen,
             api.services,
             [answers],
             door=door,
             setting="STAKEHOLD_LISTEN",
+            max_connections=settings.max_connections,
+            connection_age_s=settings.connection_age_s,
             extra_handlers=extra_handlers,
         )
         await listener.start()

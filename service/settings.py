@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from persistence.calls import RateLimit
+
 
 class Durability(StrEnum):
     """What an answer promises.
@@ -85,10 +87,32 @@ class Settings(BaseSettings):
     max_waiting_calls: int = Field(
         default=4096, ge=1, description="Calls that may wait for the store before others are shed."
     )
+    max_connections: int = Field(
+        default=1000, ge=1, description="Connections that a server takes; others are closed at once."
+    )
+    connection_age_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="After how long a connection is asked to end, so that its caller finds servers that are "
+        "new; calls on it have a minute more. 0: never.",
+    )
     max_calls_in_flight: int = Field(
         default=1024,
         ge=1,
         description="Calls that may be under way before others are shed; shared among the sources that call.",
+    )
+    source_calls_per_s: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Calls a second that this server takes of a source that has no rate limit of its own; "
+        "0: as many as come.",
+    )
+    source_burst: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="How many of them may come at once after a pause; 0: as many as in a second.",
     )
     max_commands_under_way: int = Field(
         default=512,
@@ -196,6 +220,12 @@ class Settings(BaseSettings):
     def confirming_replicas(self) -> int:
         """How many replicas are asked before an answer leaves."""
         return self.replicas if self.durability is Durability.REPLICATED else 0
+
+    def default_rate_limit(self) -> RateLimit | None:
+        """Of sources that have none of their own."""
+        if not self.source_calls_per_s:
+            return None
+        return RateLimit(self.source_calls_per_s, self.source_burst or self.source_calls_per_s)
 
     def owner_postgres_url(self) -> str:
         """The ledger's address for migrations."""

@@ -8,6 +8,7 @@ from fx.denominations import Denomination
 from persistence.calls import (
     ForeignCurrencyPolicy,
     LateWinPolicy,
+    RateLimit,
     SettledRollbackPolicy,
     ShortfallPolicy,
     Source,
@@ -63,6 +64,7 @@ class PostgresRegistry:
                     ZeroAmountPolicy(row["zero_amount"]),
                     ForeignCurrencyPolicy(row["foreign_currency"]),
                     row["orphan_horizon_ms"],
+                    _rate_limit_of(row),
                 )
                 for row in sources
             },
@@ -111,6 +113,8 @@ class PostgresRegistry:
             source.zero_amount,
             source.foreign_currency,
             source.orphan_horizon_ms,
+            source.rate_limit.calls_per_s if source.rate_limit else None,
+            source.rate_limit.burst if source.rate_limit else None,
         )
         with translated_errors():
             return bool(await self._pool.fetchval(query("put_source"), *row))
@@ -125,6 +129,10 @@ def _told_as_immutable(code: str) -> Iterator[None]:
         if refused.constraint in _IMMUTABLE_CONSTRAINTS:
             raise CurrencyImmutable(code) from refused
         raise
+
+
+def _rate_limit_of(row: Row) -> RateLimit | None:
+    return None if row["calls_per_s"] is None else RateLimit(row["calls_per_s"], row["burst_calls"])
 
 
 def _denomination_of(row: Row) -> Denomination:

@@ -1086,9 +1086,14 @@ CREATE TABLE registry.sources (
     updated_time timestamp with time zone DEFAULT now() NOT NULL,
     foreign_currency text DEFAULT 'refuse'::text NOT NULL,
     orphan_horizon_ms bigint,
+    calls_per_s integer,
+    burst_calls integer,
     CONSTRAINT a_bet_is_no_orphan_within_a_minute CHECK ((orphan_horizon_ms >= 60000)),
+    CONSTRAINT a_rate_limit_has_a_rate_and_a_burst CHECK (((calls_per_s IS NULL) = (burst_calls IS NULL))),
     CONSTRAINT a_source_has_a_known_status CHECK ((status = ANY (ARRAY['enabled'::text, 'disabled'::text]))),
     CONSTRAINT a_source_id_has_1_to_64_characters CHECK ((source_id ~ '^[a-z0-9][a-z0-9_.-]{0,63}$'::text)),
+    CONSTRAINT a_source_may_call CHECK ((calls_per_s >= 1)),
+    CONSTRAINT a_source_may_call_at_once CHECK ((burst_calls >= 1)),
     CONSTRAINT amounts_of_zero_have_a_known_policy CHECK ((zero_amount = ANY (ARRAY['accept'::text, 'refuse'::text]))),
     CONSTRAINT foreign_currencies_have_a_known_policy CHECK ((foreign_currency = ANY (ARRAY['refuse'::text, 'convert'::text]))),
     CONSTRAINT late_wins_have_a_known_policy CHECK ((late_win = ANY (ARRAY['accept'::text, 'refuse'::text]))),
@@ -1098,6 +1103,10 @@ CREATE TABLE registry.sources (
 );
 
 COMMENT ON COLUMN registry.sources.orphan_horizon_ms IS 'How long a bet may stand without any settlement before it is given back; null: for ever.';
+
+COMMENT ON COLUMN registry.sources.calls_per_s IS 'How many calls a second each server takes in the long run; null: as its settings say.';
+
+COMMENT ON COLUMN registry.sources.burst_calls IS 'How many calls may come at once after a pause.';
 
 ALTER TABLE ONLY cashier.cases
     ADD CONSTRAINT a_case_is_opened_once UNIQUE (kind, source_id, case_id);

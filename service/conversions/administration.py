@@ -11,6 +11,7 @@ from fx.denominations import Denomination
 from persistence.calls import (
     ForeignCurrencyPolicy,
     LateWinPolicy,
+    RateLimit,
     SettledRollbackPolicy,
     ShortfallPolicy,
     Source,
@@ -28,6 +29,7 @@ MAX_NAME_CHARACTERS = 128
 MAX_REASON_CHARACTERS = 256
 MIN_ORPHAN_HORIZON_S = 60
 MAX_ORPHAN_HORIZON_S = 10 * 365 * 86_400
+MAX_CALLS_PER_S = 1_000_000
 
 _CURRENCY_CODE = re.compile(r"[A-Z][A-Z0-9]{2,11}")
 _DENOMINATION_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,31}")
@@ -145,6 +147,7 @@ def read_source(message: pb.Source) -> Source:
         zero_amount=_read_enum(_ZERO_AMOUNTS, message.zero_amount, "source.zero_amount"),
         foreign_currency=_read_enum(_FOREIGN_CURRENCIES, message.foreign_currency, "source.foreign_currency"),
         orphan_horizon_ms=_read_orphan_horizon(message),
+        rate_limit=_read_rate_limit(message),
     )
 
 
@@ -164,10 +167,26 @@ def _read_orphan_horizon(message: pb.Source) -> int | None:
     return horizon.seconds * 1000 + horizon.nanos // 1_000_000
 
 
+def _read_rate_limit(message: pb.Source) -> RateLimit | None:
+    if not message.HasField("rate_limit"):
+        return None
+    calls_per_s, burst = message.rate_limit.calls_per_second, message.rate_limit.burst
+    if not 1 <= calls_per_s <= MAX_CALLS_PER_S:
+        raise FieldInvalid("source.rate_limit.calls_per_second", f"must be 1 to {MAX_CALLS_PER_S}")
+    if not 0 <= burst <= MAX_CALLS_PER_S:
+        raise FieldInvalid("source.rate_limit.burst", f"must be 0 to {MAX_CALLS_PER_S}")
+    return RateLimit(calls_per_s, burst or calls_per_s)
+
+
+def _rate_limit_message(limit: RateLimit | None) -> pb.RateLimit | None:
+    return None if limit is None else pb.RateLimit(calls_per_second=limit.calls_per_s, burst=limit.burst)
+
+
 def source_message(source: Source) -> pb.Source:
     horizon_ms = source.orphan_horizon_ms
     return pb.Source(
         orphan_horizon=None if horizon_ms is None else _duration(horizon_ms),
+        rate_limit=_rate_limit_message(source.rate_limit),
         source_id=source.source_id,
         display_name=source.display_name,
         status=_number_of(_SOURCE_STATUSES, source.status),

@@ -9,15 +9,18 @@ from functools import lru_cache
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
-from persistence.errors import DeadlineExceeded, Overloaded, Shortage
+from persistence.errors import DeadlineExceeded, FieldInvalid, Overloaded, Shortage
 from service.admission import Admission
 from service.callers.identifying import Identifier, note_caller
+from service.conversions.bulk import UNREADABLE
 from service.conversions.commands import source_id_of
 from service.errors import status_of
 from service.explanations import explanation_of
 from service.metrics import CallMetrics
+from service.rate_limits import RateLimits
 from service.registry import Registry
 from service.servicers.deadlines import CallContext
 
@@ -32,6 +35,8 @@ flight either: they last, they count themselves, and they are ended when the ser
 _IN_BULK = "/stakehold.v1.BulkService/"
 """Their commands are admitted one by one, in service/flow.py; the calls themselves are only counted."""
 _LONGEST_SOURCE_ID = 128
+_UNREADABLE = object()
+"""Stands for a request that is no message of its type."""
 
 
 class AnswerInterceptor(ServerInterceptor):
@@ -42,11 +47,13 @@ class AnswerInterceptor(ServerInterceptor):
         identifier: Identifier,
         registry: Registry,
         metrics: CallMetrics,
+        rate_limits: RateLimits,
         admission: Admission,
         bulk_admission: Admission,
     ) -> None:
         self._identifier = identifier
         self._registry = registry
+        self._rate_limits = rate_limits
         self._metrics = metrics
         self._admission = admission
         self._bulk_admission = bulk_admission
@@ -86,12 +93,12 @@ class AnswerInterceptor(ServerInterceptor):
             assert inspect.isasyncgenfunction(handler.unary_stream), f"{method} does not yield its responses"
             return grpc.unary_stream_rpc_method_handler(
                 self._around_stream(method, handler.unary_stream),
-                handler.request_deserializer,
+                _reading(handler.request_deserializer),
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
             self._around_unary(method, handler.unary_unary),
-            handler.request_deserializer,
+            _reading(handler.request_deserializer),
             handler.response_serializer,
         )
 
@@ -104,6 +111,8 @@ class AnswerInterceptor(ServerInterceptor):
             entered = None
             try:
                 note_caller(self._identifier.identify(context))
+                if request is _UNREADABLE:
+                    raise FieldInvalid("request", UNREADABLE)
                 entered = enter(request, context)
                 response = await operation(request, context)
             except AbortError:  # answered already
@@ -135,6 +144,8 @@ class AnswerInterceptor(ServerInterceptor):
             entered = None
             try:
                 note_caller(self._identifier.identify(context))
+                if request is _UNREADABLE:
+                    raise FieldInvalid("request", UNREADABLE)
                 entered = enter(request, context)
                 async with aclosing(operation(request, context)) as responses:
                     async for response in responses:
@@ -159,7 +170,8 @@ class AnswerInterceptor(ServerInterceptor):
         """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""
         if method.startswith(_ALWAYS_ADMITTED):
             return lambda request, context: None, lambda source_id: None
-        admission = self._bulk_admission if method.startswith(_IN_BULK) else self._admission
+        in_bulk = method.startswith(_IN_BULK)
+        admission = self._bulk_admission if in_bulk else self._admission
 
         def enter(request: Any, context: CallContext) -> str:
             remaining_s = context.time_remaining()
@@ -168,6 +180,8 @@ class AnswerInterceptor(ServerInterceptor):
             source_id = _source_id_of(request)
             if len(source_id) > _LONGEST_SOURCE_ID:  # nobody's: it will be refused
                 source_id = ""
+            if not in_bulk:
+                self._rate_limits.take(source_id)
             admission.enter(source_id)
             return source_id
 
@@ -189,6 +203,18 @@ class AnswerInterceptor(ServerInterceptor):
         )
         code, status = status_of(error, self._registry)
         return code, status.message, status.SerializeToString()
+
+
+def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """GRPC tells callers the text of what a deserializer raises, and calls it UNKNOWN."""
+
+    def read(raw: bytes) -> Any:
+        try:
+            return deserialize(raw)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
 
 
 def _source_id_of(request: Any) -> str:

@@ -6,7 +6,7 @@ SELECT currency_code, display_name, scale, kind, status FROM registry.currencies
 
 -- sources --
 SELECT source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount,
-    foreign_currency, orphan_horizon_ms
+    foreign_currency, orphan_horizon_ms, calls_per_s, burst_calls
 FROM registry.sources;
 
 -- plant_currency --
@@ -43,9 +43,9 @@ SELECT denomination_code, currency_code, exponent FROM registry.denominations WH
 -- put_source --
 INSERT INTO registry.sources AS stored (
     source_id, display_name, status, settled_rollback, unknown_bet, late_win, shortfall, zero_amount,
-    foreign_currency, orphan_horizon_ms
+    foreign_currency, orphan_horizon_ms, calls_per_s, burst_calls
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 ON CONFLICT (source_id) DO UPDATE SET
     display_name = excluded.display_name,
     status = excluded.status,
@@ -56,5 +56,7 @@ ON CONFLICT (source_id) DO UPDATE SET
     zero_amount = excluded.zero_amount,
     foreign_currency = excluded.foreign_currency,
     orphan_horizon_ms = excluded.orphan_horizon_ms,
+    calls_per_s = excluded.calls_per_s,
+    burst_calls = excluded.burst_calls,
     updated_time = now()
 RETURNING (stored.xmax = 0) AS created;

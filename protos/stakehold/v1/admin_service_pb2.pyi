@@ -656,6 +656,7 @@ class Source(_message.Message):
     ZERO_AMOUNT_FIELD_NUMBER: _builtins.int
     FOREIGN_CURRENCY_FIELD_NUMBER: _builtins.int
     ORPHAN_HORIZON_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """1 to 64 characters: a to z, 0 to 9, "-", "_" and ".", starting with a letter or digit."""
     display_name: _builtins.str
@@ -681,6 +682,10 @@ class Source(_message.Message):
         their rounds: what a source never settles is given back.
         """
 
+    @_builtins.property
+    def rate_limit(self) -> Global___RateLimit:
+        """How often each server takes calls of the source. Absent: as often as the server's settings say."""
+
     def __init__(
         self,
         *,
@@ -694,14 +699,43 @@ class Source(_message.Message):
         zero_amount: Global___ZeroAmountPolicy.ValueType = ...,
         foreign_currency: Global___ForeignCurrencyPolicy.ValueType = ...,
         orphan_horizon: _duration_pb2.Duration | None = ...,
+        rate_limit: Global___RateLimit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["orphan_horizon", b"orphan_horizon"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["orphan_horizon", b"orphan_horizon", "rate_limit", b"rate_limit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "foreign_currency", b"foreign_currency", "late_win", b"late_win", "orphan_horizon", b"orphan_horizon", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "foreign_currency", b"foreign_currency", "late_win", b"late_win", "orphan_horizon", b"orphan_horizon", "rate_limit", b"rate_limit", "settled_rollback", b"settled_rollback", "shortfall", b"shortfall", "source_id", b"source_id", "status", b"status", "unknown_bet", b"unknown_bet", "zero_amount", b"zero_amount"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Source: _TypeAlias = Source  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """How often a source may call. Commands of a Batch or a Stream count as calls, and wait for their turn as long as
+    they have time; other calls beyond the rate are refused with OVERLOADED and a delay.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    calls_per_second: _builtins.int
+    """Calls a second in the long run, 1 to 1,000,000."""
+    burst: _builtins.int
+    """How many may come at once after a pause: up to 1,000,000. Zero: as many as in a second."""
+    def __init__(
+        self,
+        *,
+        calls_per_second: _builtins.int = ...,
+        burst: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst", b"burst", "calls_per_second", b"calls_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
 
 @_typing.final
 class PutSourceRequest(_message.Message):

@@ -112,9 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 27
     """[RESOURCE_EXHAUSTED] There is more to do than can be done; google.rpc.RetryInfo says when to come again.
     Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
-    (too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
-    "memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
-    rollbacks later, reads never; the metadata have the partition, too), or "subscribers" (too many of them).
+    (too many of this source's, while others want in: the metadata have its source_id, too), "rate" (this source
+    calls more often than its rate limit allows; its source_id, too), "outbox" or "memory" (the ledger is
+    behind, or the store nearly full: debits and new wallets wait first, credits and rollbacks later, reads never;
+    the metadata have the partition, too), or "subscribers" (too many of them).
     Metadata: cause.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 28
@@ -366,9 +367,10 @@ ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 26
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 27
 """[RESOURCE_EXHAUSTED] There is more to do than can be done; google.rpc.RetryInfo says when to come again.
 Nothing was done, and nothing is remembered. The cause is "in_flight" or "queue" (too many calls), "source"
-(too many of this source's, while others want in: the metadata have its source_id, too), "outbox" or
-"memory" (the ledger is behind, or the store nearly full: debits and new wallets wait first, credits and
-rollbacks later, reads never; the metadata have the partition, too), or "subscribers" (too many of them).
+(too many of this source's, while others want in: the metadata have its source_id, too), "rate" (this source
+calls more often than its rate limit allows; its source_id, too), "outbox" or "memory" (the ledger is
+behind, or the store nearly full: debits and new wallets wait first, credits and rollbacks later, reads never;
+the metadata have the partition, too), or "subscribers" (too many of them).
 Metadata: cause.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 28
