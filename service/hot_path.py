@@ -60,6 +60,7 @@ async def open_hot_path(
     await store.connect()
     store.on_batch = metrics.observe_batch
     store.on_unconfirmed = metrics.count_unconfirmed
+    store.on_stage = metrics.observe_stage
     metrics.set_durability(settings.durability.value, settings.confirming_replicas())
     metrics.watch_waiting(lambda: store.waiting_count)
 
@@ -80,6 +81,7 @@ async def open_hot_path(
         rates=rates,
         acknowledged=acknowledged,
         room=pressure,
+        on_call_end=metrics.transactions.count,
     )
     return HotPath(engine, pressure, ledger.partition_count)
 

@@ -11,8 +11,11 @@ from persistence.errors import SetupRefused, Shortage
 from persistence.outbox_pressure import Pressure
 from persistence.partition_guard import GuardView
 from persistence.valkey.hydration import HydrationCounts
+from persistence.valkey.stages import Stage
+from service.telemetry.transaction_metrics import TransactionMetrics
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_STAGE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -61,7 +64,20 @@ class CallMetrics:
         )
         for cause in Shortage:
             self._shed.labels(cause)
+        stages = Histogram(
+            "stakehold_stage_seconds",
+            "Where the time of a batch goes: queue (its oldest call's wait), script (the store's answer, its "
+            "own sync included), confirmation (of replicas).",
+            ("stage",),
+            buckets=_STAGE_SECONDS,
+            registry=registry,
+        )
+        self._stages = {stage: stages.labels(stage) for stage in Stage}
+        self.transactions = TransactionMetrics(registry)
         self._registry = registry
+
+    def observe_stage(self, stage: Stage, seconds: float) -> None:
+        self._stages[stage].observe(seconds)
 
     def count_shed(self, cause: Shortage) -> None:
         """Counts one call that was shed."""

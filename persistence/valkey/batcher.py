@@ -10,6 +10,7 @@ any other failure the outcome is unknown, and only the caller's retry with the s
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,7 @@ from persistence.errors import (
 from persistence.valkey.confirmation import Confirmation
 from persistence.valkey.exchange import Exchange
 from persistence.valkey.safe_connection import SafeConnection, sentence_of
+from persistence.valkey.stages import OnStage, Stage
 from persistence.valkey.waiting_calls import WaitingCall, settle
 
 _log = structlog.get_logger(__name__)
@@ -84,6 +86,7 @@ class ScriptBatcher:
         self._busy = False
         self.on_batch: Callable[[int], None] = lambda size: None
         self.on_unconfirmed: Callable[[], None] = lambda: None
+        self.on_stage: OnStage = lambda stage, seconds: None
 
     async def __aenter__(self) -> "ScriptBatcher":
         self.start()
@@ -176,7 +179,7 @@ class ScriptBatcher:
             raise Overloaded("too many calls are waiting for the store", retry_delay_ms=100)
         answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
         command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
-        call = WaitingCall(command, script, keys[0], answer, deadline, incarnation)
+        call = WaitingCall(command, script, keys[0], answer, deadline, incarnation, time.perf_counter())
         queue.append(call)
         self._something_waits.set()
         return call
@@ -250,8 +253,11 @@ class ScriptBatcher:
         """Sends a batch and settles each of its calls, whatever happens."""
         try:
             self.on_batch(len(batch))
+            self.on_stage(Stage.QUEUE, time.perf_counter() - min(call.came for call in batch))
             async with asyncio.timeout(self._timeout_s):
-                exchange = Exchange(connection, self._confirmation, waitaof=self._store.waitaof)
+                exchange = Exchange(
+                    connection, self._confirmation, waitaof=self._store.waitaof, on_stage=self.on_stage
+                )
                 if unknown := await exchange.run(batch):
                     await self._store.load_scripts(connection)
                     unloadable = await exchange.run([call for call in unknown if not call.answer.done()])

@@ -16,6 +16,7 @@ from persistence.errors import (
 )
 from persistence.valkey.addresses import NodeAddress, StoreAddress
 from persistence.valkey.batcher import ScriptBatcher
+from persistence.valkey.stages import OnStage, Stage
 from persistence.valkey.topology import Topology, read_topology
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +58,7 @@ class ClusterRunner:
         self._is_stopping = False
         self.on_batch: Callable[[int], None] = lambda size: None
         self.on_unconfirmed: Callable[[], None] = lambda: None
+        self.on_stage: OnStage = lambda stage, seconds: None
 
     async def __aenter__(self) -> "ClusterRunner":
         return self
@@ -167,6 +169,7 @@ class ClusterRunner:
             batcher = self._batchers[node] = self._batcher_of(self._address.url_of(node))
             batcher.on_batch = self._observe_batch
             batcher.on_unconfirmed = self._observe_unconfirmed
+            batcher.on_stage = self._observe_stage
             batcher.start()
         return batcher
 
@@ -175,6 +178,9 @@ class ClusterRunner:
 
     def _observe_unconfirmed(self) -> None:
         self.on_unconfirmed()
+
+    def _observe_stage(self, stage: Stage, seconds: float) -> None:
+        self.on_stage(stage, seconds)
 
     async def _look_by(self, deadline: float) -> Topology:
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from lua import Script
@@ -99,6 +100,9 @@ class ScriptRunner(Protocol):
 End = tuple[StepResult, ...] | Exception
 """How a call ended: with a result for each step, or with what was raised."""
 
+OnCallEnd = Callable[[Call, tuple[StepResult, ...] | BaseException], None]
+"""Is told how a call ended; a cancellation means that nobody waited for its end."""
+
 
 class Adoptions(Protocol):
     """Knows which store of a partition was taken over, and takes another one over where that is due."""
@@ -138,6 +142,7 @@ class Engine:
         rates: RateOffers | None = None,
         acknowledged: AcknowledgedTail | None = None,
         room: Room | None = None,
+        on_call_end: OnCallEnd = lambda call, end: None,
     ) -> None:
         self._runner = runner
         self._partition_count = partition_count
@@ -147,13 +152,20 @@ class Engine:
         self._wallet_hints = WalletHints()
         self._acknowledged = acknowledged
         self._room = room
+        self._on_call_end = on_call_end
         self._second_tries: set[asyncio.Task[None]] = set()
 
     async def transact(self, call: Call, *, deadline: float) -> tuple[StepResult, ...]:
         """Applies all steps or none; one result for each. Raises Refused."""
-        partition, request = self._prepare(call)
-        reply = await self._ask(call.player_id, partition, request, deadline)
-        return self._read_answer(reply, call, partition, request)
+        try:
+            partition, request = self._prepare(call)
+            reply = await self._ask(call.player_id, partition, request, deadline)
+            results = self._read_answer(reply, call, partition, request)
+        except BaseException as error:
+            self._on_call_end(call, error)
+            raise
+        self._on_call_end(call, results)
+        return results
 
     def begin(self, call: Call, on_end: Callable[[End], None], *, deadline: float) -> None:
         """As ``transact``, for one of many calls that come together: without a task of its own, unless the
@@ -161,6 +173,17 @@ class Engine:
 
         Raises at once what ``transact`` raises before anything is sent.
         """
+        try:
+            self._begin(call, partial(self._tell, call, on_end), deadline)
+        except Exception as error:
+            self._on_call_end(call, error)
+            raise
+
+    def _tell(self, call: Call, on_end: Callable[[End], None], end: End) -> None:
+        self._on_call_end(call, end)
+        on_end(end)
+
+    def _begin(self, call: Call, on_end: Callable[[End], None], deadline: float) -> None:
         partition, request = self._prepare(call)
         witness = self._adoptions.witness(partition)
         if witness is None:

@@ -1,6 +1,7 @@
 """Sends a batch to a node, reads its answers, and settles its calls."""
 
 import math
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -10,6 +11,7 @@ from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, Respon
 from persistence.errors import OutcomeUnknown
 from persistence.valkey.confirmation import Confirmation
 from persistence.valkey.server_errors import says_demoted
+from persistence.valkey.stages import OnStage, Stage
 from persistence.valkey.waiting_calls import WaitingCall, settle
 
 _log = structlog.get_logger(__name__)
@@ -22,10 +24,18 @@ class Exchange:
     replicas did not confirm the batch in time. Without a ``confirmation`` they are not asked.
     """
 
-    def __init__(self, connection: Connection, confirmation: Confirmation | None, *, waitaof: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        confirmation: Confirmation | None,
+        *,
+        waitaof: bool,
+        on_stage: OnStage = lambda stage, seconds: None,
+    ) -> None:
         self._connection = connection
         self._confirmation = confirmation
         self._waitaof = waitaof
+        self._on_stage = on_stage
         self.demoted = False
         self.unconfirmed = False
 
@@ -34,13 +44,20 @@ class Exchange:
         if not batch:
             return []
         commands = [call.command for call in batch]
+        sent = time.perf_counter()
         if self._confirmation is None:
             await self._send(commands)
-            return await self._read(batch, None)
+            unknown = await self._read(batch, None)
+            self._on_stage(Stage.SCRIPT, time.perf_counter() - sent)
+            return unknown
         answered: list[tuple[WaitingCall, Sequence[bytes]]] = []
         await self._send([*commands, *self._confirmation.question(batch[-1].key, waitaof=self._waitaof)])
         unknown = await self._read(batch, answered)
-        if await self._is_confirmed(self._confirmation, batch[-1].key, answered):
+        ran = time.perf_counter()
+        self._on_stage(Stage.SCRIPT, ran - sent)
+        is_confirmed = await self._is_confirmed(self._confirmation, batch[-1].key, answered)
+        self._on_stage(Stage.CONFIRMATION, time.perf_counter() - ran)
+        if is_confirmed:
             for call, reply in answered:
                 call.reply(reply)
         elif answered:

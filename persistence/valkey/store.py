@@ -12,17 +12,19 @@ from persistence.valkey.addresses import StoreAddress
 from persistence.valkey.batcher import ScriptBatcher
 from persistence.valkey.cluster import ClusterRunner
 from persistence.valkey.node import node_connections
+from persistence.valkey.stages import OnStage
 
 _log = structlog.get_logger(__name__)
 
 
 class StoreRunner(Protocol):
     """Runs scripts where their keys are. ``on_batch`` hears the size of every batch, ``on_unconfirmed`` of
-    every one that replicas did not confirm.
+    every one that replicas did not confirm, ``on_stage`` where a batch's time has gone.
     """
 
     on_batch: Callable[[int], None]
     on_unconfirmed: Callable[[], None]
+    on_stage: OnStage
 
     @property
     def waiting_count(self) -> int: ...

@@ -16,7 +16,8 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class WaitingCall:
-    """``command`` is packed; ``key`` says where it runs, ``incarnation`` in which life of a primary alone.
+    """``command`` is packed; ``key`` says where it runs, ``incarnation`` in which life of a primary alone,
+    ``came`` when it began to wait (time.perf_counter).
     Only the first of what settles a call counts.
     """
 
@@ -26,6 +27,7 @@ class WaitingCall:
     answer: asyncio.Future[Sequence[bytes]]
     deadline: float
     incarnation: str | None
+    came: float = 0.0
     sent: bool = False
 
     def reply(self, reply: Sequence[bytes]) -> None:
