@@ -54,6 +54,19 @@ class CurrencyDepegged(RateUnusable):
         self.depegged = depegged
 
 
+@dataclass(frozen=True, slots=True)
+class PairCondition:
+    """How a pair is now. ``age_ms`` is its newest accepted rate's, None without one."""
+
+    base: str
+    quote: str
+    age_ms: int | None
+    stale_after_s: int
+    is_usable: bool
+    is_held: bool
+    is_depegged: bool
+
+
 class RateBook:
     """A snapshot: it is replaced, never changed. Safe to ask for every transaction.
 
@@ -72,7 +85,8 @@ class RateBook:
         pivots: Sequence[str],
         scales: Mapping[str, int],
     ) -> None:
-        self._legs = _legs_of(rates, pairs)
+        self._pairs = tuple(pairs)
+        self._legs = _legs_of(rates, self._pairs)
         self._spreads = {_scope_of(spread): spread.bps for spread in spreads}
         self._groups = frozenset(group for _, _, group, _ in self._spreads)
         self._pivots = tuple(pivots)
@@ -89,6 +103,10 @@ class RateBook:
         if remembered is None or now_ms not in remembered.usable_ms:
             remembered = self._remembered[asked] = self._made(*asked, now_ms=now_ms)
         return remembered.lock
+
+    def conditions(self, now_ms: int) -> list[PairCondition]:
+        """Of each pair, whether or not there was ever a rate."""
+        return [_condition(pair, self._legs.get((pair.base, pair.quote)), now_ms) for pair in self._pairs]
 
     def _made(self, currency: str, wallet: str, side: Side, group: str, *, now_ms: int) -> "_Remembered":
         way = self._way(currency, wallet, now_ms)
@@ -180,6 +198,19 @@ class _Leg:
     def is_depegged(self) -> bool:
         known = [rate.mid for rate in (self.accepted, self.held) if rate is not None]
         return any(is_beyond_peg(mid, self.pair) for mid in known)
+
+
+def _condition(pair: Pair, leg: _Leg | None, now_ms: int) -> PairCondition:
+    accepted = None if leg is None else leg.accepted
+    return PairCondition(
+        pair.base,
+        pair.quote,
+        None if accepted is None else max(0, now_ms - accepted.published_ms),
+        pair.stale_after_s,
+        is_usable=leg is not None and _refusal((leg,), pair.base, pair.quote, now_ms) is None,
+        is_held=leg is not None and leg.held is not None,
+        is_depegged=leg is not None and leg.is_depegged,
+    )
 
 
 def _refusal(way: tuple[_Leg, ...], currency: str, wallet: str, now_ms: int) -> RateUnusable | None:

@@ -52,6 +52,7 @@ from service.servicers.sportsbook import SportsbookServicer
 from service.servicers.submission import SubmissionServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
+from service.telemetry.rate_metrics import RateCollector
 from stakehold.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from stakehold.v1.cashier_service_pb2_grpc import add_CashierServiceServicer_to_server
 from stakehold.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
@@ -99,6 +100,7 @@ async def open_api(
     registrar_pool = await open_registrar_pool(settings, stack, application=_APPLICATION)
     registry = await open_registry(settings, stack, registrar_pool)
     rates = await open_rates(settings, stack, registrar_pool, registry)
+    RateCollector(metrics_registry, rates.conditions)
     reading_pool = await open_reading_pool(settings, stack, application=_APPLICATION)
     inbox_pool = await open_inbox_pool(settings, stack, application=_APPLICATION)
     cashier_pool = await open_cashier_pool(settings, stack, application=_APPLICATION)

@@ -14,7 +14,7 @@ import structlog
 
 from fx import rate_book
 from fx.currencies import CurrencyStatus
-from fx.rate_book import RateBook
+from fx.rate_book import PairCondition, RateBook
 from fx.rate_locks import RateLock, Side
 from fx.rates import Pair, Spread
 from persistence import errors
@@ -87,6 +87,10 @@ class Rates:
         except errors.RateUnusable as error:
             lock = f"!{ERROR_CODES[type(error)][1]}"
         return f"{wallet_currency};{self._status_of(wallet_currency)};{lock}"
+
+    def conditions(self) -> Sequence[PairCondition]:
+        """How each pair is now."""
+        return self._book.conditions(self._now_ms())
 
     async def push(
         self, source: str, rates: Sequence[PushedRate], *, pushed_by: str, deadline: float

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import grpc
 import structlog
-from prometheus_client import CollectorRegistry
 
 from service.admission import Admission
 from service.api import open_api
@@ -18,6 +17,7 @@ from service.interceptors.answers import AnswerInterceptor
 from service.listener import Listener
 from service.metrics import CallMetrics, served_metrics
 from service.settings import Settings
+from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ async def running_server(
     SetupRefused, with what to change, where the ledger or the store is not fit to serve.
     """
     async with AsyncExitStack() as stack:
-        metrics_registry = CollectorRegistry()
+        metrics_registry = process_registry(Process.SERVE)
         identifier, door = await open_entrance(settings, stack, metrics_registry)
         metrics = CallMetrics(metrics_registry)
         admission = Admission(settings.max_calls_in_flight)

@@ -1,19 +1,25 @@
 """The audit: of the whole ledger, or of one player's wallets, online or offline."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from datetime import UTC, datetime
+
+import structlog
 
 from persistence.audit.counts import AuditCounts
 from persistence.audit.entry_walk import check_chain, check_entries_of_player
 from persistence.audit.findings import AuditSummary, Finding, FindingKind
 from persistence.audit.hot_comparison import HotComparison
-from persistence.errors import Overloaded
+from persistence.audit.recording import record_verification
+from persistence.errors import Overloaded, StakeholdError
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection, translated_errors
 from persistence.postgres.ledger_settings import read_settings
 from persistence.postgres.queries import query
 from persistence.transactions import PlayerId, partition_of
 from persistence.valkey.hot_wallets import hot_wallets
+
+_log = structlog.get_logger(__name__)
 
 DEFAULT_BATCH_SIZE = 100
 _STATEMENT_TIMEOUT_S = 3600.0
@@ -37,11 +43,16 @@ _CHECKS_OF_EVERYTHING = (
 )
 
 
+def _log_unrecorded(error: StakeholdError) -> None:
+    _log.warning("audit_not_recorded", error=str(error))
+
+
 class Audit:
     """Makes audits. Each has two connections of its own to the ledger, and one to the store.
 
     Without a ``valkey_url`` only the ledger is audited. ``batch_size`` is how many entries are read and
-    checked at once, and so for how long others in the same event loop wait.
+    checked at once, and so for how long others in the same event loop wait. That everything was audited is
+    noted in the ledger; where it can't be, ``on_unrecorded`` is told why, and the audit stands nevertheless.
     """
 
     def __init__(
@@ -51,11 +62,13 @@ class Audit:
         valkey_url: str | None,
         store_timeout_s: float = 2.0,
         batch_size: int = DEFAULT_BATCH_SIZE,
+        on_unrecorded: Callable[[StakeholdError], None] = _log_unrecorded,
     ) -> None:
         self._postgres_url = postgres_url
         self._valkey_url = valkey_url
         self._store_timeout_s = store_timeout_s
         self._batch_size = batch_size
+        self._on_unrecorded = on_unrecorded
         self._running = 0
 
     async def run(
@@ -69,6 +82,7 @@ class Audit:
         if self._running >= _MAX_RUNNING:
             raise Overloaded("too many audits are under way", retry_delay_ms=_RETRY_DELAY_MS)
         counts = counts or AuditCounts()
+        started_time = datetime.now(UTC)
         self._running += 1
         try:
             async with aclosing(self._findings(player_id, counts)) as findings:
@@ -77,7 +91,21 @@ class Audit:
                     yield finding
         finally:
             self._running -= 1
-        yield counts.summary()
+        summary = counts.summary()
+        if player_id is None:
+            await self._record(summary, started_time)
+        yield summary
+
+    async def _record(self, summary: AuditSummary, started_time: datetime) -> None:
+        try:
+            await record_verification(
+                self._postgres_url,
+                summary,
+                started_time=started_time,
+                with_hot_wallets=self._valkey_url is not None,
+            )
+        except StakeholdError as error:
+            self._on_unrecorded(error)
 
     async def _findings(self, player_id: PlayerId | None, counts: AuditCounts) -> AsyncGenerator[Finding]:
         async with AsyncExitStack() as stack:

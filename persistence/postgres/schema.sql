@@ -1025,6 +1025,30 @@ CREATE TABLE ledger.slips (
 
 COMMENT ON TABLE ledger.slips IS 'Each slip as its newest entry left it. Amounts are minor units of the slip''s currency, worths of the wallet''s.';
 
+CREATE TABLE ledger.verifications (
+    verification_id bigint NOT NULL,
+    started_time timestamp with time zone NOT NULL,
+    ended_time timestamp with time zone DEFAULT now() NOT NULL,
+    with_hot_wallets boolean NOT NULL,
+    entry_count bigint NOT NULL,
+    wallet_count bigint NOT NULL,
+    undrained_wallet_count bigint NOT NULL,
+    finding_count bigint NOT NULL
+);
+
+COMMENT ON TABLE ledger.verifications IS 'Audits of everything that came to their end, and how many findings each had.';
+
+COMMENT ON COLUMN ledger.verifications.with_hot_wallets IS 'Whether the store''s wallets were compared with the ledger, too.';
+
+ALTER TABLE ledger.verifications ALTER COLUMN verification_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.verifications_verification_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE ledger.vouchers (
     server_id text NOT NULL,
     partition integer NOT NULL,
@@ -1236,6 +1260,9 @@ ALTER TABLE ONLY ledger.salvaged
 
 ALTER TABLE ONLY ledger.slips
     ADD CONSTRAINT slips_pkey PRIMARY KEY (player_id, source_id, slip_id);
+
+ALTER TABLE ONLY ledger.verifications
+    ADD CONSTRAINT verifications_are_numbered PRIMARY KEY (verification_id);
 
 ALTER TABLE ONLY registry.currencies
     ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
@@ -1692,6 +1719,9 @@ GRANT SELECT ON TABLE ledger.settings TO stakehold_cashier;
 GRANT SELECT ON TABLE ledger.slips TO stakehold_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ledger.slips TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.slips TO stakehold_registrar;
+
+GRANT SELECT ON TABLE ledger.verifications TO stakehold_reader;
+GRANT SELECT,INSERT ON TABLE ledger.verifications TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.vouchers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;

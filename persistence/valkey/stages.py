@@ -5,8 +5,8 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """QUEUE is until the batch is sent, of the call that has waited longest. SCRIPT is until the store has run
-    all scripts and synced its file. CONFIRMATION is what replicas take beyond that, where they are asked.
+    """QUEUE is until the batch is sent, of the call that has waited longest. SCRIPT is until the store has
+    run all scripts and synced its file. CONFIRMATION is what replicas take beyond that, where they are asked.
     """
 
     QUEUE = "queue"

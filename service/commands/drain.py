@@ -8,7 +8,6 @@ from contextlib import ExitStack
 
 import click
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from persistence.adoption import adopt_partitions
 from persistence.drain_metrics import DrainMetrics
@@ -22,6 +21,8 @@ from service.housekeeping import keep_house
 from service.logs import configure_logs
 from service.metrics import served_metrics
 from service.settings import Settings
+from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
+from service.telemetry.process_metrics import Process, process_registry
 
 _STATEMENT_TIMEOUT_S = 10.0
 _COLLECT_EVERY = 100_000
@@ -64,7 +65,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    registry = CollectorRegistry()
+    registry = process_registry(Process.DRAIN)
     with ExitStack() as stack:
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, registry))
@@ -78,16 +79,20 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
         if until_empty:
             await drainer.run(stop, until_empty=True)
         else:
-            await _drain_and_keep_house(drainer, settings, stop)
+            await _drain_and_keep_house(drainer, settings, stop, LedgerMetrics(registry))
 
 
-async def _drain_and_keep_house(drainer: Drainer, settings: Settings, stop: asyncio.Event) -> None:
+async def _drain_and_keep_house(
+    drainer: Drainer, settings: Settings, stop: asyncio.Event, metrics: LedgerMetrics
+) -> None:
+    postgres_url = settings.postgres_url.get_secret_value()
     housekeeper = asyncio.create_task(keep_house(settings, stop), name="housekeeping")
+    watcher = asyncio.create_task(watch_ledger(postgres_url, metrics, stop), name="ledger-watch")
     try:
         await drainer.run(stop)
     finally:
         stop.set()
-        await housekeeper
+        await asyncio.gather(housekeeper, watcher)
 
 
 async def _redrive(settings: Settings, partitions: tuple[int, ...]) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from service.commands.starting import CANNOT_START, refuse_plainly
@@ -21,6 +20,7 @@ from service.feeding.pushing import open_pusher
 from service.feeding.rounds import Feeding, Pace
 from service.logs import configure_logs
 from service.metrics import served_metrics
+from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
 
@@ -69,7 +69,7 @@ async def _feed(settings: FeedSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    registry = CollectorRegistry()
+    registry = process_registry(Process.FEED)
     async with AsyncExitStack() as stack:
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, registry))

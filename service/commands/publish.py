@@ -11,7 +11,6 @@ from typing import Any
 import click
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from persistence.errors import CursorNotInLedger
@@ -22,6 +21,7 @@ from service.publishing.metrics import PublishMetrics
 from service.publishing.opening import open_ledger_side, open_sink
 from service.publishing.publish_settings import PublishSettings
 from service.publishing.publisher import Publisher
+from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ async def _publish(settings: PublishSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    registry = CollectorRegistry()
+    registry = process_registry(Process.PUBLISH)
     metrics = PublishMetrics(registry, sink=settings.sink_name())
     async with AsyncExitStack() as stack:
         if settings.metrics_listen:

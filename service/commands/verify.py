@@ -50,8 +50,9 @@ def command(*, ledger_only: bool, player: str | None, output: str) -> None:
 
     Recomputes each partition's hash chain, each entry's postings and each balance; looks for gaps in wallets'
     versions, missing rows and records in quarantine; and compares hot wallets with the ledger at the same
-    version. Changes nothing, and may run beside the service or without it. Wallets that are ahead of the
-    ledger are counted and not compared: drain first to have all of them compared.
+    version. Changes nothing but a line in the ledger that says that everything was audited, for the alerts,
+    and may run beside the service or without it. Wallets that are ahead of the ledger are counted and not
+    compared: drain first to have all of them compared.
 
     Findings go to standard output, one a line, as soon as they are found; amounts in them are in minor units,
     as they stand in the database.
@@ -84,6 +85,9 @@ async def _verify(
         valkey_url=None if ledger_only else settings.valkey_url.get_secret_value(),
         store_timeout_s=settings.store_timeout_s,
         batch_size=_BATCH_SIZE,
+        on_unrecorded=lambda error: click.echo(
+            f"stakehold: that this audit was made could not be noted in the ledger: {error}", err=True
+        ),
     )
     counts = AuditCounts()
     progress = asyncio.create_task(report.show_progress(counts))

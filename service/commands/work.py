@@ -8,12 +8,12 @@ from contextlib import ExitStack
 import click
 import structlog
 import uvloop
-from prometheus_client import CollectorRegistry
 
 from service.commands.starting import read_settings_or_exit, refuse_plainly
 from service.logs import configure_logs
 from service.metrics import served_metrics
 from service.settings import Settings
+from service.telemetry.process_metrics import Process, process_registry
 from service.working.job_list import jobs_of
 from service.working.jobs import supervise
 from service.working.metrics import JobMetrics
@@ -47,7 +47,7 @@ async def _work(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    registry = CollectorRegistry()
+    registry = process_registry(Process.WORK)
     with ExitStack() as stack:
         if settings.metrics_listen:
             stack.enter_context(served_metrics(settings.metrics_listen, registry))

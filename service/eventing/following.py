@@ -25,9 +25,12 @@ _BREATHE_EVERY = 64
 
 @dataclass(frozen=True, slots=True)
 class ToldEntry:
-    """An entry. Its subscriber's cursor is right behind it until the next message is asked for."""
+    """An entry. Its subscriber's cursor is right behind it until the next message is asked for. ``is_live``:
+    the subscriber was not behind.
+    """
 
     entry: RecordedEntry
+    is_live: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Following:
                     behind, limit=max(1, entries // len(behind)), wanted=self._wanted
                 )
             for entry in page.entries:
-                yield self._pass(entry)
+                yield self._pass(entry, is_live=False)
             self._cursor.advance(page.positions)
             if self._left_s() <= 0:
                 yield self._idle()
@@ -125,7 +128,7 @@ class Following:
                 return
             if place == positions[partition]:
                 if self._wanted.admits(chained):
-                    yield self._pass(entry)
+                    yield self._pass(entry, is_live=True)
                     passed_over = 0
                     continue
                 self._cursor.move(partition, place + 1)
@@ -145,10 +148,10 @@ class Following:
                 }
             )
 
-    def _pass(self, entry: RecordedEntry) -> ToldEntry:
+    def _pass(self, entry: RecordedEntry, *, is_live: bool) -> ToldEntry:
         self._told_s = _now_s()
         self._cursor.move(entry.chained.entry_id.partition, entry.chained.chain_position + 1)
-        return ToldEntry(entry)
+        return ToldEntry(entry, is_live)
 
     def _idle(self) -> Idle:
         self._told_s = _now_s()

@@ -1,6 +1,7 @@
 """Who subscribes to events at this server, and from where on."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -104,8 +105,10 @@ class Subscriptions:
 
     def _count_told(self, told: Told) -> None:
         match told:
-            case ToldEntry():
+            case ToldEntry(entry=entry, is_live=is_live):
                 self._metrics.count_told()
+                if is_live:
+                    self._metrics.observe_delay(time.time() - entry.chained.booked_ms / 1000)
             case Behind():
                 self._metrics.count_fell_behind()
             case _:

@@ -1,16 +1,31 @@
-"""The registry that a process begins with: what Prometheus expects of any process, and which release it is."""
+"""The registry that a process begins with: what Prometheus expects of any process, and which release runs."""
 
+from enum import StrEnum
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, GCCollector, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
 
 
-def process_registry() -> CollectorRegistry:
-    """One for each process: its processor time, memory and files, its garbage collections, its version."""
+class Process(StrEnum):
+    """The commands that run for ever."""
+
+    SERVE = "serve"
+    DRAIN = "drain"
+    WORK = "work"
+    PUBLISH = "publish"
+    FEED = "feed"
+    EDGE = "edge"
+
+
+def process_registry(process: Process) -> CollectorRegistry:
+    """One for each process: its processor time, memory and files, its garbage collections, its release."""
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)
     Gauge(
-        "stakehold_build_info", "1; the label says which release runs.", ("version",), registry=registry
-    ).labels(version("stakehold")).set(1)
+        "stakehold_build_info",
+        "1; the labels say which process this is, and of which release.",
+        ("process", "version"),
+        registry=registry,
+    ).labels(process, version("stakehold")).set(1)
     return registry

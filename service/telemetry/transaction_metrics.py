@@ -1,8 +1,8 @@
 """Transactions by kind, source and outcome: each is counted once, where the engine knows how it ended.
 
-All ways in come together in the engine, so Batch, Stream, the inbox, the cashier and the sweeper are counted as
-single calls are. Labels can't grow: kinds and outcomes are enumerations, sources are registered, and beyond a
-hundred of those all others are ``other``.
+All ways in come together in the engine, so Batch, Stream, the inbox, the cashier and the sweeper are counted
+as single calls are. Labels can't grow: kinds and outcomes are enumerations, sources are registered, and
+beyond a hundred of those all others are ``other``.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from types import MappingProxyType
 from prometheus_client import CollectorRegistry, Counter
 
 from persistence.calls import Call, Step, StepResult
-from persistence.errors import NotDone, OutcomeUnknown, RefusalReason, Refused
+from persistence.errors import NotDone, OutcomeUnknown, RefusalDetails, RefusalReason, Refused
 from persistence.transactions import Outcome
 
 MOST_SOURCES = 100
@@ -149,22 +149,24 @@ class TransactionMetrics:
 
 
 def _outcome_of(result: StepResult) -> TransactionOutcome:
-    return TransactionOutcome.REPLAYED if result.replayed else _OUTCOMES.get(result.outcome, TransactionOutcome.FAILED)
+    if result.replayed:
+        return TransactionOutcome.REPLAYED
+    return _OUTCOMES.get(result.outcome, TransactionOutcome.FAILED)
 
 
 def _outcome_of_error(error: BaseException, index: int) -> TransactionOutcome:
-    match error:
-        case Refused(details=details):
-            if details.step_index != index:
-                return TransactionOutcome.REFUSED_TOGETHER
-            if details.replayed:
-                return TransactionOutcome.REPLAYED
-            return _REASONS.get(details.reason, TransactionOutcome.FAILED)
-        case NotDone():
-            return TransactionOutcome.NOT_DONE
-        case OutcomeUnknown():
-            return TransactionOutcome.UNKNOWN
-        case Exception():
-            return TransactionOutcome.FAILED
-        case _:  # cancelled: the script may have been sent
-            return TransactionOutcome.UNKNOWN
+    if isinstance(error, Refused):
+        return _outcome_of_refusal(error.details, index)
+    if isinstance(error, NotDone):
+        return TransactionOutcome.NOT_DONE
+    if isinstance(error, OutcomeUnknown) or not isinstance(error, Exception):
+        return TransactionOutcome.UNKNOWN  # the script of who is cancelled may have been sent
+    return TransactionOutcome.FAILED
+
+
+def _outcome_of_refusal(details: RefusalDetails, index: int) -> TransactionOutcome:
+    if details.step_index != index:
+        return TransactionOutcome.REFUSED_TOGETHER
+    if details.replayed:
+        return TransactionOutcome.REPLAYED
+    return _REASONS.get(details.reason, TransactionOutcome.FAILED)
