@@ -82,6 +82,7 @@ class Api:
     registry: Registry
     rate_limits: RateLimits
     subscriptions: Subscriptions
+    is_usable: Callable[[], bool]
 
 
 async def open_api(
@@ -184,4 +185,4 @@ async def open_api(
             partial(add_CashierServiceServicer_to_server, cashier),
         ),
     )
-    return Api(services, registry, rate_limits, subscriptions)
+    return Api(services, registry, rate_limits, subscriptions, hot_path.is_usable)

@@ -2,8 +2,10 @@
 
 import asyncio
 import uuid
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -15,14 +17,18 @@ from persistence.postgres.database import LedgerRole, Pool, ledger_connection
 from persistence.postgres.ledger_settings import LedgerSettings, read_settings
 from persistence.postgres.migrating import require_migrated
 from persistence.postgres.reading.memory import LedgerMemory
+from persistence.store_reach import StoreReach
 from persistence.valkey.engine import SCRIPTS, Engine
 from persistence.valkey.hydration import Hydration
+from persistence.valkey.outbox_reader import OutboxSurvey
 from persistence.valkey.requests import RateOffers
 from persistence.valkey.store import open_store
 from service.metrics import CallMetrics
 from service.settings import Settings
 
 _log = structlog.get_logger(__name__)
+
+_WATCH_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,10 @@ class HotPath:
     engine: Engine
     pressure: OutboxPressure
     partition_count: int
+    is_usable: Callable[[], bool]
+    """Whether any partition takes calls, as far as is known: it is not fenced, and its store answered lately.
+    One is enough: where a shard of a Cluster is down, all servers miss it, and none of them is better.
+    """
 
 
 async def open_hot_path(
@@ -69,7 +79,8 @@ async def open_hot_path(
     hydration = await stack.enter_async_context(
         Hydration(store, LedgerMemory(reading_pool), window_s=settings.window_s, now_ms=wall_clock_ms)
     )
-    pressure = await _start_watch(settings, stack, ledger)
+    reach = StoreReach(lasting_s=_WATCH_EVERY_S + 2 * settings.store_timeout_s)
+    pressure = await _start_watch(settings, stack, ledger, reach)
     metrics.watch_guard(lambda: guard.view)
     metrics.watch_pressure(pressure.counts)
     metrics.watch_hydration(lambda: hydration.counts)
@@ -83,7 +94,7 @@ async def open_hot_path(
         room=pressure,
         on_call_end=metrics.transactions.count,
     )
-    return HotPath(engine, pressure, ledger.partition_count)
+    return HotPath(engine, pressure, ledger.partition_count, partial(_is_usable, guard, reach, ledger))
 
 
 async def _read_ledger(settings: Settings, application: str) -> LedgerSettings:
@@ -118,16 +129,31 @@ async def _start_guard(
     return guard
 
 
-async def _start_watch(settings: Settings, stack: AsyncExitStack, ledger: LedgerSettings) -> OutboxPressure:
+def _is_usable(guard: PartitionGuard, reach: StoreReach, ledger: LedgerSettings) -> bool:
+    return any(
+        reach.reaches(partition) and guard.witness(partition) is not None
+        for partition in range(ledger.partition_count)
+    )
+
+
+async def _start_watch(
+    settings: Settings, stack: AsyncExitStack, ledger: LedgerSettings, reach: StoreReach
+) -> OutboxPressure:
     """Returns after the first look."""
     pressure = OutboxPressure(
         Marks(high_records=settings.outbox_high_records, hard_records=settings.outbox_hard_records)
     )
+
+    def look(surveys: Mapping[int, OutboxSurvey]) -> None:
+        pressure.look(surveys)
+        reach.look(surveys)
+
     watch = OutboxWatch(
-        pressure.look,
+        look,
         valkey_url=settings.valkey_url.get_secret_value(),
         partition_count=ledger.partition_count,
         timeout_s=settings.store_timeout_s,
+        every_s=_WATCH_EVERY_S,
     )
     watching = asyncio.create_task(watch.run(), name="outbox-watch")
     stack.push_async_callback(_cancel, watching)

@@ -16,6 +16,7 @@ from service.eventing.subscriptions import Subscriptions
 from service.interceptors.answers import AnswerInterceptor
 from service.listener import Listener
 from service.metrics import CallMetrics, served_metrics
+from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.process_metrics import Process, process_registry
 
@@ -38,13 +39,18 @@ class RunningServer:
 
 @asynccontextmanager
 async def running_server(
-    settings: Settings, *, extra_handlers: Sequence[grpc.GenericRpcHandler] = ()
+    settings: Settings,
+    *,
+    extra_handlers: Sequence[grpc.GenericRpcHandler] = (),
+    readiness: Readiness | None = None,
 ) -> AsyncIterator[RunningServer]:
     """Serves until the context is left; then answers what is in flight and stops.
 
-    ``extra_handlers`` are served through the same interceptors, as the benchmark's echo is. Raises
-    SetupRefused, with what to change, where the ledger or the store is not fit to serve.
+    ``extra_handlers`` are served through the same interceptors, as the benchmark's echo is. ``readiness`` is
+    told when calls are taken, and when they are taken no more. Raises SetupRefused, with what to change,
+    where the ledger or the store is not fit to serve.
     """
+    readiness = readiness or Readiness()
     async with AsyncExitStack() as stack:
         metrics_registry = process_registry(Process.SERVE)
         identifier, door = await open_entrance(settings, stack, metrics_registry)
@@ -79,11 +85,15 @@ async def running_server(
             [listener],
             [admission, bulk_admission],
             api.subscriptions,
+            readiness,
             grace_s=settings.shutdown_grace_s,
         )
         if settings.metrics_listen:
-            stack.enter_context(served_metrics(settings.metrics_listen, metrics_registry))
+            stack.enter_context(
+                served_metrics(settings.metrics_listen, metrics_registry, is_ready=lambda: readiness.is_ready)
+            )
         listener.serve()
+        readiness.started(api.is_usable)
         _keep_startup_objects_from_collection()
         _log.info(
             "serving",
@@ -105,11 +115,13 @@ async def _stop(
     listeners: Sequence[Listener],
     admissions: Sequence[Admission],
     subscriptions: Subscriptions,
+    readiness: Readiness,
     *,
     grace_s: float,
 ) -> None:
     """Says that it stops, refuses what comes, answers what is in flight, and closes."""
     _log.info("stopping", grace_s=grace_s)
+    readiness.stopping()
     for listener in listeners:
         listener.announce_end()
     for admission in admissions:

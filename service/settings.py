@@ -52,6 +52,18 @@ class Settings(BaseSettings):
     metrics_listen: str = Field(
         default="", description="Where Prometheus metrics are served, host:port; empty: nowhere."
     )
+    health_listen: str = Field(
+        default="",
+        description="Where probes are answered, host:port: grpc.health.v1 in plain text, and nothing else; "
+        "empty: nowhere.",
+    )
+    migration_wait_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        description="For how long a start waits, unready, where the ledger lacks migrations; then it is "
+        "refused.",
+    )
     partitions: int | None = Field(
         default=None,
         ge=1,

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 import click
 import uvloop
@@ -17,9 +17,12 @@ from persistence.errors import LedgerBroken
 from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_writer import redrive
 from service.commands.starting import read_settings_or_exit, refuse_plainly
+from service.health_listener import served_health
 from service.housekeeping import keep_house
 from service.logs import configure_logs
 from service.metrics import served_metrics
+from service.migrations import await_migrations
+from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
 from service.telemetry.process_metrics import Process, process_registry
@@ -66,9 +69,16 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = process_registry(Process.DRAIN)
-    with ExitStack() as stack:
+    readiness = Readiness()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(served_health(settings.health_listen, readiness))
         if settings.metrics_listen:
-            stack.enter_context(served_metrics(settings.metrics_listen, registry))
+            stack.enter_context(
+                served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
+            )
+        await await_migrations(postgres_url, stop, wait_s=settings.migration_wait_s)
+        if stop.is_set():
+            return
         adopted = await adopt_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
         if not adopted.witnesses:
             adopted.require_all()
@@ -76,6 +86,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),
             metrics=DrainMetrics(registry),
         )
+        readiness.started(lambda: any(worker.is_connected for worker in drainer.workers))
         if until_empty:
             await drainer.run(stop, until_empty=True)
         else:

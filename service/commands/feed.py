@@ -18,8 +18,10 @@ from service.feeding.metrics import FeedMetrics
 from service.feeding.opening import open_feed, wall_clock_ms
 from service.feeding.pushing import open_pusher
 from service.feeding.rounds import Feeding, Pace
+from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
+from service.readiness import Readiness
 from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
@@ -70,9 +72,13 @@ async def _feed(settings: FeedSettings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = process_registry(Process.FEED)
+    readiness = Readiness()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(served_health(settings.health_listen, readiness))
         if settings.metrics_listen:
-            stack.enter_context(served_metrics(settings.metrics_listen, registry))
+            stack.enter_context(
+                served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
+            )
         feeding = Feeding(
             await stack.enter_async_context(open_feed(settings)),
             await stack.enter_async_context(
@@ -96,6 +102,7 @@ async def _feed(settings: FeedSettings) -> None:
             target=settings.target,
             every_s=settings.every_s,
         )
+        readiness.started()
         await _until(stop, feeding)
         _log.info("stopped")
 

@@ -15,12 +15,15 @@ from pydantic import ValidationError
 
 from persistence.errors import CursorNotInLedger
 from service.commands.starting import CANNOT_START, refuse_plainly
+from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
+from service.migrations import await_migrations
 from service.publishing.metrics import PublishMetrics
 from service.publishing.opening import open_ledger_side, open_sink
 from service.publishing.publish_settings import PublishSettings
 from service.publishing.publisher import Publisher
+from service.readiness import Readiness
 from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
@@ -77,11 +80,18 @@ async def _publish(settings: PublishSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = process_registry(Process.PUBLISH)
     metrics = PublishMetrics(registry, sink=settings.sink_name())
+    readiness = Readiness()
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(served_health(settings.health_listen, readiness))
         if settings.metrics_listen:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: metrics.is_ready)
             )
+        await await_migrations(
+            settings.postgres_url.get_secret_value(), stop, wait_s=settings.migration_wait_s
+        )
+        if stop.is_set():
+            return
         ledger = await open_ledger_side(settings, stack)
         publisher = Publisher(settings, ledger, partial(open_sink, settings), metrics=metrics)
         _log.info(
@@ -91,5 +101,6 @@ async def _publish(settings: PublishSettings) -> None:
             encoding=settings.encoding.value,
             ledger_id=str(ledger.ledger_id),
         )
+        readiness.started(lambda: metrics.is_ready)
         await publisher.run(stop)
         _log.info("stopped")

@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 
 import click
 import structlog
 import uvloop
 
 from service.commands.starting import read_settings_or_exit, refuse_plainly
+from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
+from service.migrations import await_migrations
+from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.process_metrics import Process, process_registry
 from service.working.job_list import jobs_of
@@ -48,11 +51,21 @@ async def _work(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = process_registry(Process.WORK)
-    with ExitStack() as stack:
+    readiness = Readiness()
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(served_health(settings.health_listen, readiness))
         if settings.metrics_listen:
-            stack.enter_context(served_metrics(settings.metrics_listen, registry))
+            stack.enter_context(
+                served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
+            )
+        await await_migrations(
+            settings.postgres_url.get_secret_value(), stop, wait_s=settings.migration_wait_s
+        )
+        if stop.is_set():
+            return
         async with open_workplace(settings, registry) as workplace:
             jobs = jobs_of(workplace)
+            readiness.started(workplace.hot_path.is_usable)
             _log.info("working", jobs=[job.name for job in jobs])
             await supervise(jobs, stop, JobMetrics(registry), grace_s=settings.shutdown_grace_s)
     _log.info("stopped")

@@ -83,6 +83,11 @@ class FeedSettings(BaseSettings):
         validation_alias="STAKEHOLD_METRICS_LISTEN",
         description="Where Prometheus metrics are served, host:port; empty: nowhere.",
     )
+    health_listen: str = Field(
+        default="",
+        validation_alias="STAKEHOLD_HEALTH_LISTEN",
+        description="Where probes are answered, host:port: grpc.health.v1 in plain text; empty: nowhere.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", validation_alias="STAKEHOLD_LOG_LEVEL", description="debug, info, warning or error."
     )

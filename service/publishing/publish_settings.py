@@ -104,6 +104,18 @@ class PublishSettings(BaseSettings):
         validation_alias="STAKEHOLD_METRICS_LISTEN",
         description="Where Prometheus metrics, and /ready, are served, host:port; empty: nowhere.",
     )
+    health_listen: str = Field(
+        default="",
+        validation_alias="STAKEHOLD_HEALTH_LISTEN",
+        description="Where probes are answered, host:port: grpc.health.v1 in plain text; empty: nowhere.",
+    )
+    migration_wait_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=86_400,
+        validation_alias="STAKEHOLD_MIGRATION_WAIT_S",
+        description="For how long a start waits, unready, where the ledger lacks migrations.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", validation_alias="STAKEHOLD_LOG_LEVEL", description="debug, info, warning or error."
     )
