@@ -166,7 +166,12 @@ async def test_a_server_that_stops_is_not_ready_while_it_answers_what_is_under_w
         return request
 
     handler = grpc.method_handlers_generic_handler(
-        "test.Waiting", {"Wait": grpc.unary_unary_rpc_method_handler(wait)}
+        "test.Waiting",
+        {
+            "Wait": grpc.unary_unary_rpc_method_handler(
+                wait, request_deserializer=bytes, response_serializer=bytes
+            )
+        },
     )
     readiness = Readiness()
     settings = Grounds(private_valkey.url, ledger_dsn).settings(shutdown_grace_s=20.0)
@@ -181,7 +186,7 @@ async def test_a_server_that_stops_is_not_ready_while_it_answers_what_is_under_w
         async with grpc.aio.insecure_channel(server.address) as channel:
             ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/test.Waiting/Wait")
             call = asyncio.ensure_future(ask(b"waiting"))
-            await came.wait()
+            await asyncio.wait_for(came.wait(), TIMEOUT_S)
 
             stopping = asyncio.create_task(running.pop_all().aclose())
             await until(probe.is_not_ready, what="it says that it stops")
