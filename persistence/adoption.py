@@ -7,7 +7,7 @@ only the witness that was looked at is replaced.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -22,6 +22,7 @@ from persistence.adoption_plan import (
     TakeOver,
     plan_abandoning,
     plan_adoption,
+    plan_following_restored,
 )
 from persistence.errors import SetupRefused, StoreUnavailable
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
@@ -30,7 +31,7 @@ from persistence.postgres.ledger_settings import read_settings
 from persistence.postgres.migrating import require_migrated
 from persistence.postgres.repairs import RepairList
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
-from persistence.witness import Witness
+from persistence.witness import CLOSED, Witness
 
 _log = structlog.get_logger(__name__)
 
@@ -96,7 +97,7 @@ class Adoption:
             number = partition.partition
             if number in adopted.unreached:
                 continue
-            plan = plan_adoption(partition, _found(surveys[number]), self._ledger_id)
+            plan = await plan_of(self._ledger, partition, surveys[number], self._ledger_id)
             if not isinstance(plan, Keep) and not dry_run:
                 # Somebody may be in the middle of it: then ledger and store were seen at different times.
                 try:
@@ -124,6 +125,62 @@ class Adoption:
         if not isinstance(plan, TakeOver):
             raise SetupRefused(f"partition {number} cannot be taken over: {plan}")
         return plan
+
+    async def behind_stores(self) -> dict[int, str]:
+        """Partitions of which the store has seen more than the ledger has, and how that shows."""
+        partitions = await self._ledger.partitions()
+        surveys = await self._store.survey(partition.partition for partition in partitions)
+        behind: dict[int, str] = {}
+        for partition in partitions:
+            if survey := surveys.get(partition.partition):
+                plan = await plan_of(self._ledger, partition, survey, self._ledger_id)
+                if isinstance(plan, Refuse) and plan.is_ledger_older:
+                    behind[partition.partition] = plan.why
+        return behind
+
+    async def close_restored(self, number: int) -> bool:
+        """Lets nobody write any more to a store that has seen more than the ledger has; whether it has."""
+        async with self._ledger.alone(number), self._ledger.locked(number) as partition:
+            survey, plan = await self._plan(partition, "")
+            if not (isinstance(plan, Refuse) and plan.is_ledger_older):
+                return False
+            if not survey.is_closed and not await self._store.close(number, found=survey):
+                raise SetupRefused(f"partition {number}: {_CHANGED}")
+            return True
+
+    async def follow_restored(
+        self,
+        number: int,
+        keep: Callable[[LedgerPartition, OutboxSurvey, Witness], Awaitable[None]],
+    ) -> TakeOver | None:
+        """Goes on with a ledger that was restored from a backup, on the store that was the newer ledger's;
+        None where the ledger is not older than the store, or somebody may write to the store.
+
+        ``keep`` saves what the ledger lacks, and nothing is changed before it has. May be repeated, whatever
+        step it ended at. Raises SetupRefused where somebody changed the store meanwhile.
+        """
+        async with self._ledger.alone(number):
+            async with self._ledger.locked(number) as partition:
+                survey, plan = await self._plan(partition, "")
+                if not (isinstance(plan, Refuse) and plan.is_ledger_older and survey.is_closed):
+                    return None
+            witness = Witness.parse((survey.witness or "").removesuffix(CLOSED))
+            await keep(partition, survey, witness)
+            following = plan_following_restored(partition, witness, survey.incarnation)
+            async with self._ledger.locked(number):
+                await self._ledger.start_epoch(number, following)
+                await self._ledger.raise_incidents([_incident(number, following)])
+            taken = await self._store.take_over(
+                number,
+                found=survey,
+                whatever_came=True,
+                witness=str(following.witness),
+                void_up_to=following.follows,
+            )
+            if not taken:
+                raise SetupRefused(f"partition {number}: {_CHANGED}")
+            await self._ledger.open(number, following.witness.epoch)
+            return following
 
     async def _take_over(self, number: int, abandoned: str = "") -> Keep | TakeOver | Refuse:
         """Plans again, as somebody may have been quicker, and does it."""
@@ -242,7 +299,18 @@ async def adopt_partitions(*, postgres_url: str, valkey_url: str, timeout_s: flo
 
 
 def _found(survey: OutboxSurvey) -> FoundStore:
-    return FoundStore(survey.witness, survey.last, survey.incarnation)
+    return FoundStore(survey.witness, survey.last, survey.incarnation, survey.first)
+
+
+async def plan_of(
+    ledger: AdoptingLedger, partition: LedgerPartition, survey: OutboxSurvey, ledger_id: UUID
+) -> Keep | TakeOver | Refuse:
+    """The plan for a partition that was read before its store was surveyed, while others may drain it."""
+    plan = plan_adoption(partition, _found(survey), ledger_id)
+    if isinstance(plan, Refuse) and plan.is_ledger_older:
+        [since] = await ledger.partitions([partition.partition])
+        plan = plan_adoption(partition, _found(survey), ledger_id, drained_since=since.cursor)
+    return plan
 
 
 def _log_taken_over(adopted: Adopted) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from persistence.epochs import EpochHistory, EpochStart
 from persistence.transactions import OutboxPosition
 from persistence.witness import CLOSED, Witness, shown
 
@@ -57,6 +58,7 @@ class LedgerPartition:
 @dataclass(frozen=True, slots=True)
 class FoundStore:
     """The store of a partition. ``last`` is the newest record ever written there; None: there was none.
+    ``first`` is the oldest that still stands in the outbox; None: it is empty.
 
     A witness that is closed is that of a store that somebody began to take over.
     """
@@ -64,6 +66,7 @@ class FoundStore:
     witness: str | None
     last: OutboxPosition | None
     incarnation: str
+    first: OutboxPosition | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,29 @@ class TakeOver:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Nothing may be decided on this store. A person has to look, unless it ``passes`` with time."""
+    """Nothing may be decided on this store. A person has to look, unless it ``passes`` with time.
+
+    ``is_ledger_older``: the store has seen more of this ledger than the ledger has now, so one of them is an
+    old copy. Whoever knows that it is the ledger, restored from a backup, may say so (restored_ledger.py).
+    """
 
     why: str
     passes: bool = False
+    is_ledger_older: bool = False
 
 
-def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID) -> Keep | TakeOver | Refuse:
-    """What to do with what was found where the partition should be."""
+def plan_adoption(
+    partition: LedgerPartition,
+    found: FoundStore,
+    ledger_id: UUID,
+    *,
+    drained_since: OutboxPosition | None = None,
+) -> Keep | TakeOver | Refuse:
+    """What to do with what was found where the partition should be.
+
+    The outbox is cut behind the cursor while somebody drains. So where the ledger seems to lack what was cut
+    off, ask again with the cursor as it is after the store was looked at, ``drained_since``.
+    """
     if partition.state == "new":
         return _plan_opening(found, ledger_id)
     if found.witness is None:
@@ -109,9 +127,20 @@ def plan_adoption(partition: LedgerPartition, found: FoundStore, ledger_id: UUID
     if witness.epoch > partition.epoch:
         return Refuse(
             f"the store is in epoch {witness.epoch}, but the ledger in epoch {partition.epoch}: it may be an "
-            "old copy"
+            "old copy",
+            is_ledger_older=True,
         )
-    return _plan_known(partition, found, witness)
+    older = _older_ledger(partition, found, witness, drained_since or partition.cursor)
+    return Refuse(older, is_ledger_older=True) if older else _plan_known(partition, found, witness)
+
+
+def plan_following_restored(partition: LedgerPartition, witness: Witness, incarnation: str) -> TakeOver:
+    """The partition goes on after the cursor of a ledger that was restored from a backup, on the store that
+    was the newer ledger's. Its epoch is one that neither of the two ever had.
+    """
+    epoch = max(partition.epoch, witness.epoch) + 1
+    why = "the ledger was restored from a backup that is older than the store"
+    return TakeOver(Witness(epoch, witness.ledger_id, epoch, incarnation), partition.cursor, why, lost=why)
 
 
 def plan_abandoning(partition: LedgerPartition, witness: Witness, why: str) -> TakeOver:
@@ -119,6 +148,30 @@ def plan_abandoning(partition: LedgerPartition, witness: Witness, why: str) -> T
     epoch = partition.epoch + 1
     return TakeOver(
         Witness(epoch, witness.ledger_id, epoch, witness.incarnation), partition.cursor, why, lost=why
+    )
+
+
+def _older_ledger(
+    partition: LedgerPartition, found: FoundStore, witness: Witness, drained: OutboxPosition
+) -> str:
+    """How the store shows that the ledger once was newer than it is now; "" where it does not."""
+    started = next((known for known in partition.epochs if known.epoch == witness.epoch), None)
+    if started is not None and started.incarnation != witness.incarnation:
+        return (
+            f"the store was taken over in an epoch {witness.epoch} that is another one than the ledger's: "
+            "one of them may be an old copy"
+        )
+    counted = None if found.last is None else partition.last_that_counts(found.last)
+    if counted is None or counted <= drained:
+        return ""
+    starts = {known.epoch: EpochStart(known.epoch, known.follows) for known in partition.epochs}
+    following = EpochHistory(partition.epoch, starts).next_after(drained)
+    if following is None or (found.first is not None and found.first <= following):
+        return ""
+    kept = f"{found.first} on" if found.first is not None and found.first <= counted else "nothing"
+    return (
+        f"the ledger has everything up to {drained}, but the store wrote up to {counted} and keeps {kept}: "
+        "what is between was drained once, so the ledger may have been restored from a backup"
     )
 
 

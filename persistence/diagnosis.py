@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from persistence.adoption_plan import FoundStore, Keep, LedgerPartition, Refuse, TakeOver, plan_adoption
+from persistence.adoption import plan_of
+from persistence.adoption_plan import Keep, LedgerPartition, Refuse, TakeOver
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import Connection, Row, translated_errors
 from persistence.postgres.queries import query
@@ -82,7 +83,7 @@ class Doctor:
         return Diagnosis(
             self._ledger_id,
             [
-                self._diagnose(partition, surveys[partition.partition], row)
+                await self._diagnose(partition, surveys[partition.partition], row)
                 if partition.partition in surveys
                 else _not_reached(partition, unreached[partition.partition], row)
                 for partition, row in zip(partitions, facts, strict=True)
@@ -99,9 +100,10 @@ class Doctor:
             OpenIncident(**{name: row[name] for name in OpenIncident.__dataclass_fields__}) for row in rows
         ]
 
-    def _diagnose(self, partition: LedgerPartition, survey: OutboxSurvey, row: Row) -> PartitionDiagnosis:
-        found = FoundStore(survey.witness, survey.last, survey.incarnation)
-        plan = plan_adoption(partition, found, self._ledger_id)
+    async def _diagnose(
+        self, partition: LedgerPartition, survey: OutboxSurvey, row: Row
+    ) -> PartitionDiagnosis:
+        plan = await plan_of(AdoptingLedger(self._connection), partition, survey, self._ledger_id)
         witness = partition.witness(self._ledger_id)
         problems = [*_adoption_problems(plan), *_drain_problems(row, waiting=survey.length)]
         return PartitionDiagnosis(
@@ -149,6 +151,13 @@ def _adoption_problems(plan: Keep | TakeOver | Refuse) -> list[str]:
         case TakeOver():
             loss = f"what was answered after {plan.follows}, and is in no other store, is lost then"
             return [f"{plan.lost}: it waits to be taken over (`stakehold recover`); {loss}"]
+        case Refuse(why, is_ledger_older=True):
+            return [
+                (
+                    f"{why}. Nothing is served. Bring back the newer ledger; where there is none, `stakehold "
+                    "recover --restored-ledger` goes on with this one, and books again what the store knows"
+                )
+            ]
         case Refuse(why):
             return [f"{why}: nothing is served until the right store is at STAKEHOLD_VALKEY_URL"]
 

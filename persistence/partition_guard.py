@@ -14,8 +14,8 @@ from uuid import UUID
 import structlog
 
 from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
-from persistence.adoption import VOUCHER_S, Adopted, Adoption, adoption
-from persistence.adoption_plan import LedgerPartition
+from persistence.adoption import VOUCHER_S, Adopted, Adoption, adoption, plan_of
+from persistence.adoption_plan import LedgerPartition, Refuse
 from persistence.errors import DeadlineExceeded, PartitionFenced, StakeholdError
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import LedgerRole, ledger_connection
@@ -166,7 +166,12 @@ class PartitionGuard:
             if number not in surveys:
                 continue  # and on its own: the others go on
             survey, witness = surveys[number], partition.witness(self._settings.ledger_id)
-            if partition.state == "open" and witness is not None and survey.witness == str(witness):
+            if (
+                partition.state == "open"
+                and witness is not None
+                and survey.witness == str(witness)
+                and not await self._is_ledger_older(ledger, partition, survey)
+            ):
                 reached[number] = survey.incarnation
                 unfit = unfit or survey.incarnation != witness.incarnation
                 self._witnesses[number] = witness
@@ -180,6 +185,12 @@ class PartitionGuard:
         self.on_look(surveys)
         if unfit:
             await self._pass(asyncio.get_running_loop().time() + self._settings.timeout_s)
+
+    async def _is_ledger_older(
+        self, ledger: AdoptingLedger, partition: LedgerPartition, survey: OutboxSurvey
+    ) -> bool:
+        plan = await plan_of(ledger, partition, survey, self._settings.ledger_id)
+        return isinstance(plan, Refuse) and plan.is_ledger_older
 
     async def _compare(self, ledger: AdoptingLedger, partitions: list[LedgerPartition]) -> None:
         """Looks for answers that this server gave and that are in nobody's books."""

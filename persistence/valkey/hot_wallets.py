@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from persistence.errors import StoreUnavailable
 from persistence.transactions import CurrencyCode, OutboxPosition, PlayerId, WalletBalance, partition_of
 from persistence.valkey.addresses import StoreAddress
-from persistence.valkey.keys import epoch_key, outbox_key, wallets_key
+from persistence.valkey.keys import epoch_key, forgotten_key, outbox_key, player_keys, wallets_key
 from persistence.valkey.records import decode_wallet
 from persistence.valkey.residence import RESIDENCE, Residence
 from persistence.valkey.topology import read_topology
@@ -65,6 +65,35 @@ class HotWallets:
             player: (text or b"").decode(errors="replace")
             for player, text in zip(players, replies, strict=True)
         }
+
+    async def memories(
+        self, players: Sequence[PlayerId], *, generation: int
+    ) -> list[tuple[PlayerId, Mapping[str, str], Mapping[str, str], Mapping[str, str]]]:
+        """All that the store has of each player: wallets, ids and rounds, as texts by their fields. Who is
+        not resident in this generation is left out.
+        """
+        pipelines = _Pipelines(self._client_of)
+        for player in players:
+            partition = partition_of(player, self._partition_count)
+            keys = player_keys(partition, player)
+            for key in (keys.wallets, keys.ids, keys.rounds):
+                pipelines.at(partition).hgetall(key)
+        replies = [
+            {field.decode(): text.decode() for field, text in reply.items()}
+            for reply in await pipelines.execute()
+        ]
+        found = zip(players, replies[0::3], replies[1::3], replies[2::3], strict=True)
+        return [
+            (player, {field: text for field, text in wallets.items() if field != RESIDENCE}, ids, rounds)
+            for player, wallets, ids, rounds in found
+            if _generation(wallets.get(RESIDENCE, "")) == generation
+        ]
+
+    async def forgotten_up_to(self, partition: int) -> OutboxPosition | None:
+        """Players and ids of up to this position may have left the store."""
+        with _translated_errors():
+            text = await self._client_of(partition).get(forgotten_key(partition))
+        return OutboxPosition.parse(text.decode()) if isinstance(text, bytes) else None
 
     async def players(self, batch_size: int) -> AsyncIterator[list[tuple[int, PlayerId]]]:
         """The partitions and players of all keys of wallets, some at a time; one may come more than once."""
@@ -190,6 +219,13 @@ def _is_resident(witness: bytes | None, marker: bytes | None) -> bool:
         return Residence.parse((marker or b"").decode()).generation == generation
     except ValueError:
         return False
+
+
+def _generation(marker: str) -> int | None:
+    try:
+        return Residence.parse(marker).generation
+    except ValueError:
+        return None
 
 
 def _read_wallet(currency: bytes, text: bytes) -> WalletBalance | None:

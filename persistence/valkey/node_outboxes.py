@@ -33,7 +33,7 @@ class OutboxSurvey:
     """What the store has of a partition. ``last`` is the newest record ever written; None: there was none.
 
     ``incarnation`` is that of the primary that has the partition, ``memory_share`` how much of its limit the
-    primary's memory takes; 0: it has no limit.
+    primary's memory takes; 0: it has no limit. ``first`` is the oldest record that stands there.
     """
 
     witness: str | None
@@ -41,6 +41,7 @@ class OutboxSurvey:
     last: OutboxPosition | None
     incarnation: str = ""
     memory_share: float = 0.0
+    first: OutboxPosition | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -221,4 +222,6 @@ def _survey(witness: object, stream: object, incarnation: str, share: float) -> 
         return OutboxSurvey(found, 0, None, incarnation, share)
     facts = dict(zip(stream[0::2], stream[1::2], strict=True))
     last = OutboxPosition.parse(facts[b"last-generated-id"].decode())
-    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation, share)
+    oldest = facts[b"first-entry"]
+    first = OutboxPosition.parse(oldest[0].decode()) if oldest else None
+    return OutboxSurvey(found, facts[b"length"], last if last.epoch else None, incarnation, share, first)

@@ -2,17 +2,24 @@
 
 import asyncio
 import sys
+from contextlib import AsyncExitStack
 
 import click
 
-from persistence.adoption import Adopted, adoption
+from persistence.adoption import Adopted, Adoption, adoption
+from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.ledger_settings import read_settings
+from persistence.restored_ledger import Followed, RestoredLedger
 from persistence.salvage import Salvage, Salvaged
+from persistence.valkey.hot_wallets import hot_wallets
+from persistence.valkey.outbox_reader import outbox_reader
 from service.commands.starting import read_settings_or_exit, refuse_plainly
 from service.housekeeping import open_repairing
 from service.logs import configure_logs
 from service.settings import Recovery, Settings
 
 FENCED = 1
+_TIMEOUT_S = 30.0
 _STATUSES = """\b
 Exit status:
   0  every partition can be served
@@ -38,7 +45,16 @@ Exit status:
     metavar="URL",
     help="A former primary: what it answered and the ledger does not have is booked again.",
 )
-def command(*, dry_run: bool, partitions: tuple[int, ...], source_url: str | None) -> None:
+@click.option(
+    "--restored-ledger",
+    "is_ledger_restored",
+    is_flag=True,
+    help="The ledger was restored from a backup, and there is no newer one: go on with it, and book again "
+    "what the store still knows of what the ledger lost.",
+)
+def command(
+    *, dry_run: bool, partitions: tuple[int, ...], source_url: str | None, is_ledger_restored: bool
+) -> None:
     """Take over what waits to be taken over, and book again what was answered and lost.
 
     Without options: partitions whose store was started again, replaced or emptied are taken over, as servers
@@ -48,14 +64,21 @@ def command(*, dry_run: bool, partitions: tuple[int, ...], source_url: str | Non
     settings = read_settings_or_exit().model_copy(update={"recovery": Recovery.AUTOMATIC})
     configure_logs(settings.log_level, settings.log_format)
     with refuse_plainly():
-        adopted = asyncio.run(_recover(settings, dry_run, partitions, source_url))
+        adopted = asyncio.run(
+            _recover(settings, dry_run, partitions, source_url, is_ledger_restored=is_ledger_restored)
+        )
     for partition, why in adopted.fenced.items():
         click.echo(f"Partition {partition} is fenced: {why}.")
     sys.exit(FENCED if adopted.fenced else 0)
 
 
 async def _recover(
-    settings: Settings, dry_run: bool, partitions: tuple[int, ...], source_url: str | None
+    settings: Settings,
+    dry_run: bool,
+    partitions: tuple[int, ...],
+    source_url: str | None,
+    *,
+    is_ledger_restored: bool,
 ) -> Adopted:
     postgres_url = settings.postgres_url.get_secret_value()
     valkey_url = settings.valkey_url.get_secret_value()
@@ -67,6 +90,8 @@ async def _recover(
             if source_url and not partitions:
                 for salvaged in await salvage.save_all(dry_run=dry_run):
                     _report(salvaged, dry_run=dry_run)
+        if is_ledger_restored:
+            await _follow_restored(settings, adopting, dry_run=dry_run)
         adopted = await adopting.adopt_all(dry_run=dry_run)
     for partition, plan in adopted.taken_over.items():
         word = "would be" if dry_run else "was"
@@ -74,6 +99,50 @@ async def _recover(
     if not dry_run:
         await _restore(settings)
     return adopted
+
+
+async def _follow_restored(settings: Settings, adopting: Adoption, *, dry_run: bool) -> None:
+    async with AsyncExitStack() as stack:
+        connection = await stack.enter_async_context(
+            ledger_connection(
+                settings.postgres_url.get_secret_value(),
+                role=LedgerRole.WRITER,
+                statement_timeout_s=_TIMEOUT_S,
+                application="stakehold recover",
+            )
+        )
+        valkey_url = settings.valkey_url.get_secret_value()
+        store = await stack.enter_async_context(outbox_reader(valkey_url, timeout_s=_TIMEOUT_S))
+        count = (await read_settings(connection)).partition_count
+        players = await stack.enter_async_context(
+            hot_wallets(valkey_url, partition_count=count, timeout_s=_TIMEOUT_S)
+        )
+        behind = await adopting.behind_stores()
+        for partition, why in behind.items():
+            word = "would go" if dry_run else "goes"
+            click.echo(f"Partition {partition} {word} on with the restored ledger: {why}.")
+        if not dry_run:
+            restored = RestoredLedger(connection, store, players, adopting)
+            async for followed in restored.follow(behind):
+                _report_followed(followed)
+
+
+def _report_followed(followed: Followed) -> None:
+    click.echo(
+        f"Partition {followed.partition} goes on with the restored ledger in epoch {followed.epoch}: "
+        f"{followed.waiting} records were kept from the outbox, {followed.remembered} from the store's "
+        "memory of ids."
+    )
+    if followed.unlike:
+        click.echo(
+            f"Partition {followed.partition}: {followed.unlike} wallets had another balance in the store "
+            "than all of this makes; each is an incident."
+        )
+    if followed.may_be_forgotten:
+        click.echo(
+            f"Partition {followed.partition}: the store had let go of players since the backup; what it knew "
+            "of them cannot be named. Compare with the sources."
+        )
 
 
 async def _restore(settings: Settings) -> None:

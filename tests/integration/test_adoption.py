@@ -272,8 +272,8 @@ async def test_a_store_that_lost_something_forgets_its_players_and_goes_on_behin
     elif loss == "all records":
         await pair.store.delete(outbox_key(3))
     elif loss == "an epoch":
-        old = (await pair.planted())[3]
         await pair.as_if_promoted(3)
+        old = (await pair.planted())[3]
         await ask(pair.store, f"XSETID {outbox_key(3)} 1-9")
         await pair.adopt()
         await pair.store.set(epoch_key(3), str(old))
@@ -288,6 +288,60 @@ async def test_a_store_that_lost_something_forgets_its_players_and_goes_on_behin
     assert await pair.store.get(forgotten_key(3)) == str(expected).encode()
     assert ("memory_lost", 3) in await pair.incidents()
     assert (await pair.adopt()).taken_over == {}
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_fenced"),
+    [((5, 6), True), ((), True), ((4, 5, 6), False), ((2, 3, 4, 5, 6), False)],
+    ids=["cut off behind the cursor", "empty", "all that follows", "more than follows"],
+)
+async def test_a_store_that_was_drained_further_than_the_ledger_says_is_fenced(
+    pair: Pair, kept: tuple[int, ...], is_fenced: bool
+) -> None:
+    await pair.adopt()
+    for sequence in range(7):
+        await pair.store.xadd(outbox_key(3), {"a": "b"}, id=f"1-{sequence}")
+    for sequence in set(range(7)) - set(kept):
+        await pair.store.xdel(outbox_key(3), f"1-{sequence}")
+    await pair.as_if_drained_to(3, OutboxPosition(1, 3))
+
+    adopted = await pair.adopt()
+
+    assert (3 in adopted.fenced) == is_fenced
+    if is_fenced:
+        assert "may have been restored from a backup" in adopted.fenced[3]
+        await pair.as_if_drained_to(3, OutboxPosition(1, 6))
+        assert 3 in (await pair.adopt()).witnesses
+
+
+async def test_a_store_that_is_cut_off_while_it_is_looked_at_is_not_fenced(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.adopt()
+    await pair.store.xadd(outbox_key(3), {"a": "b"}, id="1-0")
+    survey = OutboxReader.survey
+
+    async def drained_before(self: OutboxReader, partitions: Iterable[int]) -> dict[int, OutboxSurvey]:
+        await pair.as_if_drained_to(3, OutboxPosition(1, 0))
+        await pair.store.xdel(outbox_key(3), "1-0")
+        return await survey(self, partitions)
+
+    monkeypatch.setattr(OutboxReader, "survey", drained_before)
+    async with adoption(postgres_url=pair.ledger_url, valkey_url=pair.store_url) as adopting:
+        adopted = await adopting.adopt_all(dry_run=True)
+
+    assert adopted.fenced == {}
+
+
+async def test_a_store_of_another_history_under_the_same_epoch_is_fenced(pair: Pair) -> None:
+    """As one has it that was emptied together with a ledger that was restored."""
+    await pair.adopt()
+    witness = (await pair.planted())[3]
+    await pair.store.set(epoch_key(3), str(replace(witness, incarnation=ELSEWHERE)))
+
+    adopted = await pair.adopt()
+
+    assert "another one than the ledger's" in adopted.fenced[3]
 
 
 async def test_what_an_epoch_is_to_follow_may_not_be_lost_once_it_has_begun(pair: Pair) -> None:
@@ -305,8 +359,8 @@ async def test_what_an_old_copy_went_on_to_write_is_kept_to_be_booked_again(pair
     await pair.adopt()
     for sequence in range(2):
         await pair.store.xadd(outbox_key(3), {"a": "shared"}, id=f"1-{sequence}")
-    old = (await pair.planted())[3]
     await pair.as_if_promoted(3)
+    old = (await pair.planted())[3]
     await pair.adopt()
     assert await pair.follows(3, 2) == OutboxPosition(1, 1)
     for sequence in range(2, 4):
