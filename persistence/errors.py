@@ -68,6 +68,13 @@ from typing import Self
 
 from persistence.transactions import TransactionId, WalletBalance
 
+_MOST_TOLD_BACK = 128
+
+
+def briefly(text: str) -> str:
+    """What a caller has sent, to be told back: an answer does not grow with what it refuses."""
+    return text if len(text) <= _MOST_TOLD_BACK else f"{text[:_MOST_TOLD_BACK]}…"
+
 
 class RefusalReason(StrEnum):
     """The words with which the scripts refuse, in no order. The order of checks is the script's."""
@@ -252,8 +259,8 @@ class SourceNotFound(NotFound):
     """The source was never put."""
 
     def __init__(self, source_id: str) -> None:
-        super().__init__(f"source {source_id} is not known")
-        self.source_id = source_id
+        self.source_id = briefly(source_id)
+        super().__init__(f"source {self.source_id} is not known")
 
 
 class BalanceNotFound(NotFound):
@@ -340,7 +347,7 @@ class CurrencyUnknown(FieldInvalid):
 
     def __init__(self, field: str, currency: str) -> None:
         super().__init__(field, "not a currency of the registry; see AdminService.ListCurrencies")
-        self.currency = currency
+        self.currency = briefly(currency)
 
 
 class PageTokenInvalid(FieldInvalid):

@@ -1,5 +1,6 @@
 """LedgerService: reads the durable ledger."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from grpc.aio import ServicerContext
 
 from persistence.audit.audit import Audit
+from persistence.errors import DeadlineExceeded, Overloaded
 from persistence.postgres.reading.ledger_reader import LedgerReader
 from service.conversions.fields import read_player_id
 from service.conversions.ledger import (
@@ -28,6 +30,10 @@ from stakehold.v1 import ledger_service_pb2_grpc
 
 Context = ServicerContext[Any, Any]
 
+_MOST_AUDITS = 4
+_AUDIT_RETRY_DELAY_MS = 5_000
+_PATIENCE_S = 60.0
+
 
 class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
     """Answers from Postgres; only an audit looks at the hot wallets too."""
@@ -37,6 +43,7 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
         self._registry = registry
         self._audit = audit
         self._deadlines = deadlines
+        self._audits_under_way = 0
 
     async def ListEntries(self, request: pb.ListEntriesRequest, context: Context) -> pb.ListEntriesResponse:
         page = await self._reader.list_entries(
@@ -80,6 +87,26 @@ class LedgerServicer(ledger_service_pb2_grpc.LedgerServiceServicer):
 
     async def Audit(self, request: pb.AuditRequest, context: Context) -> AsyncIterator[pb.AuditResponse]:
         player_id = read_player_id(request.player_id) if request.player_id else None
-        async with aclosing(self._audit.run(player_id)) as events:
-            async for event in events:
-                yield audit_message(event)
+        if self._audits_under_way >= _MOST_AUDITS:
+            raise Overloaded("too many audits are under way", retry_delay_ms=_AUDIT_RETRY_DELAY_MS)
+        self._audits_under_way += 1
+        try:
+            async with aclosing(self._audit.run(player_id)) as events:
+                async for event in events:
+                    message = audit_message(event)
+                    if message.HasField("summary"):
+                        yield message
+                    else:
+                        # Not yielded: a yield cannot be given up when it takes too long.
+                        await _write(context, message)
+        finally:
+            self._audits_under_way -= 1
+
+
+async def _write(context: Context, message: pb.AuditResponse) -> None:
+    """An audit holds a snapshot of the whole ledger: it does not wait for ever for who does not read."""
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await context.write(message)
+    except TimeoutError:
+        raise DeadlineExceeded("the findings were not read for too long; audit again") from None
