@@ -4,7 +4,7 @@
 --         (persistence/valkey/keys.py)
 -- ARGV    witness, player, source, the source's six policies, number of steps, what the ledger does not know
 --         (includes/older.lua), then for each step the eighteen fields of a step (includes/steps.lua); amounts
---         are minor units as texts
+--         are minor units as texts; last, only where the call is traced, its traceparent
 -- Reply   a flat list that begins with a word:
 --         OK       then for each step the seventeen fields of a result (function result_fields)
 --         REFUSED  then the fields of a refusal (function refusal_fields): nothing moved
@@ -102,7 +102,8 @@ end
 -- and stores all that changed.
 local function store(entries, recorded)
   local booked_ms = booked_time_ms()
-  local position = append_record(call.player, booked_ms, entries)
+  local trace = ARGV[FIRST_STEP + #call.steps * STEP_FIELD_COUNT]
+  local position = append_record(call.player, booked_ms, entries, trace)
   for i, record in ipairs(recorded) do
     record.position, record.booked_ms = position .. '-' .. string.format('%d', i - 1), booked_ms
   end

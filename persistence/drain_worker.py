@@ -17,6 +17,7 @@ from persistence.drain_batch import (
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_progress import DrainProgress
 from persistence.drain_settings import DrainSettings
+from persistence.drain_tracing import UNTRACED, DrainTrace, DrainTracing
 from persistence.errors import (
     CursorMoved,
     LedgerBroken,
@@ -52,6 +53,7 @@ class DrainWorker:
         metrics: DrainMetrics,
         progress: DrainProgress,
         between_steps: BetweenSteps,
+        tracing: DrainTracing,
     ) -> None:
         self._settings = settings
         self._drainer_id = drainer_id
@@ -59,7 +61,9 @@ class DrainWorker:
         self._metrics = metrics
         self._progress = progress
         self._batch_records = settings.batch_records
-        self._between_steps = between_steps
+        self._after_step = between_steps
+        self._tracing = tracing
+        self._trace: DrainTrace = UNTRACED
         self._owned: dict[int, PartitionState] = {}
         self._handed: dict[int, PartitionState] = {}
         self._asked_back: set[int] = set()
@@ -184,6 +188,17 @@ class DrainWorker:
             self._let_go(reader.unreached)
         if not received:
             return False
+        try:
+            with self._tracing.turn(received) as self._trace:
+                await self._carry(writer, reader, received)
+        finally:
+            self._trace = UNTRACED
+        return True
+
+    async def _carry(
+        self, writer: LedgerWriter, reader: OutboxReader, received: dict[int, list[RawRecord]]
+    ) -> None:
+        """Writes what was received, and cuts it off the outbox."""
         await self._between_steps("records_read")
         try:
             broken = await self._write(writer, received)
@@ -194,7 +209,10 @@ class DrainWorker:
         except CursorMoved as error:
             _log.warning("partitions_lost", partitions=list(received), error=str(error))
             self._let_go(received)
-        return True
+
+    async def _between_steps(self, name: str) -> None:
+        self._trace.step(name)
+        await self._after_step(name)
 
     async def _write(
         self, writer: LedgerWriter, received: dict[int, list[RawRecord]]
@@ -276,6 +294,7 @@ class DrainWorker:
     def _advance(self, batches: Sequence[PartitionBatch]) -> None:
         for batch in batches:
             self._owned[batch.before.partition] = batch.after
+            self._trace.wrote(batch.before.partition, batch.records)
             for duplicate in batch.late_duplicates:
                 self._metrics.late_duplicates.inc()
                 _log.error("late_duplicate", entry=str(duplicate.entry_id), problem=duplicate.description)

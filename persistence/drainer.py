@@ -15,6 +15,7 @@ from uuid import uuid4
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_progress import DrainProgress
 from persistence.drain_settings import DrainSettings
+from persistence.drain_tracing import DrainTracing, NoDrainTracing
 from persistence.drain_worker import DrainWorker
 from persistence.errors import LedgerBroken
 from persistence.lease_holder import LeaseHolder
@@ -48,6 +49,7 @@ class Drainer:
         now_ms: Callable[[], int] = wall_clock_ms,
         between_steps: BetweenSteps = go_on,
         drainer_id: str | None = None,
+        tracing: DrainTracing | None = None,
     ) -> None:
         self._settings = settings
         self._drainer_id = drainer_id or new_drainer_id()
@@ -55,6 +57,7 @@ class Drainer:
         self._metrics = metrics
         self._now_ms = now_ms
         self._between_steps = between_steps
+        self._tracing = tracing or NoDrainTracing()
 
     async def run(self, stop: asyncio.Event, *, until_empty: bool = False) -> None:
         """Drains until ``stop`` is set, or with ``until_empty`` until the outboxes are.
@@ -74,6 +77,7 @@ class Drainer:
                 metrics=self._metrics,
                 progress=progress,
                 between_steps=self._between_steps,
+                tracing=self._tracing,
             )
             for _ in range(min(self._settings.worker_count, ledger.partition_count))
         ]

@@ -4,7 +4,9 @@ One record is one call's effect, so that what was applied all or nothing also re
 is a stream entry with the fields ``format`` (1), ``time`` (booked time, Unix milliseconds), ``player`` and
 one ``entry`` for each entry, in order. An entry is a text of ENTRY_FIELDS joined by US (0x1F), which no id
 may contain; where its amount was converted, the conversion is one more field, and where it changed a slip,
-that slip another one after it. The Lua side is
+that slip another one after it. Behind the entries notes may stand, fields whose names begin with ``note:``:
+they are beside the books, and whoever does not know one leaves it unread. One is known, TRACE_NOTE, the W3C
+traceparent of a call that is traced. The Lua side is
 ``lua/includes/outbox.lua``; both change together, under a new format number unless what is new is only added
 where nothing of before could have been.
 """
@@ -32,6 +34,10 @@ from persistence.transactions import (
 )
 
 FORMAT = "1"
+
+NOTE = "note:"
+TRACE_NOTE = "note:trace"
+_TRACE_NOTE = TRACE_NOTE.encode()
 
 ENTRY_FIELDS = (
     "type",
@@ -127,12 +133,22 @@ def decode_record(stream_id: str, fields: Sequence[bytes]) -> OutboxRecord:
         names, values = texts[0::2], texts[1::2]
         if names[:3] != ["format", "time", "player"] or values[0] != FORMAT or len(names) != len(values):
             raise ValueError("unknown format")
-        if len(names) < 4 or set(names[3:]) != {"entry"}:
+        count = len(names)
+        while count > 3 and names[count - 1].startswith(NOTE):
+            count -= 1
+        if count < 4 or set(names[3:count]) != {"entry"}:
             raise ValueError("no entries")
-        entries = tuple(_decode_entry(value) for value in values[3:])
+        entries = tuple(_decode_entry(value) for value in values[3:count])
         return OutboxRecord(position, PlayerId(values[2]), int(values[1]), entries)
     except (ValueError, IndexError, TypeError) as error:
         raise OutboxRecordMalformed(stream_id, str(error)) from error
+
+
+def trace_note(fields: Sequence[bytes]) -> str:
+    """The traceparent that goes with a record, as it was told; "" where its call is not traced."""
+    if len(fields) > 1 and fields[-2] == _TRACE_NOTE:
+        return fields[-1].decode("ascii", errors="replace")
+    return ""
 
 
 def entry_texts(entry: OutboxEntry) -> list[str]:

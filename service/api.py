@@ -53,6 +53,7 @@ from service.servicers.submission import SubmissionServicer
 from service.servicers.wallet import WalletServicer
 from service.settings import Settings
 from service.telemetry.rate_metrics import RateCollector
+from service.telemetry.traces import Traces
 from stakehold.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from stakehold.v1.cashier_service_pb2_grpc import add_CashierServiceServicer_to_server
 from stakehold.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
@@ -93,6 +94,7 @@ async def open_api(
     metrics_registry: CollectorRegistry,
     admission: Admission,
     bulk_admission: Admission,
+    traces: Traces,
 ) -> Api:
     """Opens the hot path, the ledger and what else the services work with; the stack closes it.
 
@@ -134,7 +136,9 @@ async def open_api(
         deadlines,
         partition_count=hot_path.partition_count,
     )
-    roads = Roads(engine, registry, quotes, rate_limits, admission, metrics, settings.max_commands_under_way)
+    roads = Roads(
+        engine, registry, quotes, rate_limits, admission, metrics, settings.max_commands_under_way, traces
+    )
     bulk = BulkServicer(roads, bulk_admission, deadlines)
     events = EventServicer(subscriptions, registry, event_metrics, patience_s=settings.event_patience_s)
     rounds = RoundServicer(

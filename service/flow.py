@@ -9,21 +9,23 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
 from persistence.calls import Call, StepResult
 from persistence.errors import DeadlineExceeded, Overloaded, Shortage
+from persistence.tracing import current_call
 from persistence.valkey.engine import End, Engine
 from service.admission import BULK_GREED, Admission
-from service.conversions.commands import command_call, done_result, error_result, player_id_of
+from service.conversions.commands import command_call, done_result, error_result, player_id_of, reason_of
 from service.conversions.results import currencies_of
 from service.explanations import currencies_told_by, explanation_at_once, explanation_of
 from service.metrics import CallMetrics
 from service.quotes import Quotes
 from service.rate_limits import RateLimits
 from service.registry import Registry
+from service.telemetry.traces import CommandTrace, NoTraces, Traces
 from stakehold.v1 import command_pb2 as pb
 
 _BEGUN_IN_A_TURN = 64
@@ -47,17 +49,21 @@ class Roads:
     metrics: CallMetrics
     most_under_way: int
     """How many commands of one flow may be under way."""
+    traces: Traces = field(default_factory=NoTraces)
 
 
 @dataclass(slots=True)
 class _Item(Generic[Tag]):
-    """A command, and what it is called by whoever waits for its result. ``call``: once it has been read."""
+    """A command, and what it is called by whoever waits for its result. ``call``: once it has been read;
+    ``trace``: once it has begun, if it is traced.
+    """
 
     tag: Tag
     command: pb.Command
     deadline: float
     came: float
     call: Call | None = None
+    trace: CommandTrace | None = None
 
 
 class Flow(Generic[Tag]):
@@ -74,6 +80,7 @@ class Flow(Generic[Tag]):
         self._on_result = on_result
         self._method = method
         self._observe = roads.metrics.command_observer_of(method)
+        self._traces = roads.traces.commands(method)
         self._lanes: dict[str, deque[_Item[Tag]]] = {}
         self._ready: deque[_Item[Tag]] = deque()
         self._under_way = 0
@@ -190,10 +197,16 @@ class Flow(Generic[Tag]):
         self._places[source_id] += 1
         self._in_vain.discard(source_id)
         on_end = partial(self._ended, item, call)
+        if self._traces is not None:
+            item.trace = self._traces.begin(item.command.WhichOneof("operation") or "")
+        tracing = None if item.trace is None else current_call.set(item.trace.call)
         try:
             self._roads.engine.begin(call, on_end, deadline=item.deadline)
         except Exception as error:
             on_end(error)
+        finally:
+            if tracing is not None:
+                current_call.reset(tracing)
 
     def _end_unbegun(self, item: _Item[Tag], error: Exception) -> None:
         self._ready.popleft()
@@ -252,6 +265,8 @@ class Flow(Generic[Tag]):
     def _tell(self, item: _Item[Tag], result: pb.CommandResult, code: str) -> None:
         """The command is over: its result is told, and the next one of its player may begin."""
         self._observe(code, time.perf_counter() - item.came)
+        if item.trace is not None:
+            item.trace.end(code, reason_of(result))
         self._under_way -= 1
         if self._abandoned:
             return

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from service.telemetry.current import log_scope
+
 _TRACEBACKS = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # locals may hold secrets
 )
@@ -21,6 +23,7 @@ def configure_logs(level: str, log_format: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            add_trace,
             _TRACEBACKS if log_format == "json" else _unchanged,
             renderer,
         ],
@@ -28,6 +31,14 @@ def configure_logs(level: str, log_format: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def add_trace(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Adds the ids of the span that this is said in, if there is one."""
+    scope = log_scope.get()
+    if scope is not None and not scope.is_over:
+        event["trace_id"], event["span_id"] = scope.trace_id, scope.span_id
+    return event
 
 
 def _unchanged(_logger: object, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

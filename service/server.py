@@ -18,6 +18,7 @@ from service.listener import Listener
 from service.metrics import CallMetrics, served_metrics
 from service.readiness import Readiness
 from service.settings import Settings
+from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +54,7 @@ async def running_server(
     readiness = readiness or Readiness()
     async with AsyncExitStack() as stack:
         metrics_registry = process_registry(Process.SERVE)
+        traces = await stack.enter_async_context(open_traces(settings, metrics_registry, role="serve"))
         identifier, door = await open_entrance(settings, stack, metrics_registry)
         metrics = CallMetrics(metrics_registry)
         admission = Admission(settings.max_calls_in_flight)
@@ -65,6 +67,7 @@ async def running_server(
             metrics_registry=metrics_registry,
             admission=admission,
             bulk_admission=bulk_admission,
+            traces=traces,
         )
         answers = AnswerInterceptor(
             identifier, api.registry, metrics, api.rate_limits, admission, bulk_admission
@@ -72,7 +75,7 @@ async def running_server(
         listener = Listener(
             settings.listen,
             api.services,
-            [answers],
+            [*traces.interceptors(), answers],
             door=door,
             setting="STAKEHOLD_LISTEN",
             max_connections=settings.max_connections,

@@ -4,9 +4,10 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from persistence.calls import RateLimit
+from service.telemetry.trace_settings import TraceSettings
 
 
 class Durability(StrEnum):
@@ -30,7 +31,7 @@ class Recovery(StrEnum):
     MANUAL = "manual"
 
 
-class Settings(BaseSettings):
+class Settings(TraceSettings):
     """Each field is read from the variable STAKEHOLD_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix="STAKEHOLD_", frozen=True)

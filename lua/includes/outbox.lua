@@ -18,12 +18,17 @@ local function encode_entry(entry_type, source, record, credit_line, changes_wal
 end
 
 -- Appends one record and returns its position, epoch-sequence; the epoch is the witness's first part. The
--- call's first write: should the stream refuse the id, nothing has been changed.
-local function append_record(player, booked_ms, entries)
+-- call's first write: should the stream refuse the id, nothing has been changed. `trace` goes with it as a note
+-- where there is one.
+local function append_record(player, booked_ms, entries, trace)
   local fields = { 'format', '1', 'time', booked_ms, 'player', player }
   for _, entry in ipairs(entries) do
     fields[#fields + 1] = 'entry'
     fields[#fields + 1] = entry
+  end
+  if trace then
+    fields[#fields + 1] = 'note:trace'
+    fields[#fields + 1] = trace
   end
   return redis.call('XADD', KEYS[2], string.match(ARGV[1], '^%d+') .. '-*', unpack(fields))
 end

@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from hiredis import pack_command
@@ -26,11 +27,12 @@ from persistence.errors import (
     Overloaded,
     StoreUnavailable,
 )
+from persistence.tracing import WorkTrace, current_call
 from persistence.valkey.confirmation import Confirmation
 from persistence.valkey.exchange import Exchange
 from persistence.valkey.safe_connection import SafeConnection, sentence_of
 from persistence.valkey.stages import OnStage, Stage
-from persistence.valkey.waiting_calls import WaitingCall, settle
+from persistence.valkey.waiting_calls import WaitingCall, settle, trace_batch
 
 _log = structlog.get_logger(__name__)
 
@@ -180,6 +182,9 @@ class ScriptBatcher:
         answer: asyncio.Future[Sequence[bytes]] = asyncio.get_running_loop().create_future()
         command = pack_command(("EVALSHA", script.sha1, str(len(keys)), *keys, *arguments))  # type: ignore[arg-type]
         call = WaitingCall(command, script, keys[0], answer, deadline, incarnation, time.perf_counter())
+        if (traced := current_call.get()) is not None:
+            call.trace = traced.asks(script.name)
+            answer.add_done_callback(call.trace.answered)
         queue.append(call)
         self._something_waits.set()
         return call
@@ -251,29 +256,40 @@ class ScriptBatcher:
 
     async def _answer(self, connection: Connection, batch: list[WaitingCall]) -> None:
         """Sends a batch and settles each of its calls, whatever happens."""
+        trace, problem = trace_batch(batch), ""
+        on_stage = self.on_stage if trace is None else partial(self._told_stage, trace)
         try:
             self.on_batch(len(batch))
             self.on_stage(Stage.QUEUE, time.perf_counter() - min(call.came for call in batch))
             async with asyncio.timeout(self._timeout_s):
                 exchange = Exchange(
-                    connection, self._confirmation, waitaof=self._store.waitaof, on_stage=self.on_stage
+                    connection, self._confirmation, waitaof=self._store.waitaof, on_stage=on_stage
                 )
                 if unknown := await exchange.run(batch):
                     await self._store.load_scripts(connection)
                     unloadable = await exchange.run([call for call in unknown if not call.answer.done()])
                     settle(unloadable, lambda: StoreUnavailable("the store does not keep scripts"))
             if exchange.unconfirmed:
+                problem = "unconfirmed"
                 self.on_unconfirmed()
             if exchange.demoted:
                 await self._store.drop()
         except (TimeoutError, OSError, RedisError) as error:
+            problem = type(error).__name__
             _log.warning("batch_failed", size=len(batch), error=sentence_of(error))
             await self._store.drop()
-        except Exception:
+        except Exception as error:
+            problem = type(error).__name__
             _log.exception("batch_failed", size=len(batch))
             await self._store.drop()
         finally:
             settle(batch, lambda: OutcomeUnknown("the store's answer did not come"))
+            if trace is not None:
+                trace.end(problem)
+
+    def _told_stage(self, trace: WorkTrace, stage: Stage, seconds: float) -> None:
+        self.on_stage(stage, seconds)
+        trace.step(stage)
 
     def _fail_waiting(self, why: str) -> None:
         for queue in (self._waiting, self._bulk):

@@ -19,6 +19,7 @@ from persistence.errors import (
     WalletNotFound,
 )
 from persistence.outbox import OutboxEntry
+from persistence.tracing import current_call, part_of_call
 from persistence.transactions import (
     TAKES,
     CurrencyCode,
@@ -235,7 +236,9 @@ class Engine:
         partition = partition_of(call.player_id, self._partition_count)
         self._admit(partition, starts_play=any(step.operation in TAKES for step in call.steps))
         hint = self._wallet_hints.of(call.player_id)
-        return partition, transact_request(call, self._rates, likely_wallet=hint)
+        traced = current_call.get()
+        trace = "" if traced is None else traced.context
+        return partition, transact_request(call, self._rates, likely_wallet=hint, trace=trace)
 
     def _end(self, reply: Sequence[bytes], call: Call, partition: int, request: Request) -> End:
         try:
@@ -373,11 +376,13 @@ class Engine:
                 )
                 match reply[0]:
                     case b"MISS":
-                        await self._hydration.load(player_id, keys, witness, deadline=deadline)
+                        with part_of_call("ledger.load_player"):
+                            await self._hydration.load(player_id, keys, witness, deadline=deadline)
                     case b"COLD":
-                        await self._hydration.recall(
-                            player_id, keys, witness, request, reply[1].decode(), deadline=deadline
-                        )
+                        with part_of_call("ledger.recall_id"):
+                            await self._hydration.recall(
+                                player_id, keys, witness, request, reply[1].decode(), deadline=deadline
+                            )
                     case b"RATE" if request.offers is not None:
                         if rates:
                             attempts, rates = attempts + 1, rates - 1

@@ -117,11 +117,13 @@ class Request:
         self.arguments[self.absent_at] = _ABSENT_SEPARATOR.join((how, *fields))
 
 
-def transact_request(call: Call, rates: RateOffers, *, likely_wallet: str = "") -> Request:
+def transact_request(call: Call, rates: RateOffers, *, likely_wallet: str = "", trace: str = "") -> Request:
     """Applies a call. ``likely_wallet`` is the currency that amounts in others are likely to become, should
-    they have to.
+    they have to; ``trace`` the traceparent that goes with the outbox record of a traced call.
     """
     arguments = transact_arguments(call)
+    if trace:
+        arguments.append(trace)
     offers = Offers(call, rates, arguments)
     offers.offer_likely(likely_wallet)
     return Request(TRANSACT, arguments, lambda: _recallable_of(call), absent_at=9, offers=offers)

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from lua import Script
 from persistence.errors import DeadlineExceeded, OutcomeUnknown, StoreUnavailable
+from persistence.tracing import ScriptTrace, WorkTrace
 from persistence.valkey.server_errors import said_by, says_unrun
 
 _log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ class WaitingCall:
     incarnation: str | None
     came: float = 0.0
     sent: bool = False
+    trace: ScriptTrace | None = None
 
     def reply(self, reply: Sequence[bytes]) -> None:
         if not self.answer.done():
@@ -52,6 +54,12 @@ class WaitingCall:
         elif not self.answer.done():
             _log.error("script_failed", script=self.script.name, error=str(error))
             self.fail(OutcomeUnknown(f"script {self.script.name} failed: {error}"))
+
+
+def trace_batch(batch: Sequence[WaitingCall]) -> WorkTrace | None:
+    """Begins the trace of a batch in which some call is traced; it is sent now."""
+    scripts = [call.trace for call in batch if call.trace is not None]
+    return scripts[0].sent(scripts, batch_size=len(batch)) if scripts else None
 
 
 def settle(calls: Iterable[WaitingCall], error: Callable[[], Exception]) -> None:

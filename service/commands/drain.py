@@ -25,6 +25,7 @@ from service.migrations import await_migrations
 from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
+from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 
 _STATEMENT_TIMEOUT_S = 10.0
@@ -72,6 +73,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
     readiness = Readiness()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(served_health(settings.health_listen, readiness))
+        traces = await stack.enter_async_context(open_traces(settings, registry, role="drain"))
         if settings.metrics_listen:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
@@ -85,6 +87,7 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
         drainer = Drainer(
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),
             metrics=DrainMetrics(registry),
+            tracing=traces.drains,
         )
         readiness.started(lambda: any(worker.is_connected for worker in drainer.workers))
         if until_empty:

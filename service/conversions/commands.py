@@ -63,6 +63,13 @@ def done_result(results: Iterable[StepResult], scales: CurrencyScales) -> pb.Com
     return pb.CommandResult(done=done)
 
 
+def reason_of(result: pb.CommandResult) -> str:
+    """Why it was not done, in the word that programs are told; "" where it was."""
+    if not result.HasField("error"):
+        return ""
+    return error_reason_pb2.ErrorReason.Name(result.error.reason).removeprefix("ERROR_REASON_")
+
+
 def error_result(explanation: Explanation) -> pb.CommandResult:
     """The same that the status of a unary call says."""
     reason = error_reason_pb2.ErrorReason.Value(f"ERROR_REASON_{explanation.reason}")

@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from persistence.errors import OutboxRecordMalformed
-from persistence.outbox import ENTRY_FIELDS, FORMAT, decode_record, entry_texts
+from persistence.outbox import ENTRY_FIELDS, FORMAT, decode_record, entry_texts, trace_note
 from persistence.transactions import (
     SEPARATOR,
     Buckets,
@@ -187,6 +187,9 @@ def test_amounts_of_36_digits_are_read_exactly(sign: int) -> None:
         ("1-0", fields(entry_text())[2:]),
         ("1-0", fields(entry_text())[:-1]),
         ("1-0", [*fields(entry_text()), b"more", b"of it"]),
+        ("1-0", [*fields(entry_text()), b"note:trace"]),
+        ("1-0", [*fields(), b"note:trace", b"x"]),
+        ("1-0", [*fields(entry_text()), b"note:trace", b"x", b"entry", entry_text().encode()]),
         ("1-0", fields(entry_text(), time="")),
         ("1-0", fields(entry_text() + SEPARATOR)),
         ("1-0", fields(entry_text().rpartition(SEPARATOR)[0])),
@@ -208,6 +211,14 @@ def test_amounts_of_36_digits_are_read_exactly(sign: int) -> None:
 def test_anything_else_is_malformed_and_says_which_record(stream_id: str, words: list[bytes]) -> None:
     with pytest.raises(OutboxRecordMalformed, match=f"record {stream_id} "):
         decode_record(stream_id, words)
+
+
+def test_notes_behind_the_entries_are_beside_the_books() -> None:
+    words = fields(entry_text())
+    noted = [*words, b"note:of tomorrow", b"x", b"note:trace", b"00-1-2-01"]
+
+    assert decode_record("1-0", noted) == decode_record("1-0", words)
+    assert (trace_note(noted), trace_note(words), trace_note([])) == ("00-1-2-01", "", "")
 
 
 def test_an_entry_is_written_as_it_was_read() -> None:
