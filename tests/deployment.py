@@ -67,7 +67,7 @@ class Deployment:
         """Runs a command of the command line to its end; its exit status and what it said."""
         log = self.folder / f"{words[0]}.log"
         log.unlink(missing_ok=True)
-        command = spawn(words[0], _cli(*words), log=log, env=self.environment, cwd=ROOT)
+        command = spawn(words[0], cli(*words), log=log, env=self.environment, cwd=ROOT)
         status = await command.exited()
         return status, log.read_text()
 
@@ -84,8 +84,8 @@ async def deployed(
     folder.mkdir(parents=True, exist_ok=True)
     address = f"{LOOPBACK}:{free_port()}"
     environment = service_environment(valkey.url, ledger_dsn, address=address, settings=settings)
-    server = spawn("serve", _cli("serve"), log=folder / "serve.log", env=environment, cwd=ROOT)
-    drainer = spawn("drain", _cli("drain"), log=folder / "drain.log", env=environment, cwd=ROOT)
+    server = spawn("serve", cli("serve"), log=folder / "serve.log", env=environment, cwd=ROOT)
+    drainer = spawn("drain", cli("drain"), log=folder / "drain.log", env=environment, cwd=ROOT)
     try:
         await until_ready(server, lambda: _serves(address), timeout_s=START_TIMEOUT_S)
         yield Deployment(address, valkey, ledger_dsn, environment, folder, server, drainer)
@@ -98,7 +98,7 @@ async def migrate(folder: Path, ledger_dsn: str) -> None:
     """Brings an empty database to the ledger's newest schema."""
     environment = service_environment("redis://127.0.0.1:1/0", ledger_dsn)
     log = folder / "migrate.log"
-    status = await spawn("migrate", _cli("migrate"), log=log, env=environment, cwd=ROOT).exited()
+    status = await spawn("migrate", cli("migrate"), log=log, env=environment, cwd=ROOT).exited()
     assert status == 0, log.read_text()
 
 
@@ -121,7 +121,8 @@ def service_environment(
     }
 
 
-def _cli(*words: str) -> list[str]:
+def cli(*words: str) -> list[str]:
+    """A command of the command line, to be spawned."""
     return [sys.executable, "-m", "service.cli", *words]
 
 

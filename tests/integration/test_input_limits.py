@@ -17,16 +17,19 @@ from service.embedded import EmbeddedValkey
 from service.listener import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
 from service.server import RunningServer
 from stakehold.v1 import wallet_service_pb2 as pb
+from tests.acceptance.seat import seated
 from tests.answers import Refused, refused
 from tests.deployment import Deployment
 from tests.integration.test_server import call_extra, handler
 from tests.ledgers import Ledgers
 from tests.message_forms import SOURCE_ID, unary_rpcs
 from tests.serving import Grounds, grounds
+from tests.steps import bet
 from tests.waiting import until
 from tests.wallet_api import TIMEOUT_S, wallet_api
 
 Context = ServicerContext[Any, Any]
+_OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
 RPCS = {rpc.path: rpc for rpc in unary_rpcs()}
 MUCH = 100_000
 LONGEST_ANSWER = 4096
@@ -204,3 +207,54 @@ async def test_old_connections_are_asked_to_end_and_no_call_is_lost(ground: Grou
             return len(peers) >= 3
 
         await until(on_a_third_connection, what="there is a third connection", deadline_s=60.0)
+
+
+async def never() -> AsyncIterator[bytes]:
+    """A request that does not come."""
+    await asyncio.Event().wait()
+    yield b""
+
+
+def unfinished_calls(channel: grpc.aio.Channel, count: int) -> list[Any]:
+    begin = channel.stream_unary(
+        "/stakehold.v1.WalletService/Debit",
+        request_serializer=lambda sent: sent,
+        response_deserializer=lambda got: got,
+    )
+    return [begin(never()) for _ in range(count)]
+
+
+async def test_callers_that_never_finish_what_they_say_disturb_nobody(ground: Grounds) -> None:
+    """Six connections, each full of calls whose request does not come."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(ground.serving())
+        unfinished = []
+        for _ in range(6):
+            channel = grpc.aio.insecure_channel(server.address, options=_OWN_CONNECTION)
+            begun = unfinished_calls(await stack.enter_async_context(channel), 100)
+            await asyncio.gather(*(call.wait_for_connection() for call in begun))
+            unfinished += begun
+
+        async with wallet_api(server.address) as api:
+            seat = await seated(api)
+            for number in range(50):
+                await seat.one(bet(f"b{number}", "1"))
+
+            assert await seat.cash() == "50.00"
+        assert sum(not call.done() for call in unfinished) > 400  # gRPC drops some where all come at once
+        for call in unfinished:
+            call.cancel()
+
+
+async def test_a_server_ends_though_callers_never_finish_what_they_say(ground: Grounds) -> None:
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(ground.serving())
+        channel = grpc.aio.insecure_channel(server.address, options=_OWN_CONNECTION)
+        unfinished = unfinished_calls(channel, 100)
+        await asyncio.gather(*(call.wait_for_connection() for call in unfinished))
+
+        await stack.aclose()
+
+        codes = [await call.code() for call in unfinished]
+        assert set(codes) <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+        await channel.close()
