@@ -2,6 +2,9 @@
 
 StakeholdError
 ├── Unauthenticated            it is not known who calls
+├── NotPermitted               the caller may not do this; nothing was done, nothing is remembered
+│   ├── SourceNotPermitted
+│   └── VerbNotPermitted
 ├── Refused                    a transaction was refused: the wallet's state, or a conflict
 ├── NotDone                    certainly nothing was done; the same id may ask again
 │   ├── StoreUnavailable
@@ -140,6 +143,28 @@ class Unauthenticated(StakeholdError):
     def __init__(self, message: str, *, cause: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class NotPermitted(StakeholdError):
+    """The caller is known and may not do this. Nothing was looked up, done or remembered.
+
+    ``verb`` says what was asked for: an RPC or a command, with the kind where that is what may not be.
+    """
+
+    def __init__(self, message: str, *, caller: str, method: str, verb: str, source_id: str = "") -> None:
+        super().__init__(message)
+        self.caller = caller
+        self.method = method
+        self.verb = verb
+        self.source_id = source_id
+
+
+class SourceNotPermitted(NotPermitted):
+    """The caller may not act as the source that the request names; or it has to name one, and did not."""
+
+
+class VerbNotPermitted(NotPermitted):
+    """None of the caller's roles may use the method, or move money for such a purpose."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class NewCommand:
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What was accepted. ``number`` orders submissions by when they were; ``finished_time`` is None while a
-    command waits.
+    command waits. ``submitted_by`` is the caller, "" where it is from before callers had names.
     """
 
     number: int
@@ -43,6 +43,7 @@ class Submission:
     command_count: int
     accepted_time: datetime
     finished_time: datetime | None
+    submitted_by: str
 
 
 @dataclass(frozen=True, slots=True)

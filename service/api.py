@@ -9,6 +9,7 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from persistence.audit.audit import Audit
+from persistence.postgres.access_log import AccessReader
 from persistence.postgres.inbox.accepting import Accepting
 from persistence.postgres.inbox.reading import InboxReader
 from persistence.postgres.rate_reader import RateReader
@@ -20,6 +21,7 @@ from persistence.postgres.reviews import Reviews
 from persistence.rounds import Rounds
 from service.admission import Admission
 from service.approval_limits import ApprovalLimits
+from service.callers.gate import Gate
 from service.eventing.metrics import EventMetrics
 from service.eventing.opening import open_subscriptions
 from service.eventing.subscriptions import Subscriptions
@@ -39,6 +41,7 @@ from service.opening import (
 from service.rate_limits import RateLimits
 from service.rates import system_now_ms
 from service.registry import Registry
+from service.servicers.access import AccessServicer
 from service.servicers.admin import AdminServicer
 from service.servicers.bulk import SERVICE_NAME as BULK_SERVICE_NAME
 from service.servicers.bulk import BulkServicer, add_bulk_service
@@ -54,6 +57,7 @@ from service.servicers.wallet import WalletServicer
 from service.settings import Settings
 from service.telemetry.rate_metrics import RateCollector
 from service.telemetry.traces import Traces
+from stakehold.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from stakehold.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from stakehold.v1.cashier_service_pb2_grpc import add_CashierServiceServicer_to_server
 from stakehold.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
@@ -69,10 +73,11 @@ _APPLICATION = "stakehold serve"
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """``add_to`` has a server take its calls."""
+    """``add_to`` has a server take its calls. What ``is_administrative`` may have an address of its own."""
 
     name: str
     add_to: Callable[[grpc.aio.Server], None]
+    is_administrative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,7 @@ async def open_api(
     *,
     metrics: CallMetrics,
     metrics_registry: CollectorRegistry,
+    gate: Gate,
     admission: Admission,
     bulk_admission: Admission,
     traces: Traces,
@@ -131,6 +137,7 @@ async def open_api(
     submissions = SubmissionServicer(
         Accepting(inbox_pool),
         InboxReader(reading_pool),
+        gate,
         registry,
         quotes,
         deadlines,
@@ -139,7 +146,7 @@ async def open_api(
     roads = Roads(
         engine, registry, quotes, rate_limits, admission, metrics, settings.max_commands_under_way, traces
     )
-    bulk = BulkServicer(roads, bulk_admission, deadlines)
+    bulk = BulkServicer(roads, gate, bulk_admission, deadlines)
     events = EventServicer(subscriptions, registry, event_metrics, patience_s=settings.event_patience_s)
     rounds = RoundServicer(
         engine, Rounds(engine, RoundLedger(reading_pool)), Reviews(registrar_pool), registry, deadlines
@@ -153,6 +160,7 @@ async def open_api(
         limits=ApprovalLimits(settings.second_approval_above, registry),
         deposit_expiry_s=settings.deposit_expiry_s,
     )
+    access = AccessServicer(AccessReader(reading_pool), deadlines)
     services = (
         Service(
             "stakehold.v1.WalletService",
@@ -165,6 +173,7 @@ async def open_api(
         Service(
             "stakehold.v1.AdminService",
             partial(add_AdminServiceServicer_to_server, admin),
+            is_administrative=True,
         ),
         Service("stakehold.v1.FxService", partial(add_FxServiceServicer_to_server, fx)),
         Service(
@@ -187,6 +196,11 @@ async def open_api(
         Service(
             "stakehold.v1.CashierService",
             partial(add_CashierServiceServicer_to_server, cashier),
+        ),
+        Service(
+            "stakehold.v1.AccessService",
+            partial(add_AccessServiceServicer_to_server, access),
+            is_administrative=True,
         ),
     )
     return Api(services, registry, rate_limits, subscriptions, hot_path.is_usable)

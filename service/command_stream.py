@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import NamedTuple
 
 from persistence.errors import DeadlineExceeded, FieldInvalid, StakeholdError, Stopping
+from service.callers.gate import CommandGate
 from service.conversions.bulk import UNREADABLE
 from service.flow import Flow, Roads
 from stakehold.v1 import bulk_service_pb2 as pb
@@ -37,6 +38,7 @@ class CommandStream:
     def __init__(
         self,
         roads: Roads,
+        gate: CommandGate,
         messages: AsyncIterator[pb.StreamRequest | None],
         *,
         method: str,
@@ -49,7 +51,7 @@ class CommandStream:
         self._latest = latest
         self._stopping = stopping
         self._most = roads.most_under_way
-        self._flow: Flow[_Tag] = Flow(roads, self._take_result, method=method)
+        self._flow: Flow[_Tag] = Flow(roads, gate, self._take_result, method=method)
         self._came = 0
         self._held = 0
         self._held_bytes = 0

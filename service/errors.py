@@ -69,6 +69,8 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
 
 ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.Unauthenticated: (_Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    errors.SourceNotPermitted: (_Code.PERMISSION_DENIED, "SOURCE_NOT_PERMITTED"),
+    errors.VerbNotPermitted: (_Code.PERMISSION_DENIED, "VERB_NOT_PERMITTED"),
     errors.StoreUnavailable: (_Code.UNAVAILABLE, "STORE_UNAVAILABLE"),
     errors.PartitionFenced: (_Code.UNAVAILABLE, "PARTITION_FENCED"),
     errors.IncarnationChanged: (_Code.UNAVAILABLE, "INCARNATION_CHANGED"),
@@ -184,6 +186,15 @@ def explain_bug(incident_id: str) -> Explanation:
     )
 
 
+def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """How an error will be answered, whatever it is."""
+    if isinstance(error, errors.Refused):
+        return REFUSAL_CODES[error.details.reason], str(error.details.reason)
+    if isinstance(error, errors.StakeholdError):
+        return ERROR_CODES.get(type(error), (_Code.INTERNAL, INTERNAL_REASON))
+    return _Code.INTERNAL, INTERNAL_REASON
+
+
 def status_of(
     error: errors.StakeholdError, scales: CurrencyScales
 ) -> tuple[grpc.StatusCode, status_pb2.Status]:
@@ -254,6 +265,8 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
     match error:
         case errors.Unauthenticated():
             metadata = {"cause": error.cause}
+        case errors.NotPermitted():
+            metadata = _permission_metadata(error)
         case errors.PartitionFenced():
             metadata = {"partition": str(error.partition)}
         case errors.Overloaded():
@@ -275,6 +288,15 @@ def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
         case _:
             metadata = _subscription_metadata(error)
     return metadata
+
+
+def _permission_metadata(error: errors.NotPermitted) -> dict[str, str]:
+    metadata = {"caller": error.caller, "method": error.method, "verb": error.verb}
+    return (
+        {**metadata, "source_id": error.source_id}
+        if isinstance(error, errors.SourceNotPermitted)
+        else metadata
+    )
 
 
 def _held_rate_metadata(error: errors.RateNotHeld | errors.SamePerson) -> dict[str, str]:

@@ -18,6 +18,7 @@ from persistence.errors import DeadlineExceeded, Overloaded, Shortage
 from persistence.tracing import current_call
 from persistence.valkey.engine import End, Engine
 from service.admission import BULK_GREED, Admission
+from service.callers.gate import CommandGate
 from service.conversions.commands import command_call, done_result, error_result, player_id_of, reason_of
 from service.conversions.results import currencies_of
 from service.explanations import currencies_told_by, explanation_at_once, explanation_of
@@ -74,9 +75,15 @@ class Flow(Generic[Tag]):
     """
 
     def __init__(
-        self, roads: Roads, on_result: Callable[[Tag, pb.CommandResult], None], *, method: str
+        self,
+        roads: Roads,
+        gate: CommandGate,
+        on_result: Callable[[Tag, pb.CommandResult], None],
+        *,
+        method: str,
     ) -> None:
         self._roads = roads
+        self._gate = gate
         self._on_result = on_result
         self._method = method
         self._observe = roads.metrics.command_observer_of(method)
@@ -145,6 +152,7 @@ class Flow(Generic[Tag]):
                 if item.deadline <= now:
                     raise DeadlineExceeded("the deadline passed before the command was begun")
                 if item.call is None:
+                    self._gate.require_or_note(item.command)
                     item.call = command_call(item.command, self._roads.registry, self._roads.quotes)
                 self._enter(item.call.source.source_id)
             except Overloaded as error:

@@ -26,6 +26,8 @@ _LEDGER_POOL_SIZE = 8
 _INBOX_POOL_SIZE = 6
 _INBOX_STATEMENT_TIMEOUT_S = 30.0
 _CASHIER_POOL_SIZE = 4
+_RECORDER_POOL_SIZE = 3
+"""One for what is written in the background, and some for administrative calls."""
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -53,6 +55,11 @@ async def open_inbox_pool(settings: Settings, stack: AsyncExitStack, *, applicat
 async def open_cashier_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
     """May change the cashier's cases."""
     return await _open_pool(settings, stack, LedgerRole.CASHIER, _CASHIER_POOL_SIZE, application)
+
+
+async def open_recorder_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May add to the access log."""
+    return await _open_pool(settings, stack, LedgerRole.RECORDER, _RECORDER_POOL_SIZE, application)
 
 
 def cash_desk(pool: Pool, engine: Engine, registry: Registry) -> tuple[CashDesk, CaseTable, Finisher]:

@@ -13,6 +13,7 @@ from typing import Protocol
 from persistence.errors import DeadlineExceeded, FieldInvalid, QuoteMismatch
 from persistence.inbox import NewCommand
 from persistence.transactions import partition_of
+from service.callers.gate import CommandGate
 from service.conversions.commands import command_call, source_id_of
 from service.conversions.fields import read_transaction_id
 from service.quotes import Quotes
@@ -41,9 +42,16 @@ class Reception:
     """One submission that is being received. ``open`` reads the first message, ``chunks`` all of it."""
 
     def __init__(
-        self, requests: _Requests, registry: Registry, quotes: Quotes, *, partition_count: int
+        self,
+        requests: _Requests,
+        gate: CommandGate,
+        registry: Registry,
+        quotes: Quotes,
+        *,
+        partition_count: int,
     ) -> None:
         self._requests = aiter(requests)
+        self._gate = gate
         self._registry = registry
         self._quotes = quotes
         self._partition_count = partition_count
@@ -55,13 +63,16 @@ class Reception:
         self.submission_id = ""
 
     async def open(self) -> None:
-        """Reads whose submission it is. Raises FieldInvalid and SourceNotFound."""
+        """Reads whose submission it is. Raises FieldInvalid, SourceNotPermitted and SourceNotFound."""
         self._first = await self._next() or self._first
+        self._gate.require_source(self._first.source_id)
         self.submission_id = read_transaction_id(self._first.submission_id, "submission_id")
         self.source_id = self._registry.source(self._first.source_id).source_id
 
     async def chunks(self) -> AsyncIterator[Sequence[NewCommand]]:
-        """All commands, checked. Raises FieldInvalid with the command's place, and DeadlineExceeded."""
+        """All commands, checked. Raises FieldInvalid with the command's place, SourceNotPermitted,
+        VerbNotPermitted, and DeadlineExceeded.
+        """
         message: pb.SubmitRequest | None = self._first
         chunk: list[NewCommand] = []
         while message is not None:
@@ -112,6 +123,7 @@ class Reception:
             path = f"{path}.{operation}"
             if source_id_of(command) != self.source_id:
                 raise FieldInvalid(f"{path}.source_id", "must be the submission's")
+        self._gate.require(command)
         try:
             call = command_call(command, self._registry, self._quotes)
         except FieldInvalid as error:

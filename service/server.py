@@ -10,7 +10,8 @@ import grpc
 import structlog
 
 from service.admission import Admission
-from service.api import open_api
+from service.api import Service, open_api
+from service.callers.gate_opening import open_gate
 from service.callers.opening import open_entrance
 from service.eventing.subscriptions import Subscriptions
 from service.interceptors.answers import AnswerInterceptor
@@ -23,6 +24,7 @@ from service.telemetry.process_metrics import Process, process_registry
 
 _log = structlog.get_logger(__name__)
 
+_APPLICATION = "stakehold serve"
 _COLLECT_EVERY = 20_000
 _QUIET_S = 0.1
 _MOST_REFUSING_S = 2.0
@@ -33,9 +35,12 @@ _LAST_GRACE_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that takes calls. ``address`` has the port that was bound."""
+    """A server that takes calls. The addresses have the ports that were bound; ``admin_address`` is "" where
+    the administrative services have none of their own.
+    """
 
     address: str
+    admin_address: str = ""
 
 
 @asynccontextmanager
@@ -60,32 +65,48 @@ async def running_server(
         admission = Admission(settings.max_calls_in_flight)
         bulk_admission = Admission(settings.max_bulk_calls)
         metrics.watch_in_flight(lambda: admission.in_flight)
+        gate = await open_gate(settings, stack, metrics_registry, application=_APPLICATION)
         api = await open_api(
             settings,
             stack,
             metrics=metrics,
             metrics_registry=metrics_registry,
+            gate=gate,
             admission=admission,
             bulk_admission=bulk_admission,
             traces=traces,
         )
-        answers = AnswerInterceptor(
-            identifier, api.registry, metrics, api.rate_limits, admission, bulk_admission
-        )
-        listener = Listener(
-            settings.listen,
-            api.services,
-            [*traces.interceptors(), answers],
-            door=door,
-            setting="STAKEHOLD_LISTEN",
-            max_connections=settings.max_connections,
-            connection_age_s=settings.connection_age_s,
-            extra_handlers=extra_handlers,
-        )
-        await listener.start()
+
+        def listener(
+            listen: str,
+            services: Sequence[Service],
+            setting: str,
+            handlers: Sequence[grpc.GenericRpcHandler] = (),
+        ) -> Listener:
+            answers = AnswerInterceptor(
+                identifier, gate, api.registry, metrics, api.rate_limits, admission, bulk_admission
+            )
+            return Listener(
+                listen,
+                services,
+                [*traces.interceptors(), answers],
+                door=door,
+                setting=setting,
+                max_connections=settings.max_connections,
+                connection_age_s=settings.connection_age_s,
+                extra_handlers=handlers,
+            )
+
+        apart = [service for service in api.services if service.is_administrative and settings.admin_listen]
+        beside = [service for service in api.services if service not in apart]
+        listeners = [listener(settings.listen, beside, "STAKEHOLD_LISTEN", extra_handlers)]
+        if apart:
+            listeners.append(listener(settings.admin_listen, apart, "STAKEHOLD_ADMIN_LISTEN"))
+        for each in listeners:
+            await each.start()
         stack.push_async_callback(
             _stop,
-            [listener],
+            listeners,
             [admission, bulk_admission],
             api.subscriptions,
             readiness,
@@ -95,16 +116,18 @@ async def running_server(
             stack.enter_context(
                 served_metrics(settings.metrics_listen, metrics_registry, is_ready=lambda: readiness.is_ready)
             )
-        listener.serve()
+        for each in listeners:
+            each.serve()
         readiness.started(api.is_usable)
         _keep_startup_objects_from_collection()
         _log.info(
             "serving",
-            address=listener.address,
+            address=listeners[0].address,
+            admin_address=listeners[1].address if apart else "",
             durability=settings.durability.value,
             replicas=settings.confirming_replicas(),
         )
-        yield RunningServer(listener.address)
+        yield RunningServer(listeners[0].address, listeners[1].address if apart else "")
 
 
 def _keep_startup_objects_from_collection() -> None:

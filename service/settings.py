@@ -45,6 +45,11 @@ class Settings(TraceSettings):
         default=None, description="The ledger as its owner, for `stakehold migrate`; default: postgres_url."
     )
     listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served; port 0 takes any.")
+    admin_listen: str = Field(
+        default="",
+        description="Where AdminService and AccessService are served, and then only there; empty: beside the "
+        "others.",
+    )
     insecure_development: bool = Field(
         default=False,
         description="true: no TLS, and nobody is asked who they are. For a developer's own machine: refused "

@@ -31,7 +31,7 @@ CLIENT_GRACE_S = 2.0
 
 
 class LedgerRole(StrEnum):
-    """Group roles: what a connection may do, whoever logs in. Grants are in migrations 0005, 0014, 0018."""
+    """Group roles: what a connection may do, whoever logs in. Migrations grant it: 0005, 0014, 0018, 0023."""
 
     READER = "stakehold_reader"
     WRITER = "stakehold_writer"
@@ -39,6 +39,7 @@ class LedgerRole(StrEnum):
     INBOX = "stakehold_inbox"
     CASHIER = "stakehold_cashier"
     PUBLISHER = "stakehold_publisher"
+    RECORDER = "stakehold_recorder"
 
 
 class RecordRefused(StakeholdError):

@@ -141,6 +141,52 @@ $$;
 
 COMMENT ON FUNCTION fx.waiting_rates(of_base text, of_quote text) IS 'A pair''s rates that wait for a decision: held, and newer than the one that is used.';
 
+CREATE TABLE ledger.access_log (
+    "position" bigint NOT NULL,
+    record_id uuid NOT NULL,
+    kind text NOT NULL,
+    call_id text DEFAULT ''::text NOT NULL,
+    caller text NOT NULL,
+    identified_by text NOT NULL,
+    claimed text NOT NULL,
+    peer text NOT NULL,
+    method text NOT NULL,
+    verb text NOT NULL,
+    source_id text NOT NULL,
+    player_id text NOT NULL,
+    transaction_id text NOT NULL,
+    details jsonb NOT NULL,
+    why text NOT NULL,
+    code text NOT NULL,
+    reason text NOT NULL,
+    count bigint NOT NULL,
+    first_time timestamp with time zone NOT NULL,
+    last_time timestamp with time zone NOT NULL,
+    server_id text NOT NULL,
+    recorded_time timestamp with time zone NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT an_access_record_is_of_a_kind CHECK ((kind = ANY (ARRAY['begun'::text, 'ended'::text, 'denied'::text, 'unlisted'::text]))),
+    CONSTRAINT an_access_record_is_of_calls CHECK (((count > 0) AND (first_time <= last_time))),
+    CONSTRAINT an_administrative_call_has_an_id CHECK (((call_id <> ''::text) = (kind = ANY (ARRAY['begun'::text, 'ended'::text])))),
+    CONSTRAINT what_ended_has_a_code CHECK (((code = ''::text) = (kind = 'begun'::text)))
+);
+
+COMMENT ON TABLE ledger.access_log IS 'Every denied call and every administrative call. docs/security.md says what is in it.';
+
+COMMENT ON COLUMN ledger.access_log.record_id IS 'The writer''s: so that it can try again without writing twice.';
+
+COMMENT ON COLUMN ledger.access_log.hash IS 'SHA-256 of the hash before and of all other columns: ledger.access_hash.';
+
+CREATE FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) RETURNS bytea
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET "TimeZone" TO 'UTC'
+    AS $$
+    SELECT sha256(previous || convert_to((to_jsonb(record) - 'hash')::text, 'UTF8'))
+$$;
+
+COMMENT ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) IS 'All columns but the hash, as the text of a jsonb object, times in UTC.';
+
 CREATE FUNCTION ledger.add_postings_to_balances() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -215,6 +261,22 @@ BEGIN
         credit_line = excluded.credit_line,
         last_booked_time = excluded.last_booked_time;
     RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION ledger.chain_access_record() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    head ledger.access_head;
+BEGIN
+    SELECT * INTO STRICT head FROM ledger.access_head FOR NO KEY UPDATE;
+    NEW.position := head.position + 1;
+    NEW.recorded_time := clock_timestamp();
+    NEW.hash := ledger.access_hash(head.hash, NEW);
+    UPDATE ledger.access_head SET position = NEW.position, hash = NEW.hash;
+    RETURN NEW;
 END
 $$;
 
@@ -567,6 +629,7 @@ CREATE TABLE inbox.submissions (
     accepted_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     redrives integer DEFAULT 0 NOT NULL,
     finished_time timestamp with time zone,
+    submitted_by text DEFAULT ''::text NOT NULL,
     CONSTRAINT a_digest_has_32_bytes CHECK ((octet_length(digest) = 32)),
     CONSTRAINT a_submission_has_commands CHECK ((command_count > 0)),
     CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text))
@@ -576,10 +639,22 @@ COMMENT ON COLUMN inbox.submissions.redrives IS 'Grows with each redrive: worker
 
 COMMENT ON COLUMN inbox.submissions.finished_time IS 'When none of its commands was found waiting any more.';
 
+COMMENT ON COLUMN inbox.submissions.submitted_by IS 'The caller''s name; empty for what is from before callers had names.';
+
 CREATE TABLE inbox.workers (
     worker_id text NOT NULL,
     seen_time timestamp with time zone NOT NULL
 );
+
+CREATE TABLE ledger.access_head (
+    is_head boolean DEFAULT true NOT NULL,
+    "position" bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT there_is_only_one_head CHECK (is_head)
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE ledger.access_head IS 'The newest record''s place and hash: who cuts the log''s end off leaves it behind.';
 
 CREATE TABLE ledger.accounts (
     account_id bigint NOT NULL,
@@ -1216,8 +1291,14 @@ ALTER TABLE ONLY ledger.publications
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT a_transaction_id_takes_effect_once UNIQUE (player_id, source_id, transaction_id);
 
+ALTER TABLE ONLY ledger.access_log
+    ADD CONSTRAINT access_records_are_numbered PRIMARY KEY ("position");
+
 ALTER TABLE ONLY ledger.accounts
     ADD CONSTRAINT accounts_are_numbered PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY ledger.access_log
+    ADD CONSTRAINT an_access_record_is_written_once UNIQUE (record_id);
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT an_account_has_one_balance PRIMARY KEY (account_id);
@@ -1260,6 +1341,9 @@ ALTER TABLE ONLY ledger.salvaged
 
 ALTER TABLE ONLY ledger.slips
     ADD CONSTRAINT slips_pkey PRIMARY KEY (player_id, source_id, slip_id);
+
+ALTER TABLE ONLY ledger.access_head
+    ADD CONSTRAINT the_access_log_has_one_head PRIMARY KEY (is_head);
 
 ALTER TABLE ONLY ledger.verifications
     ADD CONSTRAINT verifications_are_numbered PRIMARY KEY (verification_id);
@@ -1306,6 +1390,10 @@ CREATE INDEX waiting_commands_of_a_player ON inbox.commands USING btree (player_
 CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING btree (partition, epoch, sequence) WHERE (resolved_time IS NULL);
 
 CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
+
+CREATE INDEX access_records_of_a_call ON ledger.access_log USING btree (call_id) WHERE (call_id <> ''::text);
+
+CREATE INDEX access_records_of_a_caller ON ledger.access_log USING btree (caller, "position");
 
 CREATE INDEX conversions_by_time ON ledger.entries USING btree (booked_time, partition, chain_position) WHERE (conversion IS NOT NULL);
 
@@ -1355,6 +1443,8 @@ CREATE TRIGGER a_publication_only_moves_forward BEFORE UPDATE ON ledger.publicat
 
 CREATE TRIGGER a_review_is_resolved_once BEFORE UPDATE ON ledger.reviews FOR EACH ROW WHEN ((old.resolved_time IS NOT NULL)) EXECUTE FUNCTION ledger.refuse_to_change_a_review();
 
+CREATE TRIGGER access_records_are_chained BEFORE INSERT ON ledger.access_log FOR EACH ROW EXECUTE FUNCTION ledger.chain_access_record();
+
 CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
 CREATE TRIGGER b_postings_add_to_balances AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.add_postings_to_balances();
@@ -1364,6 +1454,8 @@ CREATE TRIGGER entries_advance_wallets AFTER INSERT ON ledger.entries REFERENCIN
 CREATE TRIGGER entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
 CREATE TRIGGER postings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.postings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
+CREATE TRIGGER the_access_log_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.access_log FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
 CREATE TRIGGER the_cursor_only_moves_forward BEFORE UPDATE ON ledger.partitions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_a_cursor_that_moves_back();
 
@@ -1453,6 +1545,7 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_registrar;
 GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
 GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
 GRANT USAGE ON SCHEMA ledger TO stakehold_cashier;
+GRANT USAGE ON SCHEMA ledger TO stakehold_recorder;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
@@ -1486,9 +1579,17 @@ GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold
 GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold_writer;
 GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold_registrar;
 
+GRANT SELECT,INSERT ON TABLE ledger.access_log TO stakehold_recorder;
+GRANT SELECT ON TABLE ledger.access_log TO stakehold_reader;
+
+REVOKE ALL ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) FROM PUBLIC;
+GRANT ALL ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) TO stakehold_reader;
+
 REVOKE ALL ON FUNCTION ledger.add_postings_to_balances() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.advance_wallets() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.chain_access_record() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_a_cursor_that_moves_back() FROM PUBLIC;
 
@@ -1597,6 +1698,8 @@ GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;
 
 GRANT UPDATE(seen_time) ON TABLE inbox.workers TO stakehold_inbox;
+
+GRANT SELECT ON TABLE ledger.access_head TO stakehold_reader;
 
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;

@@ -23,7 +23,7 @@ from service.conversions.results import KINDS, OUTCOMES, balance_message
 from service.conversions.slips import slip_message
 from service.conversions.times import timestamp_of_ms
 from service.registry import CurrencyScales, Registry
-from stakehold.v1 import error_reason_pb2, transaction_pb2
+from stakehold.v1 import access_service_pb2, error_reason_pb2, transaction_pb2
 from stakehold.v1 import ledger_service_pb2 as pb
 
 DEFAULT_PAGE_SIZE = 100
@@ -57,7 +57,7 @@ _KINDS_BY_NUMBER = {number: kind for kind, number in KINDS.items()}
 
 
 def read_entry_filter(request: pb.ListEntriesRequest, registry: Registry) -> EntryFilter:
-    start, end = _read_period(request)
+    start, end = read_period(request)
     if request.currency_code:
         registry.currency(request.currency_code, "currency_code")
     return EntryFilter(
@@ -72,7 +72,7 @@ def read_entry_filter(request: pb.ListEntriesRequest, registry: Registry) -> Ent
 
 
 def read_statement_period(request: pb.GetStatementRequest, registry: Registry) -> StatementPeriod:
-    start, end = _read_period(request)
+    start, end = read_period(request)
     return StatementPeriod(
         read_player_id(request.player_id), read_currency_code(request.currency_code, registry), start, end
     )
@@ -231,10 +231,10 @@ def audit_message(event: Finding | AuditSummary) -> pb.AuditResponse:
             )
 
 
-def _read_period(
-    request: pb.ListEntriesRequest | pb.GetStatementRequest,
+def read_period(
+    request: pb.ListEntriesRequest | pb.GetStatementRequest | access_service_pb2.ListAccessRecordsRequest,
 ) -> tuple[datetime | None, datetime | None]:
-    """Booked times have no more than microseconds, so that rounding a bound up changes nothing."""
+    """The ledger's times have no more than microseconds, so that rounding a bound up changes nothing."""
     start = _read_time(request.start_time, "start_time", up=True) if request.HasField("start_time") else None
     end = _read_time(request.end_time, "end_time", up=True) if request.HasField("end_time") else None
     if start is not None and end is not None and end < start:

@@ -72,6 +72,7 @@ def receipt_message(submission: Submission) -> pb.SubmissionReceipt:
         command_count=submission.command_count,
         digest=submission.digest.hex(),
         accept_time=_timestamp(submission.accepted_time),
+        submitted_by=submission.submitted_by,
     )
 
 

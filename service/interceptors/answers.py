@@ -14,6 +14,7 @@ from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
 from persistence.errors import DeadlineExceeded, FieldInvalid, Overloaded, Shortage
 from service.admission import Admission
+from service.callers.gate import Gate
 from service.callers.identifying import Identifier, note_caller
 from service.conversions.bulk import UNREADABLE
 from service.conversions.commands import source_id_of
@@ -45,6 +46,7 @@ class AnswerInterceptor(ServerInterceptor):
     def __init__(
         self,
         identifier: Identifier,
+        gate: Gate,
         registry: Registry,
         metrics: CallMetrics,
         rate_limits: RateLimits,
@@ -52,6 +54,7 @@ class AnswerInterceptor(ServerInterceptor):
         bulk_admission: Admission,
     ) -> None:
         self._identifier = identifier
+        self._gate = gate
         self._registry = registry
         self._rate_limits = rate_limits
         self._metrics = metrics
@@ -104,15 +107,19 @@ class AnswerInterceptor(ServerInterceptor):
 
     def _around_unary(self, method: str, operation: Callable[..., Awaitable[Any]]) -> Any:
         observe = self._metrics.observer_of(method)
-        enter, leave = self._gate_of(method)
+        enter, leave = self._door_of(method)
+        require, deny = self._gate.require, self._gate.deny
+        operation = self._gate.around(method, operation)
 
         async def answered(request: Any, context: Context) -> Any:
             started = time.perf_counter()
             entered = None
             try:
-                note_caller(self._identifier.identify(context))
+                caller = self._identifier.identify(context)
+                note_caller(caller)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
+                require(caller, method, request)
                 entered = enter(request, context)
                 response = await operation(request, context)
             except AbortError:  # answered already
@@ -121,6 +128,7 @@ class AnswerInterceptor(ServerInterceptor):
                 observe(_code_of_given_up(context), time.perf_counter() - started)
                 raise
             except Exception as error:
+                deny(method, request, context, error)
                 code, message, details = await self._answer(method, error)
                 observe(code.name, time.perf_counter() - started)
                 context.set_code(code)
@@ -137,15 +145,18 @@ class AnswerInterceptor(ServerInterceptor):
 
     def _around_stream(self, method: str, operation: Callable[..., AsyncGenerator[Any, None]]) -> Any:
         observe = self._metrics.observer_of(method)
-        enter, leave = self._gate_of(method)
+        enter, leave = self._door_of(method)
+        require, deny = self._gate.require, self._gate.deny
 
         async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
             entered = None
             try:
-                note_caller(self._identifier.identify(context))
+                caller = self._identifier.identify(context)
+                note_caller(caller)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
+                require(caller, method, request)
                 entered = enter(request, context)
                 async with aclosing(operation(request, context)) as responses:
                     async for response in responses:
@@ -156,6 +167,7 @@ class AnswerInterceptor(ServerInterceptor):
                 observe(_code_of_given_up(context), time.perf_counter() - started)
                 raise
             except Exception as error:
+                deny(method, request, context, error)
                 code, message, details = await self._answer(method, error)
                 observe(code.name, time.perf_counter() - started)
                 await context.abort(code, message, ((_STATUS_DETAILS, details),))
@@ -166,7 +178,7 @@ class AnswerInterceptor(ServerInterceptor):
 
         return answered
 
-    def _gate_of(self, method: str) -> tuple[Callable[[Any, CallContext], str | None], Callable[[str], None]]:
+    def _door_of(self, method: str) -> tuple[Callable[[Any, CallContext], str | None], Callable[[str], None]]:
         """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""
         if method.startswith(_ALWAYS_ADMITTED):
             return lambda request, context: None, lambda source_id: None

@@ -9,6 +9,7 @@ from grpc.aio import Server, ServicerContext
 
 from persistence.errors import FieldInvalid
 from service.admission import Admission
+from service.callers.gate import Gate
 from service.command_stream import CommandStream
 from service.conversions.bulk import UNREADABLE, Commands, read_batch, read_stream_request, require_size
 from service.flow import Flow, Roads
@@ -26,8 +27,9 @@ _STREAM = f"/{SERVICE_NAME}/Stream"
 class BulkServicer:
     """Answers from the hot path alone. ``admission`` counts the calls, not their commands."""
 
-    def __init__(self, roads: Roads, admission: Admission, deadlines: Deadlines) -> None:
+    def __init__(self, roads: Roads, gate: Gate, admission: Admission, deadlines: Deadlines) -> None:
         self._roads = roads
+        self._gate = gate
         self._admission = admission
         self._deadlines = deadlines
 
@@ -35,7 +37,9 @@ class BulkServicer:
         require_size(commands)
         deadline = self._deadlines.to_answer_before(context)
         results: list[command_pb2.CommandResult | None] = [None] * len(commands)
-        flow: Flow[int] = Flow(self._roads, results.__setitem__, method=_BATCH)
+        flow: Flow[int] = Flow(
+            self._roads, self._gate.commands(_BATCH, context), results.__setitem__, method=_BATCH
+        )
         try:
             for index, command in enumerate(commands):
                 if command is None:
@@ -55,6 +59,7 @@ class BulkServicer:
         latest = self._deadlines.to_answer_before(context) if has_deadline else None
         stream = CommandStream(
             self._roads,
+            self._gate.commands(_STREAM, context),
             messages,
             method=_STREAM,
             deadline_of=lambda: self._deadlines.of_one_more(latest),

@@ -7,6 +7,8 @@ from grpc.aio import ServicerContext
 
 from persistence.postgres.inbox.accepting import Accepting
 from persistence.postgres.inbox.reading import InboxReader
+from service.callers.gate import Gate
+from service.callers.identifying import current_caller
 from service.conversions.ledger import read_page_size
 from service.conversions.submissions import (
     dead_letters_response,
@@ -29,6 +31,7 @@ from stakehold.v1 import submission_service_pb2_grpc
 
 Context = ServicerContext[Any, Any]
 
+_SUBMIT = "/stakehold.v1.SubmissionService/Submit"
 _SUBMIT_TIMEOUT_S = 600.0
 
 
@@ -39,6 +42,7 @@ class SubmissionServicer(submission_service_pb2_grpc.SubmissionServiceServicer):
         self,
         accepting: Accepting,
         reader: InboxReader,
+        gate: Gate,
         registry: Registry,
         quotes: Quotes,
         deadlines: Deadlines,
@@ -47,6 +51,7 @@ class SubmissionServicer(submission_service_pb2_grpc.SubmissionServiceServicer):
     ) -> None:
         self._accepting = accepting
         self._reader = reader
+        self._gate = gate
         self._registry = registry
         self._quotes = quotes
         self._deadlines = deadlines
@@ -57,7 +62,11 @@ class SubmissionServicer(submission_service_pb2_grpc.SubmissionServiceServicer):
         self, request_iterator: AsyncIterator[pb.SubmitRequest], context: Context
     ) -> pb.SubmitResponse:
         reception = Reception(
-            request_iterator, self._registry, self._quotes, partition_count=self._partition_count
+            request_iterator,
+            self._gate.commands(_SUBMIT, context),
+            self._registry,
+            self._quotes,
+            partition_count=self._partition_count,
         )
         await reception.open()
         submission, replayed = await self._accepting.accept(
@@ -65,6 +74,7 @@ class SubmissionServicer(submission_service_pb2_grpc.SubmissionServiceServicer):
             reception.submission_id,
             reception.chunks(),
             reception.digest,
+            submitted_by=current_caller().name,
             deadline=self._submit_deadlines.of(context),
         )
         return pb.SubmitResponse(receipt=receipt_message(submission), replayed=replayed)

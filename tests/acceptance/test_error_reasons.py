@@ -24,6 +24,8 @@ FINAL = "FAILED_PRECONDITION"
 
 ELSEWHERE = {
     "UNAUTHENTICATED": "test_callers",
+    "SOURCE_NOT_PERMITTED": "test_grants",
+    "VERB_NOT_PERMITTED": "test_grants",
     "OUTCOME_UNKNOWN": "test_store_failures",
     "STORE_UNAVAILABLE": "test_store_failures",
     "PARTITION_FENCED": "test_store_failures",

@@ -84,6 +84,8 @@ WRITABLE = {
     ("stakehold_cashier", "reviews", "INSERT"),
     *((("stakehold_cashier", "cases", privilege)) for privilege in ("INSERT", "UPDATE")),
     ("stakehold_cashier", "messages", "INSERT"),
+    ("stakehold_recorder", "access_log", "INSERT"),
+    ("stakehold_writer", "verifications", "INSERT"),
 }
 """All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
 neither are rates."""

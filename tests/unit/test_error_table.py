@@ -39,6 +39,8 @@ PREFIX = "ERROR_REASON_"
 
 CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.Unauthenticated("nobody that is known", cause="certificate_unknown"),
+    errors.SourceNotPermitted("another's", caller="games", method="/m", verb="debit", source_id="psp"),
+    errors.VerbNotPermitted("not a game's", caller="games", method="/m", verb="credit DEPOSIT"),
     errors.StoreUnavailable("gone"),
     errors.PartitionFenced(3),
     errors.IncarnationChanged("f" * 40),
@@ -227,7 +229,13 @@ def test_a_final_refusal_never_has_a_code_that_clients_retry() -> None:
 
 
 def test_every_exception_that_may_reach_a_caller_is_in_the_table() -> None:
-    only_groups = {errors.NotDone, errors.NotFound, errors.QuoteMismatch, errors.RateUnusable}
+    only_groups = {
+        errors.NotPermitted,
+        errors.NotDone,
+        errors.NotFound,
+        errors.QuoteMismatch,
+        errors.RateUnusable,
+    }
 
     assert set(ERROR_CODES) == set(exceptions_for_callers(errors.StakeholdError)) - only_groups - {Refused}
 

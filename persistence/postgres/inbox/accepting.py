@@ -41,15 +41,20 @@ class Accepting:
         chunks: AsyncIterator[Sequence[NewCommand]],
         digest: Callable[[], bytes],
         *,
+        submitted_by: str,
         deadline: float,
     ) -> tuple[Submission, bool]:
         """The submission, and whether it was accepted by an earlier call. ``digest`` is asked when the chunks
-        have ended. Raises SubmissionIdConflict, Overloaded, and what the chunks raise.
+        have ended; ``submitted_by`` is the caller, on whose authority it is applied.
+        Raises SubmissionIdConflict, Overloaded, and what the chunks raise.
         """
         known = await self._find(source_id, submission_id, deadline)
         if known is None:
             try:
-                return await self._receive(source_id, submission_id, chunks, digest, deadline), False
+                accepted = await self._receive(
+                    source_id, submission_id, chunks, digest, submitted_by, deadline
+                )
+                return accepted, False
             except _IdTaken:
                 known = await self._find(source_id, submission_id, deadline)
                 assert known is not None, "nobody removes submissions"
@@ -86,6 +91,7 @@ class Accepting:
         submission_id: str,
         chunks: AsyncIterator[Sequence[NewCommand]],
         digest: Callable[[], bytes],
+        submitted_by: str,
         deadline: float,
     ) -> Submission:
         async with self._place(), timed_transaction(self._pool, deadline) as connection:
@@ -93,7 +99,7 @@ class Accepting:
             assert isinstance(number, int)
             count = await _copy(connection, number, chunks)
             row = await connection.fetchrow(
-                query("accept_submission"), number, source_id, submission_id, digest(), count
+                query("accept_submission"), number, source_id, submission_id, digest(), count, submitted_by
             )
             if row is None:
                 raise _IdTaken
@@ -133,4 +139,5 @@ def decode_submission(row: Row) -> Submission:
         row["command_count"],
         row["accepted_time"],
         row["finished_time"],
+        row["submitted_by"],
     )

@@ -4,8 +4,8 @@
 SELECT nextval('inbox.submission_numbers');
 
 -- accept_submission --
-INSERT INTO inbox.submissions (submission_number, source_id, submission_id, digest, command_count)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO inbox.submissions (submission_number, source_id, submission_id, digest, command_count, submitted_by)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT ON CONSTRAINT a_submission_id_is_used_once DO NOTHING
 RETURNING *;
 

@@ -269,6 +269,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
     token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
     """
+    ERROR_REASON_SOURCE_NOT_PERMITTED: _ErrorReason.ValueType  # 91
+    """[PERMISSION_DENIED] The caller may not act as this source; where the metadata's source_id is empty, the call has to name
+    one. Nothing was done, and nothing is remembered. Name a source of the caller's own, or have it added to the caller
+    in the service's file of callers. Metadata: caller, method, verb, source_id.
+    """
+    ERROR_REASON_VERB_NOT_PERMITTED: _ErrorReason.ValueType  # 92
+    """[PERMISSION_DENIED] None of the caller's roles may do this: use the method, or move money for such a purpose, which
+    the verb names. Nothing was done, and nothing is remembered. docs/security.md lists what each role may do.
+    Metadata: caller, method, verb.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -523,5 +533,15 @@ valid any more, or nobody's that the service was told of. Nothing was done. The 
 certificate_unknown, certificate_expired, certificate_untrusted, token_malformed, token_too_large,
 token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
 token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
+"""
+ERROR_REASON_SOURCE_NOT_PERMITTED: ErrorReason.ValueType  # 91
+"""[PERMISSION_DENIED] The caller may not act as this source; where the metadata's source_id is empty, the call has to name
+one. Nothing was done, and nothing is remembered. Name a source of the caller's own, or have it added to the caller
+in the service's file of callers. Metadata: caller, method, verb, source_id.
+"""
+ERROR_REASON_VERB_NOT_PERMITTED: ErrorReason.ValueType  # 92
+"""[PERMISSION_DENIED] None of the caller's roles may do this: use the method, or move money for such a purpose, which
+the verb names. Nothing was done, and nothing is remembered. docs/security.md lists what each role may do.
+Metadata: caller, method, verb.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -27,49 +27,49 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stakehold.v1 import command_pb2 as stakehold_dot_v1_dot_command__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stakehold/v1/submission_service.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astakehold/v1/command.proto\"y\n\rSubmitRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\'\n\x08\x63ommands\x18\x03 \x03(\x0b\x32\x15.stakehold.v1.Command\x12\x15\n\rcommand_count\x18\x04 \x01(\x05\"T\n\x0eSubmitResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\x95\x01\n\x11SubmissionReceipt\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x15\n\rcommand_count\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"@\n\x14GetSubmissionRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\"E\n\x15GetSubmissionResponse\x12,\n\nsubmission\x18\x01 \x01(\x0b\x32\x18.stakehold.v1.Submission\"\x8c\x03\n\nSubmission\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12\x15\n\rwaiting_count\x18\x02 \x01(\x05\x12\x16\n\x0eretrying_count\x18\x03 \x01(\x05\x12\x15\n\rapplied_count\x18\x04 \x01(\x05\x12\x15\n\rrefused_count\x18\x05 \x01(\x05\x12\x12\n\ndead_count\x18\x06 \x01(\x05\x12\x36\n\x12last_decision_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmost_attempts\x18\t \x01(\x05\x12\x31\n\x0eoldest_waiting\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x64\x65lay\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x16ListSubmissionsRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x17\n\x0funfinished_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x17ListSubmissionsResponse\x12\x33\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x1e.stakehold.v1.ListedSubmission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x10ListedSubmission\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12/\n\x0b\x66inish_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x12ListResultsRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x33\n\x06states\x18\x03 \x03(\x0e\x32#.stakehold.v1.SubmittedCommandState\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x13ListResultsResponse\x12\x30\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1e.stakehold.v1.SubmittedCommand\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x02\n\x10SubmittedCommand\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x11\n\tplayer_id\x18\x04 \x01(\t\x12\x16\n\x0etransaction_id\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.stakehold.v1.SubmittedCommandState\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12+\n\x06result\x18\x08 \x01(\x0b\x32\x1b.stakehold.v1.CommandResult\x12\x35\n\x11last_attempt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x16ListDeadLettersRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.stakehold.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\nDeadLetter\x12&\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x15.stakehold.v1.Command\x12/\n\x07outcome\x18\x02 \x01(\x0b\x32\x1e.stakehold.v1.SubmittedCommand\"V\n\x19RedriveDeadLettersRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x0f\n\x07indexes\x18\x03 \x03(\x05\"4\n\x1aRedriveDeadLettersResponse\x12\x16\n\x0eredriven_count\x18\x01 \x01(\x05*\xd1\x01\n\x15SubmittedCommandState\x12\'\n#SUBMITTED_COMMAND_STATE_UNSPECIFIED\x10\x00\x12#\n\x1fSUBMITTED_COMMAND_STATE_WAITING\x10\x01\x12#\n\x1fSUBMITTED_COMMAND_STATE_APPLIED\x10\x02\x12#\n\x1fSUBMITTED_COMMAND_STATE_REFUSED\x10\x03\x12 \n\x1cSUBMITTED_COMMAND_STATE_DEAD\x10\x04\x32\xb1\x04\n\x11SubmissionService\x12\x45\n\x06Submit\x12\x1b.stakehold.v1.SubmitRequest\x1a\x1c.stakehold.v1.SubmitResponse(\x01\x12X\n\rGetSubmission\x12\".stakehold.v1.GetSubmissionRequest\x1a#.stakehold.v1.GetSubmissionResponse\x12^\n\x0fListSubmissions\x12$.stakehold.v1.ListSubmissionsRequest\x1a%.stakehold.v1.ListSubmissionsResponse\x12R\n\x0bListResults\x12 .stakehold.v1.ListResultsRequest\x1a!.stakehold.v1.ListResultsResponse\x12^\n\x0fListDeadLetters\x12$.stakehold.v1.ListDeadLettersRequest\x1a%.stakehold.v1.ListDeadLettersResponse\x12g\n\x12RedriveDeadLetters\x12\'.stakehold.v1.RedriveDeadLettersRequest\x1a(.stakehold.v1.RedriveDeadLettersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%stakehold/v1/submission_service.proto\x12\x0cstakehold.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1astakehold/v1/command.proto\"y\n\rSubmitRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\'\n\x08\x63ommands\x18\x03 \x03(\x0b\x32\x15.stakehold.v1.Command\x12\x15\n\rcommand_count\x18\x04 \x01(\x05\"T\n\x0eSubmitResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12\x10\n\x08replayed\x18\x02 \x01(\x08\"\xab\x01\n\x11SubmissionReceipt\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x15\n\rcommand_count\x18\x03 \x01(\x05\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0csubmitted_by\x18\x06 \x01(\t\"@\n\x14GetSubmissionRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\"E\n\x15GetSubmissionResponse\x12,\n\nsubmission\x18\x01 \x01(\x0b\x32\x18.stakehold.v1.Submission\"\x8c\x03\n\nSubmission\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12\x15\n\rwaiting_count\x18\x02 \x01(\x05\x12\x16\n\x0eretrying_count\x18\x03 \x01(\x05\x12\x15\n\rapplied_count\x18\x04 \x01(\x05\x12\x15\n\rrefused_count\x18\x05 \x01(\x05\x12\x12\n\ndead_count\x18\x06 \x01(\x05\x12\x36\n\x12last_decision_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inish_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rmost_attempts\x18\t \x01(\x05\x12\x31\n\x0eoldest_waiting\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05\x64\x65lay\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x16ListSubmissionsRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x17\n\x0funfinished_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"g\n\x17ListSubmissionsResponse\x12\x33\n\x0bsubmissions\x18\x01 \x03(\x0b\x32\x1e.stakehold.v1.ListedSubmission\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x10ListedSubmission\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.stakehold.v1.SubmissionReceipt\x12/\n\x0b\x66inish_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x01\n\x12ListResultsRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x33\n\x06states\x18\x03 \x03(\x0e\x32#.stakehold.v1.SubmittedCommandState\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"`\n\x13ListResultsResponse\x12\x30\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1e.stakehold.v1.SubmittedCommand\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd7\x02\n\x10SubmittedCommand\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\x05\x12\x11\n\tplayer_id\x18\x04 \x01(\t\x12\x16\n\x0etransaction_id\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.stakehold.v1.SubmittedCommandState\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12+\n\x06result\x18\x08 \x01(\x0b\x32\x1b.stakehold.v1.CommandResult\x12\x35\n\x11last_attempt_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11next_attempt_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"i\n\x16ListDeadLettersRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.stakehold.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\nDeadLetter\x12&\n\x07\x63ommand\x18\x01 \x01(\x0b\x32\x15.stakehold.v1.Command\x12/\n\x07outcome\x18\x02 \x01(\x0b\x32\x1e.stakehold.v1.SubmittedCommand\"V\n\x19RedriveDeadLettersRequest\x12\x11\n\tsource_id\x18\x01 \x01(\t\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x0f\n\x07indexes\x18\x03 \x03(\x05\"4\n\x1aRedriveDeadLettersResponse\x12\x16\n\x0eredriven_count\x18\x01 \x01(\x05*\xd1\x01\n\x15SubmittedCommandState\x12\'\n#SUBMITTED_COMMAND_STATE_UNSPECIFIED\x10\x00\x12#\n\x1fSUBMITTED_COMMAND_STATE_WAITING\x10\x01\x12#\n\x1fSUBMITTED_COMMAND_STATE_APPLIED\x10\x02\x12#\n\x1fSUBMITTED_COMMAND_STATE_REFUSED\x10\x03\x12 \n\x1cSUBMITTED_COMMAND_STATE_DEAD\x10\x04\x32\xb1\x04\n\x11SubmissionService\x12\x45\n\x06Submit\x12\x1b.stakehold.v1.SubmitRequest\x1a\x1c.stakehold.v1.SubmitResponse(\x01\x12X\n\rGetSubmission\x12\".stakehold.v1.GetSubmissionRequest\x1a#.stakehold.v1.GetSubmissionResponse\x12^\n\x0fListSubmissions\x12$.stakehold.v1.ListSubmissionsRequest\x1a%.stakehold.v1.ListSubmissionsResponse\x12R\n\x0bListResults\x12 .stakehold.v1.ListResultsRequest\x1a!.stakehold.v1.ListResultsResponse\x12^\n\x0fListDeadLetters\x12$.stakehold.v1.ListDeadLettersRequest\x1a%.stakehold.v1.ListDeadLettersResponse\x12g\n\x12RedriveDeadLetters\x12\'.stakehold.v1.RedriveDeadLettersRequest\x1a(.stakehold.v1.RedriveDeadLettersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stakehold.v1.submission_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITTEDCOMMANDSTATE']._serialized_start=2432
-  _globals['_SUBMITTEDCOMMANDSTATE']._serialized_end=2641
+  _globals['_SUBMITTEDCOMMANDSTATE']._serialized_start=2454
+  _globals['_SUBMITTEDCOMMANDSTATE']._serialized_end=2663
   _globals['_SUBMITREQUEST']._serialized_start=148
   _globals['_SUBMITREQUEST']._serialized_end=269
   _globals['_SUBMITRESPONSE']._serialized_start=271
   _globals['_SUBMITRESPONSE']._serialized_end=355
   _globals['_SUBMISSIONRECEIPT']._serialized_start=358
-  _globals['_SUBMISSIONRECEIPT']._serialized_end=507
-  _globals['_GETSUBMISSIONREQUEST']._serialized_start=509
-  _globals['_GETSUBMISSIONREQUEST']._serialized_end=573
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=575
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=644
-  _globals['_SUBMISSION']._serialized_start=647
-  _globals['_SUBMISSION']._serialized_end=1043
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=1045
-  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=1152
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=1154
-  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=1257
-  _globals['_LISTEDSUBMISSION']._serialized_start=1259
-  _globals['_LISTEDSUBMISSION']._serialized_end=1376
-  _globals['_LISTRESULTSREQUEST']._serialized_start=1379
-  _globals['_LISTRESULTSREQUEST']._serialized_end=1533
-  _globals['_LISTRESULTSRESPONSE']._serialized_start=1535
-  _globals['_LISTRESULTSRESPONSE']._serialized_end=1631
-  _globals['_SUBMITTEDCOMMAND']._serialized_start=1634
-  _globals['_SUBMITTEDCOMMAND']._serialized_end=1977
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1979
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=2084
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=2086
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2184
-  _globals['_DEADLETTER']._serialized_start=2186
-  _globals['_DEADLETTER']._serialized_end=2287
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=2289
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=2375
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=2377
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=2429
-  _globals['_SUBMISSIONSERVICE']._serialized_start=2644
-  _globals['_SUBMISSIONSERVICE']._serialized_end=3205
+  _globals['_SUBMISSIONRECEIPT']._serialized_end=529
+  _globals['_GETSUBMISSIONREQUEST']._serialized_start=531
+  _globals['_GETSUBMISSIONREQUEST']._serialized_end=595
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=597
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=666
+  _globals['_SUBMISSION']._serialized_start=669
+  _globals['_SUBMISSION']._serialized_end=1065
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_start=1067
+  _globals['_LISTSUBMISSIONSREQUEST']._serialized_end=1174
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_start=1176
+  _globals['_LISTSUBMISSIONSRESPONSE']._serialized_end=1279
+  _globals['_LISTEDSUBMISSION']._serialized_start=1281
+  _globals['_LISTEDSUBMISSION']._serialized_end=1398
+  _globals['_LISTRESULTSREQUEST']._serialized_start=1401
+  _globals['_LISTRESULTSREQUEST']._serialized_end=1555
+  _globals['_LISTRESULTSRESPONSE']._serialized_start=1557
+  _globals['_LISTRESULTSRESPONSE']._serialized_end=1653
+  _globals['_SUBMITTEDCOMMAND']._serialized_start=1656
+  _globals['_SUBMITTEDCOMMAND']._serialized_end=1999
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=2001
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=2106
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=2108
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=2206
+  _globals['_DEADLETTER']._serialized_start=2208
+  _globals['_DEADLETTER']._serialized_end=2309
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=2311
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=2397
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=2399
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=2451
+  _globals['_SUBMISSIONSERVICE']._serialized_start=2666
+  _globals['_SUBMISSIONSERVICE']._serialized_end=3227
 # @@protoc_insertion_point(module_scope)

@@ -135,6 +135,7 @@ class SubmissionReceipt(_message.Message):
     COMMAND_COUNT_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     ACCEPT_TIME_FIELD_NUMBER: _builtins.int
+    SUBMITTED_BY_FIELD_NUMBER: _builtins.int
     source_id: _builtins.str
     """The submission's source."""
     submission_id: _builtins.str
@@ -143,6 +144,10 @@ class SubmissionReceipt(_message.Message):
     """How many commands it has."""
     digest: _builtins.str
     """SHA-256 of its commands, in hexadecimal digits: the same for the same commands however they were split into messages."""
+    submitted_by: _builtins.str
+    """The caller who submitted it first, and on whose authority its commands are applied: what it might do was asked then,
+    and is not asked again. Empty for what was submitted before callers had names.
+    """
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -155,10 +160,11 @@ class SubmissionReceipt(_message.Message):
         command_count: _builtins.int = ...,
         digest: _builtins.str = ...,
         accept_time: _timestamp_pb2.Timestamp | None = ...,
+        submitted_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "command_count", b"command_count", "digest", b"digest", "source_id", b"source_id", "submission_id", b"submission_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time", "command_count", b"command_count", "digest", b"digest", "source_id", b"source_id", "submission_id", b"submission_id", "submitted_by", b"submitted_by"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
