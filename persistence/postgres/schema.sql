@@ -630,9 +630,11 @@ CREATE TABLE inbox.submissions (
     redrives integer DEFAULT 0 NOT NULL,
     finished_time timestamp with time zone,
     submitted_by text DEFAULT ''::text NOT NULL,
+    trace_context text,
     CONSTRAINT a_digest_has_32_bytes CHECK ((octet_length(digest) = 32)),
     CONSTRAINT a_submission_has_commands CHECK ((command_count > 0)),
-    CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text))
+    CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text)),
+    CONSTRAINT a_trace_context_is_a_traceparent CHECK ((trace_context ~ '^[0-9a-f-]{55}$'::text))
 );
 
 COMMENT ON COLUMN inbox.submissions.redrives IS 'Grows with each redrive: workers look through its commands again.';
@@ -640,6 +642,8 @@ COMMENT ON COLUMN inbox.submissions.redrives IS 'Grows with each redrive: worker
 COMMENT ON COLUMN inbox.submissions.finished_time IS 'When none of its commands was found waiting any more.';
 
 COMMENT ON COLUMN inbox.submissions.submitted_by IS 'The caller''s name; empty for what is from before callers had names.';
+
+COMMENT ON COLUMN inbox.submissions.trace_context IS 'A W3C traceparent; null: its call was not traced.';
 
 CREATE TABLE inbox.workers (
     worker_id text NOT NULL,

@@ -22,7 +22,9 @@ from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
 from service.readiness import Readiness
+from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
+from service.telemetry.trace_settings import TraceSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -79,6 +81,7 @@ async def _feed(settings: FeedSettings) -> None:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
             )
+        traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="feed"))
         feeding = Feeding(
             await stack.enter_async_context(open_feed(settings)),
             await stack.enter_async_context(
@@ -87,6 +90,7 @@ async def _feed(settings: FeedSettings) -> None:
                     source=settings.source_name(),
                     batch_rates=settings.batch_rates,
                     timeout_s=settings.push_timeout_s,
+                    traces=traces,
                 )
             ),
             wanted=settings.wanted_pairs(),

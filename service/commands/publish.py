@@ -24,7 +24,9 @@ from service.publishing.opening import open_ledger_side, open_sink
 from service.publishing.publish_settings import PublishSettings
 from service.publishing.publisher import Publisher
 from service.readiness import Readiness
+from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
+from service.telemetry.trace_settings import TraceSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -92,8 +94,9 @@ async def _publish(settings: PublishSettings) -> None:
         )
         if stop.is_set():
             return
+        traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="publish"))
         ledger = await open_ledger_side(settings, stack)
-        publisher = Publisher(settings, ledger, partial(open_sink, settings), metrics=metrics)
+        publisher = Publisher(settings, ledger, partial(open_sink, settings), metrics=metrics, traces=traces)
         _log.info(
             "publishing",
             sink=settings.sink_name(),

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import grpc
+
 from persistence.calls import Call, StepResult
 from persistence.errors import FieldInvalid
 from service.conversions import slips
@@ -15,6 +17,8 @@ from service.quotes import Quotes
 from service.registry import CurrencyScales, Registry
 from stakehold.v1 import command_pb2 as pb
 from stakehold.v1 import error_reason_pb2
+
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 OPERATIONS: dict[str, Callable[[Any, Registry, Quotes], Call]] = {
     "debit": lambda request, registry, quotes: debit_call(request, registry),
@@ -61,6 +65,11 @@ def done_result(results: Iterable[StepResult], scales: CurrencyScales) -> pb.Com
     """One result for each step. The currencies have to be known to ``scales``."""
     done = pb.CommandDone(results=[result_message(result, scales) for result in results])
     return pb.CommandResult(done=done)
+
+
+def code_of(result: pb.CommandResult) -> str:
+    """The name of the gRPC code of an answer."""
+    return _CODES[result.error.code]
 
 
 def reason_of(result: pb.CommandResult) -> str:

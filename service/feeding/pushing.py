@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import grpc
 
 from fx.feeds.feed import FeedRate
+from service.telemetry.traces import Traces, outgoing_metadata
 from stakehold.v1 import fx_service_pb2 as pb
 from stakehold.v1.fx_service_pb2_grpc import FxServiceStub
 
@@ -62,23 +63,29 @@ class Pusher(Protocol):
 class GrpcPusher:
     """Pushes in batches, one after the other."""
 
-    def __init__(self, fx: "FxServiceAsyncStub", *, source: str, batch_rates: int, timeout_s: float) -> None:
+    def __init__(
+        self, fx: "FxServiceAsyncStub", *, source: str, batch_rates: int, timeout_s: float, traces: Traces
+    ) -> None:
         self._fx = fx
         self._source = source
         self._batch_rates = batch_rates
         self._timeout_s = timeout_s
+        self._traces = traces
 
     async def push(self, rates: Sequence[FeedRate]) -> Sequence[Received]:
         """Raises PushFailed."""
         received: list[Received] = []
-        for start in range(0, len(rates), self._batch_rates):
-            received += await self._push_batch(rates[start : start + self._batch_rates])
+        with self._traces.incoming("feed.push"):
+            for start in range(0, len(rates), self._batch_rates):
+                received += await self._push_batch(rates[start : start + self._batch_rates])
         return received
 
     async def _push_batch(self, rates: Sequence[FeedRate]) -> list[Received]:
         request = pb.PushRatesRequest(source=self._source, rates=map(_message, rates))
         try:
-            response = await self._fx.PushRates(request, timeout=self._timeout_s)
+            response = await self._fx.PushRates(
+                request, timeout=self._timeout_s, metadata=outgoing_metadata()
+            )
         except grpc.aio.AioRpcError as error:
             raise PushFailed(f"{error.code().name}: {error.details()}") from error
         if len(response.results) != len(rates):
@@ -88,12 +95,12 @@ class GrpcPusher:
 
 @asynccontextmanager
 async def open_pusher(
-    target: str, *, source: str, batch_rates: int, timeout_s: float
+    target: str, *, source: str, batch_rates: int, timeout_s: float, traces: Traces
 ) -> AsyncIterator[GrpcPusher]:
     """Through a connection of its own, which is made when it is needed, and again when it is lost."""
     async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
         fx = FxServiceStub(channel)
-        yield GrpcPusher(fx, source=source, batch_rates=batch_rates, timeout_s=timeout_s)
+        yield GrpcPusher(fx, source=source, batch_rates=batch_rates, timeout_s=timeout_s, traces=traces)
 
 
 def _message(rate: FeedRate) -> pb.PushedRate:

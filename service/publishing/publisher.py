@@ -24,6 +24,7 @@ from service.publishing.metrics import PublishMetrics
 from service.publishing.publish_settings import PublishSettings, SinkStart
 from service.publishing.sinks import Delivery, Sink, SinkUnavailable
 from service.registry import Registry
+from service.telemetry.traces import NoTraces, Traces
 
 _log = structlog.get_logger(__name__)
 
@@ -61,12 +62,14 @@ class Publisher:
         *,
         metrics: PublishMetrics,
         between_steps: BetweenSteps = go_on,
+        traces: Traces | None = None,
     ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._open_sink = open_sink
         self._metrics = metrics
         self._between_steps = between_steps
+        self._traces = traces or NoTraces()
         self._failures = 0
         self._sink: Sink | None = None
         self._held: dict[int, Publication] = {}
@@ -122,10 +125,11 @@ class Publisher:
             return True
         if asyncio.get_running_loop().time() > self._held_until_s - 2.5 * self._settings.timeout_s:
             return False  # reading or opening took so long that the leases have to be renewed first
-        deliveries = await self._deliver(sink, events)
-        await self._between_steps("confirmed")
-        await self._note(publications, deliveries)
-        await self._between_steps("noted")
+        with self._traces.incoming("publish.page"):
+            deliveries = await self._deliver(sink, events)
+            await self._between_steps("confirmed")
+            await self._note(publications, deliveries)
+            await self._between_steps("noted")
         problems = [delivery.problem for delivery in deliveries.values() if delivery.problem]
         if problems:
             await self._close_sink()

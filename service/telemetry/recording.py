@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from grpc.aio import ServerInterceptor
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Span, SpanContext, SpanKind
 
 from persistence.drain_tracing import DrainTracing
 from persistence.tracing import current_call
@@ -59,12 +59,12 @@ class RecordedCommand:
 class RecordedCommands:
     """The first of a traced call, and a share of all others."""
 
-    def __init__(self, spans: Spans, sampling: Sampling, method: str, bulk: Span | None) -> None:
+    def __init__(self, spans: Spans, sampling: Sampling, method: str, parent: SpanContext | None) -> None:
         self._spans = spans
         self._sampling = sampling
         self._name = method.lstrip("/")
-        self._parent = None if bulk is None else bulk.get_span_context()
-        self._left = 0 if bulk is None else _MOST_COMMANDS
+        self._parent = parent
+        self._left = 0 if parent is None else _MOST_COMMANDS
 
     def begin(self, operation: str) -> RecordedCommand | None:
         if self._left:
@@ -89,8 +89,10 @@ class RecordedTraces:
     def interceptors(self) -> Sequence[ServerInterceptor]:
         return (TraceInterceptor(self._sampling, self._begin),)
 
-    def commands(self, method: str) -> RecordedCommands:
-        return RecordedCommands(self._spans, self._sampling, method, _current_bulk.get())
+    def commands(self, method: str, traceparent: str = "") -> RecordedCommands:
+        bulk, parent = _current_bulk.get(), TraceContext.parse(traceparent)
+        context = bulk.get_span_context() if bulk is not None else remote(parent) if parent else None
+        return RecordedCommands(self._spans, self._sampling, method, context)
 
     @contextmanager
     def incoming(self, name: str, traceparent: str = "") -> Iterator[None]:
@@ -99,7 +101,9 @@ class RecordedTraces:
             yield
             return
         span = self._spans.begin(
-            name, parent=None if parent is None else remote(parent), kind=SpanKind.SERVER
+            name,
+            parent=None if parent is None else remote(parent),
+            kind=SpanKind.INTERNAL if parent is None else SpanKind.SERVER,
         )
         scope = scope_of(span)
         tokens = log_scope.set(scope), current_call.set(TracedCall(self._spans, span))

@@ -41,8 +41,10 @@ class Traces(Protocol):
         """For a gRPC server, before all others."""
         ...
 
-    def commands(self, method: str) -> CommandTraces | None:
-        """For the commands of the current call; None where nothing is ever traced."""
+    def commands(self, method: str, traceparent: str = "") -> CommandTraces | None:
+        """For the commands of the current call, or of one that had this context; None where nothing is ever
+        traced.
+        """
         ...
 
     def incoming(self, name: str, traceparent: str = "") -> AbstractContextManager[None]:
@@ -61,7 +63,7 @@ class NoTraces:
     def interceptors(self) -> Sequence[ServerInterceptor]:
         return ()
 
-    def commands(self, method: str) -> CommandTraces | None:
+    def commands(self, method: str, traceparent: str = "") -> CommandTraces | None:
         return None
 
     def incoming(self, name: str, traceparent: str = "") -> AbstractContextManager[None]:

@@ -21,6 +21,8 @@ from service.opening import (
 from service.quotes import Quotes
 from service.registry import Registry
 from service.settings import Settings
+from service.telemetry.opening import open_traces
+from service.telemetry.traces import Traces
 
 APPLICATION = "stakehold work"
 
@@ -37,12 +39,14 @@ class Workplace:
     inbox_pool: Pool
     cashier_pool: Pool
     metrics: CollectorRegistry
+    traces: Traces
 
 
 @asynccontextmanager
 async def open_workplace(settings: Settings, metrics: CollectorRegistry) -> AsyncIterator[Workplace]:
     """Raises SetupRefused, with what to change, where the ledger or the store is not fit to work with."""
     async with AsyncExitStack() as stack:
+        traces = await stack.enter_async_context(open_traces(settings, metrics, role="work"))
         registrar_pool = await open_registrar_pool(settings, stack, application=APPLICATION)
         registry = await open_registry(settings, stack, registrar_pool)
         rates = await open_rates(settings, stack, registrar_pool, registry)
@@ -53,4 +57,6 @@ async def open_workplace(settings: Settings, metrics: CollectorRegistry) -> Asyn
         hot_path = await open_hot_path(
             settings, stack, CallMetrics(metrics), reading_pool, rates, application=APPLICATION
         )
-        yield Workplace(settings, hot_path, registry, quotes, reading_pool, inbox_pool, cashier_pool, metrics)
+        yield Workplace(
+            settings, hot_path, registry, quotes, reading_pool, inbox_pool, cashier_pool, metrics, traces
+        )

@@ -10,6 +10,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+import structlog.testing
+from google.protobuf.empty_pb2 import Empty
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
@@ -22,6 +24,7 @@ from persistence.transactions import PlayerId, partition_of
 from persistence.valkey.keys import outbox_key
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
+from service.logs import add_trace
 from service.telemetry.opening import open_traces
 from service.telemetry.trace_settings import TraceSettings
 from stakehold.v1 import bulk_service_pb2 as bulk_pb
@@ -319,6 +322,37 @@ async def test_calls_do_not_notice_what_becomes_of_the_collector(
         await played.drain(endpoint)
         assert (await metrics(metrics_at))["stakehold_trace_spans_exported_total"] == 0
     assert not collector.spans
+
+
+async def test_what_is_logged_while_a_call_is_answered_has_its_trace(
+    ground: Grounds, collector: TraceCollector
+) -> None:
+    async def fail(request: Empty, context: Any) -> Empty:
+        raise RuntimeError("a bug")
+
+    method = grpc.unary_unary_rpc_method_handler(
+        fail, request_deserializer=Empty.FromString, response_serializer=Empty.SerializeToString
+    )
+    handlers = [grpc.method_handlers_generic_handler("tests.Extra", {"Call": method})]
+    with structlog.testing.capture_logs(processors=[add_trace]) as logs:
+        async with (
+            ground.serving(
+                extra_handlers=handlers, traces_endpoint=collector.endpoint, traces_ratio=0.0
+            ) as server,
+            grpc.aio.insecure_channel(server.address) as channel,
+        ):
+            for metadata in ((("traceparent", SAMPLED),), ()):
+                call_it: Any = channel.unary_unary("/tests.Extra/Call")
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call_it(b"", timeout=TIMEOUT_S, metadata=metadata)
+    await collector.until_named("tests.Extra/Call")
+
+    traced, untraced = (event for event in logs if event["event"] == "internal_error")
+    [call] = collector.named("tests.Extra/Call")
+    assert (traced["trace_id"], traced["span_id"]) == (TRACE_ID, call.span_id)
+    assert "trace_id" not in untraced
+    assert call.is_error
+    assert call.attributes["error.type"] == "INTERNAL"
 
 
 async def metrics(address: str) -> dict[str, float]:

@@ -13,6 +13,7 @@ from persistence.inbox import NewCommand, Submission
 from persistence.postgres.database import Connection, Pool, Row, translated_errors
 from persistence.postgres.queries import query
 from persistence.postgres.timed_transactions import timed_transaction
+from persistence.tracing import current_call
 
 _COLUMNS = ("submission_number", "command_index", "partition", "player_id", "transaction_id", "command")
 _MOST_RECEIVING = 4
@@ -98,8 +99,16 @@ class Accepting:
             number = await connection.fetchval(query("begin_submission"))
             assert isinstance(number, int)
             count = await _copy(connection, number, chunks)
+            call = current_call.get()
             row = await connection.fetchrow(
-                query("accept_submission"), number, source_id, submission_id, digest(), count, submitted_by
+                query("accept_submission"),
+                number,
+                source_id,
+                submission_id,
+                digest(),
+                count,
+                submitted_by,
+                None if call is None else call.context,
             )
             if row is None:
                 raise _IdTaken

@@ -27,11 +27,14 @@ class HeldLeases:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A submission with commands that wait. ``redrives`` grows when some of them wait again."""
+    """A submission with commands that wait. ``redrives`` grows when some of them wait again.
+    ``trace_context`` is the traceparent of the call that it came in; "" where that is not traced.
+    """
 
     number: int
     redrives: int
     accepted_time: datetime
+    trace_context: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,12 @@ class InboxQueue:
         """Submissions with commands that wait, oldest first."""
         with translated_errors():
             rows = await self._pool.fetch(query("unfinished_submissions"), _MOST_UNFINISHED)
-        return [Unfinished(row["submission_number"], row["redrives"], row["accepted_time"]) for row in rows]
+        return [
+            Unfinished(
+                row["submission_number"], row["redrives"], row["accepted_time"], row["trace_context"] or ""
+            )
+            for row in rows
+        ]
 
     async def waiting(
         self, partitions: Collection[int], *, after: CommandKey, last_number: int, limit: int

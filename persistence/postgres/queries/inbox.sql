@@ -4,8 +4,11 @@
 SELECT nextval('inbox.submission_numbers');
 
 -- accept_submission --
-INSERT INTO inbox.submissions (submission_number, source_id, submission_id, digest, command_count, submitted_by)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO inbox.submissions (
+    submission_number, source_id, submission_id, digest, command_count, submitted_by,
+    trace_context
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT ON CONSTRAINT a_submission_id_is_used_once DO NOTHING
 RETURNING *;
 
@@ -118,7 +121,7 @@ WHERE partition IN (
 );
 
 -- unfinished_submissions --
-SELECT submission_number, redrives, accepted_time FROM inbox.submissions
+SELECT submission_number, redrives, accepted_time, trace_context FROM inbox.submissions
 WHERE finished_time IS NULL
 ORDER BY submission_number
 LIMIT $1;

@@ -10,7 +10,13 @@ from service.working.workplace import Workplace
 
 def inbox_job(place: Workplace) -> Job:
     settings = place.settings
-    applier = Applier(place.hot_path.engine, place.registry, place.quotes, timeout_s=settings.call_timeout_s)
+    applier = Applier(
+        place.hot_path.engine,
+        place.registry,
+        place.quotes,
+        timeout_s=settings.call_timeout_s,
+        traces=place.traces,
+    )
     worker = InboxWorker(
         place.inbox_pool,
         applier,

@@ -19,6 +19,7 @@ from persistence.inbox import Attempt, CommandKey
 from persistence.outbox_pressure import OutboxPressure, Pressure
 from persistence.postgres.database import Pool
 from persistence.postgres.inbox.working import InboxLeases, InboxQueue
+from service.telemetry.traces import CommandTraces
 from service.working.inbox.applying import Applier
 from service.working.inbox.lines import MOST_OF_PLAYER, Lines, Taken
 from service.working.inbox.metrics import InboxMetrics
@@ -127,6 +128,8 @@ class _Run:
         self._held_until = 0.0
         self._known: dict[int, int] = {}
         self._accepted: dict[int, datetime] = {}
+        self._traced: dict[int, CommandTraces | None] = {}
+        self._untraced = applier.traced()
         self._finish_at: dict[int, float] = {}
         self._scans: list[_Scan] = []
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -187,7 +190,8 @@ class _Run:
     async def _attempt(self, taken: Taken, lease: int) -> None:
         command, began, at = taken.command, self._loop.time(), datetime.now(UTC)
         first = command.first_attempt_time or at
-        result, error = await self._applier.apply(command.command)
+        traces = self._traced.get(command.key[0], self._untraced)
+        result, error = await self._applier.apply(command.command, traces)
         elapsed_s = self._loop.time() - began
         self._pace.observe(elapsed_s)
         verdict = APPLIED
@@ -266,6 +270,11 @@ class _Run:
         new = [one for one in unfinished if self._known.get(one.number) != one.redrives]
         self._known = {one.number: one.redrives for one in unfinished}
         self._accepted = {one.number: one.accepted_time for one in unfinished}
+        self._traced = {
+            one.number: self._traced.get(one.number) or self._applier.traced(one.trace_context)
+            for one in unfinished
+            if one.trace_context
+        }
         for first, last in _runs([one.number for one in new], set(self._known)):
             self._scans.append(_Scan(set(self._held), (first, -1), last))
         for one in new:
