@@ -103,6 +103,14 @@ class OutboxPressure:
         """How many partitions are under which pressure."""
         return Counter(self.of(partition)[0] for partition in self._seen)
 
+    def waiting_records(self) -> int:
+        """How many records wait in all partitions, at most."""
+        return sum(map(self.records, self._seen))
+
+    def memory_share(self) -> float:
+        """Of the fullest primary that was seen: how much of its limit it uses; 0 where there is no limit."""
+        return max((seen.memory_share for seen in self._seen.values()), default=0.0)
+
     def admit(self, partition: int, *, starts_play: bool) -> None:
         """Raises Overloaded where a partition has no room for a write; ``starts_play`` as the module says."""
         pressure, cause = self.of(partition)

@@ -83,6 +83,7 @@ async def open_hot_path(
     pressure = await _start_watch(settings, stack, ledger, reach)
     metrics.watch_guard(lambda: guard.view)
     metrics.watch_pressure(pressure.counts)
+    metrics.watch_store(waiting_records=pressure.waiting_records, memory_share=pressure.memory_share)
     metrics.watch_hydration(lambda: hydration.counts)
     engine = Engine(
         store,

@@ -19,6 +19,10 @@ _STAGE_SECONDS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05,
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
+_WATCHED_CODES = ("OK", "UNAVAILABLE", "INTERNAL", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+"""What alerts are about begins at 0 for a method: of what begins higher, no increase is seen."""
+
+
 class CallMetrics:
     """Calls by method and code, their times, and the hot path's batches."""
 
@@ -139,6 +143,19 @@ class CallMetrics:
         for level in Pressure:
             gauge.labels(level.name.lower()).set_function(partial(_count_of, counts, level))
 
+    def watch_store(self, *, waiting_records: Callable[[], float], memory_share: Callable[[], float]) -> None:
+        """Reports how full the store is whenever it is asked for."""
+        self._watch(
+            "stakehold_outbox_waiting_records",
+            "Records that wait in the outboxes of all partitions, as this server sees them.",
+            waiting_records,
+        )
+        self._watch(
+            "stakehold_store_memory_ratio",
+            "Of the fullest primary: its memory in use over its limit; 0 without a limit.",
+            memory_share,
+        )
+
     def watch_hydration(self, counts: Callable[[], HydrationCounts]) -> None:
         """Reports what was brought back into the store's memory."""
         self._watch("stakehold_loaded_players", "Players loaded from the ledger.", lambda: counts().loaded)
@@ -155,7 +172,7 @@ class CallMetrics:
 
 def _observer(calls: Counter, times: Histogram, method: str) -> Callable[[str, float], None]:
     seconds = times.labels(method)
-    counters: dict[str, Counter] = {}
+    counters = {code: calls.labels(method, code) for code in _WATCHED_CODES}
 
     def observe(code: str, elapsed_s: float) -> None:
         counter = counters.get(code)

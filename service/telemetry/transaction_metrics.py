@@ -109,6 +109,16 @@ _OUTCOMES: Mapping[Outcome, TransactionOutcome] = MappingProxyType(
 )
 
 
+_WATCHED = (
+    TransactionOutcome.APPLIED,
+    TransactionOutcome.REPLAYED,
+    TransactionOutcome.CONFLICT,
+    TransactionOutcome.TOMBSTONE,
+    TransactionOutcome.UNKNOWN,
+)
+"""What alerts are about begins at 0 for a kind and source: of what begins higher, no increase is seen."""
+
+
 class TransactionMetrics:
     """Of one process. ``count`` is what the engine calls at the end of each call."""
 
@@ -137,6 +147,8 @@ class TransactionMetrics:
         child = self._children.get(key)
         if child is None:
             source = self._source_label(source_id)
+            for watched in _WATCHED:
+                self._counter.labels(key[0].value, source, watched.value)
             child = self._counter.labels(key[0].value, source, outcome.value)
             if source == source_id:  # what is kept is bounded as the labels are
                 self._children[key] = child

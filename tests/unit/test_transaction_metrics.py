@@ -46,7 +46,10 @@ class Counted:
         self.metrics = TransactionMetrics(self.registry)
 
     def samples(self) -> dict[tuple[str, str, str], float]:
-        """By kind, source and outcome."""
+        """By kind, source and outcome, those that have happened."""
+        return {labels: value for labels, value in self.all_samples().items() if value}
+
+    def all_samples(self) -> dict[tuple[str, str, str], float]:
         return {
             (sample.labels["kind"], sample.labels["source"], sample.labels["outcome"]): sample.value
             for family in self.registry.collect()
@@ -124,5 +127,15 @@ def test_labels_are_bounded_however_many_sources_there_are() -> None:
 
     samples = counted.samples()
     assert len(samples) == 2 * (MOST_SOURCES + 1)
+    assert len(counted.all_samples()) == 6 * (MOST_SOURCES + 1)
     assert samples["bet", "other", "applied"] == 9 * MOST_SOURCES
     assert sum(samples.values()) == 20 * MOST_SOURCES
+
+
+def test_what_alerts_are_about_begins_at_zero() -> None:
+    counted = Counted()
+
+    counted.metrics.count(call(), (result(),))
+
+    outcomes = {outcome for (_, _, outcome), value in counted.all_samples().items() if not value}
+    assert outcomes == {"replayed", "conflict", "tombstone", "unknown"}
