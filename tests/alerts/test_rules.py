@@ -63,7 +63,7 @@ def test_each_alert_says_how_bad_it_is_and_what_to_do(alert: Alert) -> None:
 
 
 def test_names_of_rules_are_ours_and_unique() -> None:
-    names = [rule.name for rule in (*alerts(), *recordings())]
+    names = [alert.name for alert in alerts()] + [recording.name for recording in recordings()]
 
     assert len(names) == len(set(names))
     assert all(alert.name.startswith("Stakehold") for alert in alerts())

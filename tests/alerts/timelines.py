@@ -1,7 +1,8 @@
 """What real processes have told, laid out as Prometheus would have scraped it, and asked about by promtool.
 
-A phase is a scrape of each process that is repeated every minute for as long as the phase lasts: what happened
-stays so. Times (``…_timestamp_seconds``) move along, so that their age is what it was when it was scraped.
+A phase is a scrape of each process that is repeated every minute for as long as the phase lasts: what
+happened stays so. Times (``…_timestamp_seconds``) move along, so that their age is what it was when they were
+scraped.
 """
 
 import math
@@ -67,9 +68,8 @@ class Timeline:
         for phase in self._phases:
             for series, value in phase.samples.items():
                 values[series] += ["_"] * (begin - len(values[series]))
-                if dict(series)["__name__"].endswith("_timestamp_seconds"):
-                    value += begin * 60 - phase.scraped_s
-                values[series] += [_written(value)] * phase.minutes
+                moved_s = begin * 60 - phase.scraped_s if _is_time(series) else 0.0
+                values[series] += [_written(value + moved_s)] * phase.minutes
             begin += phase.minutes
         return [{"series": _selector(series), "values": " ".join(told)} for series, told in values.items()]
 
@@ -93,11 +93,8 @@ def require_fires(alert: str, timeline: Timeline, folder: Path, *, quiet_min: in
 
 def require_test(test: dict[str, Any], file: Path) -> None:
     """Promtool agrees."""
-    tests = {
-        "rule_files": [str(path) for path in rule_files()],
-        "evaluation_interval": "15s",
-        "tests": [test],
-    }
+    rules = [str(path) for path in rule_files()]
+    tests = {"rule_files": rules, "evaluation_interval": "30s", "tests": [test]}
     file.write_text(yaml.safe_dump(tests))
     require_promtool("test", "rules", file)
 
@@ -116,10 +113,17 @@ def _samples(instance: str, text: str | None) -> Iterator[tuple[Series, float]]:
     yield _series("up", target), 0.0 if text is None else 1.0
     for family in text_string_to_metric_families(text or ""):
         for sample in family.samples:
-            own = {
-                f"exported_{name}" if name in target else name: value for name, value in sample.labels.items()
-            }
+            own = {_as_scraped(name, target): value for name, value in sample.labels.items()}
             yield _series(sample.name, {**own, **target}), sample.value
+
+
+def _as_scraped(label: str, target: Mapping[str, str]) -> str:
+    """A target's own label that is Prometheus's, too, is put aside."""
+    return f"exported_{label}" if label in target else label
+
+
+def _is_time(series: Series) -> bool:
+    return dict(series)["__name__"].endswith("_timestamp_seconds")
 
 
 def _series(name: str, labels: Mapping[str, str]) -> Series:
