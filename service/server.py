@@ -84,7 +84,14 @@ async def running_server(
             handlers: Sequence[grpc.GenericRpcHandler] = (),
         ) -> Listener:
             answers = AnswerInterceptor(
-                identifier, gate, api.registry, metrics, api.rate_limits, admission, bulk_admission
+                identifier,
+                gate,
+                api.registry,
+                metrics,
+                api.rate_limits,
+                admission,
+                bulk_admission,
+                recheck_s=settings.caller_recheck_s,
             )
             return Listener(
                 listen,

@@ -50,6 +50,36 @@ class Settings(TraceSettings):
         description="Where AdminService and AccessService are served, and then only there; empty: beside the "
         "others.",
     )
+    tls_cert_file: str = Field(
+        default="",
+        description="The server's certificate and those in between, as PEM; read again when it changes.",
+    )
+    tls_key_file: str = Field(
+        default="", description="The certificate's private key, as PEM; read again when it changes."
+    )
+    tls_client_ca_file: str = Field(
+        default="",
+        description="Whose client certificates are trusted, as PEM; read again when it changes.",
+    )
+    tls_client_certificates: Literal["required", "optional"] = Field(
+        default="required",
+        description="required: who has no trusted certificate gets no connection; optional: none is asked "
+        "for, and callers are known by tokens alone.",
+    )
+    callers_file: str = Field(
+        default="",
+        description="Who may call, how each is known, and who vouches for tokens, as YAML "
+        "(docs/security.md); read again when it changes.",
+    )
+    reload_s: float = Field(
+        default=1.0, gt=0, description="How often the files of certificates, keys and callers are looked at."
+    )
+    caller_recheck_s: float = Field(
+        default=1.0,
+        gt=0,
+        description="How often it is asked again who holds a stream: whose token has ended, or who was "
+        "removed, holds it no longer.",
+    )
     insecure_development: bool = Field(
         default=False,
         description="true: no TLS, and nobody is asked who they are. For a developer's own machine: refused "

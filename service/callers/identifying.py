@@ -1,6 +1,6 @@
 """Who calls: asked once for each RPC, before anything else is looked at."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -24,12 +24,37 @@ class Identifier(Protocol):
         ...
 
 
+class KeyUnknown(Unauthenticated):
+    """No key of this id is known now; ``arrival`` waits for what the issuer's server is being asked.
+
+    ``are_there``: other keys of the issuer are.
+    """
+
+    def __init__(self, arrival: Callable[[], Awaitable[None]], *, are_there: bool) -> None:
+        super().__init__(
+            "the token is signed with a key that its issuer does not name"
+            if are_there
+            else "the keys of the token's issuer cannot be had now",
+            cause="token_key_unknown" if are_there else "token_keys_unavailable",
+        )
+        self.arrival = arrival
+
+
 class DevelopmentIdentifier:
     """Everybody is the development's caller: only where a server listens on loopback."""
 
     def identify(self, context: Connection) -> Caller:
         """Asks nobody."""
         return DEVELOPMENT
+
+
+async def identified(identifier: Identifier, context: Connection) -> Caller:
+    """Only who shows a key that nobody knows yet is kept waiting, once. Raises Unauthenticated."""
+    try:
+        return identifier.identify(context)
+    except KeyUnknown as unknown:
+        await unknown.arrival()
+    return identifier.identify(context)
 
 
 _CALLER: ContextVar[Caller] = ContextVar("stakehold_caller")

@@ -15,7 +15,8 @@ from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 from persistence.errors import DeadlineExceeded, FieldInvalid, Overloaded, Shortage
 from service.admission import Admission
 from service.callers.gate import Gate
-from service.callers.identifying import Identifier, note_caller
+from service.callers.identifying import Identifier, identified, note_caller
+from service.callers.standing import Standing, while_same
 from service.conversions.bulk import UNREADABLE
 from service.conversions.commands import source_id_of
 from service.errors import status_of
@@ -52,7 +53,10 @@ class AnswerInterceptor(ServerInterceptor):
         rate_limits: RateLimits,
         admission: Admission,
         bulk_admission: Admission,
+        *,
+        recheck_s: float,
     ) -> None:
+        self._recheck_s = recheck_s
         self._identifier = identifier
         self._gate = gate
         self._registry = registry
@@ -88,7 +92,7 @@ class AnswerInterceptor(ServerInterceptor):
             )
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(
-                self._around_unary(method, handler.stream_unary),
+                self._around_unary(method, handler.stream_unary, lasts=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -105,7 +109,10 @@ class AnswerInterceptor(ServerInterceptor):
             handler.response_serializer,
         )
 
-    def _around_unary(self, method: str, operation: Callable[..., Awaitable[Any]]) -> Any:
+    def _around_unary(
+        self, method: str, operation: Callable[..., Awaitable[Any]], *, lasts: bool = False
+    ) -> Any:
+        """``lasts``: the request is a stream, so that the answer may be long in coming."""
         observe = self._metrics.observer_of(method)
         enter, leave = self._door_of(method)
         require, deny = self._gate.require, self._gate.deny
@@ -115,8 +122,10 @@ class AnswerInterceptor(ServerInterceptor):
             started = time.perf_counter()
             entered = None
             try:
-                caller = self._identifier.identify(context)
+                caller = await identified(self._identifier, context)
                 note_caller(caller)
+                if lasts:
+                    request = while_same(request, self._identifier, context, caller, every_s=self._recheck_s)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
                 require(caller, method, request)
@@ -150,28 +159,34 @@ class AnswerInterceptor(ServerInterceptor):
 
         async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
             started = time.perf_counter()
-            entered = None
+            entered = standing = None
             try:
-                caller = self._identifier.identify(context)
+                caller = await identified(self._identifier, context)
                 note_caller(caller)
+                standing = Standing(self._identifier, context, caller, every_s=self._recheck_s)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
                 require(caller, method, request)
                 entered = enter(request, context)
                 async with aclosing(operation(request, context)) as responses:
                     async for response in responses:
+                        standing.sending()
                         yield response
+                        standing.sent()
             except AbortError:  # answered already
                 raise
-            except (asyncio.CancelledError, GeneratorExit):
-                observe(_code_of_given_up(context), time.perf_counter() - started)
-                raise
-            except Exception as error:
-                deny(method, request, context, error)
-                code, message, details = await self._answer(method, error)
+            except (asyncio.CancelledError, GeneratorExit, Exception) as error:
+                cause = _told(error, standing)
+                if cause is None:
+                    observe(_code_of_given_up(context), time.perf_counter() - started)
+                    raise
+                deny(method, request, context, cause)
+                code, message, details = await self._answer(method, cause)
                 observe(code.name, time.perf_counter() - started)
                 await context.abort(code, message, ((_STATUS_DETAILS, details),))
             finally:
+                if standing is not None:
+                    standing.close()
                 if entered is not None:
                     leave(entered)
             observe("OK", time.perf_counter() - started)
@@ -215,6 +230,13 @@ class AnswerInterceptor(ServerInterceptor):
         )
         code, status = status_of(error, self._registry)
         return code, status.message, status.SerializeToString()
+
+
+def _told(error: BaseException, standing: Standing | None) -> Exception | None:
+    """What the caller is told of; None where the call was given up, and nobody is there to be told."""
+    if isinstance(error, Exception):
+        return error
+    return standing.take_cancellation() if standing and isinstance(error, asyncio.CancelledError) else None
 
 
 def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

@@ -264,10 +264,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 90
     """[UNAUTHENTICATED] It is not known who calls: the connection's certificate and the call's token are missing, not
-    valid any more, or nobody's that the service was told of. Nothing was done. The cause is no_credentials,
-    certificate_unknown, certificate_expired, certificate_untrusted, token_malformed, token_too_large,
-    token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
-    token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
+    valid any more, or nobody's that the service was told of. Nothing was done; only where a stream ends so, what was
+    sent and not answered may have been. The cause is no_credentials, certificate_unknown, certificate_expired,
+    certificate_untrusted, token_malformed, token_too_large, token_issuer_unknown, token_key_unknown,
+    token_keys_unavailable, token_signature, token_claims, token_expired, token_not_yet_valid, token_subject_unknown,
+    token_not_allowed or caller_changed. Metadata: cause.
     """
     ERROR_REASON_SOURCE_NOT_PERMITTED: _ErrorReason.ValueType  # 91
     """[PERMISSION_DENIED] The caller may not act as this source; where the metadata's source_id is empty, the call has to name
@@ -529,10 +530,11 @@ Metadata: case_kind, case_id, person.
 """
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 90
 """[UNAUTHENTICATED] It is not known who calls: the connection's certificate and the call's token are missing, not
-valid any more, or nobody's that the service was told of. Nothing was done. The cause is no_credentials,
-certificate_unknown, certificate_expired, certificate_untrusted, token_malformed, token_too_large,
-token_issuer_unknown, token_key_unknown, token_keys_unavailable, token_signature, token_claims, token_expired,
-token_not_yet_valid, token_subject_unknown or token_not_allowed. Metadata: cause.
+valid any more, or nobody's that the service was told of. Nothing was done; only where a stream ends so, what was
+sent and not answered may have been. The cause is no_credentials, certificate_unknown, certificate_expired,
+certificate_untrusted, token_malformed, token_too_large, token_issuer_unknown, token_key_unknown,
+token_keys_unavailable, token_signature, token_claims, token_expired, token_not_yet_valid, token_subject_unknown,
+token_not_allowed or caller_changed. Metadata: cause.
 """
 ERROR_REASON_SOURCE_NOT_PERMITTED: ErrorReason.ValueType  # 91
 """[PERMISSION_DENIED] The caller may not act as this source; where the metadata's source_id is empty, the call has to name
