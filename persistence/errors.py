@@ -25,7 +25,9 @@ StakeholdError
 │   ├── SubmissionNotFound
 │   ├── RoundNotFound
 │   ├── ReviewNotFound
-│   └── CaseNotFound
+│   ├── CaseNotFound
+│   ├── ProviderNotFound
+│   └── SessionNotFound
 ├── FieldInvalid               the caller sent something malformed
 │   ├── CurrencyUnknown
 │   ├── CursorInvalid
@@ -51,6 +53,7 @@ StakeholdError
 ├── InvalidTransition
 ├── CaseIdConflict
 ├── ApprovalBySamePerson
+├── SessionConflict
 ├── SetupRefused               the service must not start like this
 │   └── StoreUnsafe
 └── LedgerBroken               the drain of a partition must stop
@@ -352,6 +355,21 @@ class CaseNotFound(NotFound):
         self.case_id = case_id
 
 
+class ProviderNotFound(NotFound):
+    """No provider of that id is configured."""
+
+    def __init__(self, provider_id: str) -> None:
+        super().__init__(f"provider {provider_id} is not known")
+        self.provider_id = provider_id
+
+
+class SessionNotFound(NotFound):
+    """No session was ever opened under the token, which is not told."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no session of this token")
+
+
 class FieldInvalid(StakeholdError):
     """A field of the request is malformed. ``field`` is its path in the request."""
 
@@ -539,6 +557,13 @@ class ApprovalBySamePerson(StakeholdError):
         self.case_kind = case_kind
         self.case_id = case_id
         self.person = person
+
+
+class SessionConflict(StakeholdError):
+    """The token is another session's."""
+
+    def __init__(self) -> None:
+        super().__init__("the token is another session's; take another one")
 
 
 class SetupRefused(StakeholdError):

@@ -30,6 +30,7 @@ from service.hot_path import open_hot_path
 from service.metrics import CallMetrics
 from service.opening import (
     cash_desk,
+    open_callbacks_pool,
     open_cashier_pool,
     open_inbox_pool,
     open_quotes,
@@ -38,6 +39,8 @@ from service.opening import (
     open_registrar_pool,
     open_registry,
 )
+from service.providers.metrics import ProviderMetrics
+from service.providers.opening import open_callbacks
 from service.rate_limits import RateLimits
 from service.rates import system_now_ms
 from service.registry import Registry
@@ -50,6 +53,7 @@ from service.servicers.deadlines import Deadlines
 from service.servicers.events import EventServicer
 from service.servicers.fx import FxServicer
 from service.servicers.ledger import LedgerServicer
+from service.servicers.providers import ProviderServicer
 from service.servicers.rounds import RoundServicer
 from service.servicers.sportsbook import SportsbookServicer
 from service.servicers.submission import SubmissionServicer
@@ -63,6 +67,7 @@ from stakehold.v1.cashier_service_pb2_grpc import add_CashierServiceServicer_to_
 from stakehold.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from stakehold.v1.fx_service_pb2_grpc import add_FxServiceServicer_to_server
 from stakehold.v1.ledger_service_pb2_grpc import add_LedgerServiceServicer_to_server
+from stakehold.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 from stakehold.v1.round_service_pb2_grpc import add_RoundServiceServicer_to_server
 from stakehold.v1.sportsbook_service_pb2_grpc import add_SportsbookServiceServicer_to_server
 from stakehold.v1.submission_service_pb2_grpc import add_SubmissionServiceServicer_to_server
@@ -161,6 +166,16 @@ async def open_api(
         deposit_expiry_s=settings.deposit_expiry_s,
     )
     access = AccessServicer(AccessReader(reading_pool), deadlines)
+    callbacks_pool = await open_callbacks_pool(settings, stack, application=_APPLICATION)
+    callbacks, sessions, book = await open_callbacks(
+        stack,
+        callbacks_pool,
+        engine,
+        registry,
+        ProviderMetrics(metrics_registry),
+        providers_file=settings.providers_file,
+    )
+    providers = ProviderServicer(callbacks, sessions, book, registry, deadlines)
     services = (
         Service(
             "stakehold.v1.WalletService",
@@ -201,6 +216,10 @@ async def open_api(
             "stakehold.v1.AccessService",
             partial(add_AccessServiceServicer_to_server, access),
             is_administrative=True,
+        ),
+        Service(
+            "stakehold.v1.ProviderService",
+            partial(add_ProviderServiceServicer_to_server, providers),
         ),
     )
     return Api(services, registry, rate_limits, subscriptions, hot_path.is_usable)

@@ -89,6 +89,8 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.RoundNotFound: (_Code.NOT_FOUND, "ROUND_NOT_FOUND"),
     errors.ReviewNotFound: (_Code.NOT_FOUND, "REVIEW_NOT_FOUND"),
     errors.CaseNotFound: (_Code.NOT_FOUND, "CASE_NOT_FOUND"),
+    errors.ProviderNotFound: (_Code.NOT_FOUND, "PROVIDER_NOT_FOUND"),
+    errors.SessionNotFound: (_Code.NOT_FOUND, "SESSION_NOT_FOUND"),
     errors.CurrencyUnknown: (_Code.INVALID_ARGUMENT, "CURRENCY_UNKNOWN"),
     errors.PageTokenInvalid: (_Code.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"),
     errors.FieldInvalid: (_Code.INVALID_ARGUMENT, "INVALID_FIELD"),
@@ -112,6 +114,7 @@ ERROR_CODES: dict[type[errors.StakeholdError], tuple[grpc.StatusCode, str]] = {
     errors.InvalidTransition: (_Code.FAILED_PRECONDITION, "INVALID_TRANSITION"),
     errors.CaseIdConflict: (_Code.ALREADY_EXISTS, "CASE_ID_CONFLICT"),
     errors.ApprovalBySamePerson: (_Code.FAILED_PRECONDITION, "APPROVAL_BY_SAME_PERSON"),
+    errors.SessionConflict: (_Code.ALREADY_EXISTS, "SESSION_CONFLICT"),
 }
 
 INTERNAL_REASON = "INTERNAL"
@@ -255,6 +258,8 @@ def _missing_metadata(error: errors.NotFound) -> dict[str, str]:
             metadata = _named_metadata(error)
         case errors.CaseNotFound():
             metadata = _case_metadata(error)
+        case errors.ProviderNotFound():
+            metadata = {"provider_id": error.provider_id}
         case _:
             pass
     return metadata

@@ -28,6 +28,7 @@ _INBOX_STATEMENT_TIMEOUT_S = 30.0
 _CASHIER_POOL_SIZE = 4
 _RECORDER_POOL_SIZE = 3
 """One for what is written in the background, and some for administrative calls."""
+_CALLBACKS_POOL_SIZE = 8
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -60,6 +61,11 @@ async def open_cashier_pool(settings: Settings, stack: AsyncExitStack, *, applic
 async def open_recorder_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
     """May add to the access log."""
     return await _open_pool(settings, stack, LedgerRole.RECORDER, _RECORDER_POOL_SIZE, application)
+
+
+async def open_callbacks_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May record callbacks, erase what they contained, and change sessions."""
+    return await _open_pool(settings, stack, LedgerRole.CALLBACKS, _CALLBACKS_POOL_SIZE, application)
 
 
 def cash_desk(pool: Pool, engine: Engine, registry: Registry) -> tuple[CashDesk, CaseTable, Finisher]:

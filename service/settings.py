@@ -1,6 +1,7 @@
 """All settings, read from the environment here and nowhere else."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -257,6 +258,18 @@ class Settings(TraceSettings):
         gt=0,
         le=31_536_000,
         description="How long a deposit may stay announced where its caller names no end.",
+    )
+    providers_file: Path | None = Field(
+        default=None,
+        description="The YAML file that says which providers may hand over callbacks, and whose word is good "
+        "for them; read again whenever it changes.",
+    )
+    callback_retention_days: float = Field(
+        default=180.0,
+        gt=0,
+        le=36_500,
+        description="After so long `stakehold work` erases what callbacks contained; their ids and digests "
+        "stay.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."

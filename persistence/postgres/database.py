@@ -31,7 +31,7 @@ CLIENT_GRACE_S = 2.0
 
 
 class LedgerRole(StrEnum):
-    """Group roles: what a connection may do, whoever logs in. Migrations grant it: 0005, 0014, 0018, 0023."""
+    """Group roles: what a connection may do, whoever logs in. What each may is granted by migrations."""
 
     READER = "stakehold_reader"
     WRITER = "stakehold_writer"
@@ -40,6 +40,7 @@ class LedgerRole(StrEnum):
     CASHIER = "stakehold_cashier"
     PUBLISHER = "stakehold_publisher"
     RECORDER = "stakehold_recorder"
+    CALLBACKS = "stakehold_callbacks"
 
 
 class RecordRefused(StakeholdError):

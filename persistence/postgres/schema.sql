@@ -6,6 +6,8 @@ CREATE SCHEMA inbox;
 
 CREATE SCHEMA ledger;
 
+CREATE SCHEMA providers;
+
 CREATE SCHEMA registry;
 
 CREATE FUNCTION cashier.refuse_to_rewrite() RETURNS trigger
@@ -374,6 +376,35 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_of_an_entry_sum_to_zero';
     END IF;
     RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION providers.refuse_all_but_erasing() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    erased providers.callbacks := OLD;
+BEGIN
+    erased.body := NULL;
+    erased.headers := NULL;
+    erased.peer := NULL;
+    erased.erased_time := NEW.erased_time;
+    IF NEW.erased_time IS NULL OR OLD.erased_time IS NOT NULL OR NEW IS DISTINCT FROM erased THEN
+        RAISE EXCEPTION 'callback % can only be erased', OLD.callback_number
+            USING ERRCODE = 'restrict_violation', CONSTRAINT = 'callbacks_are_append_only';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION providers.refuse_to_rewrite() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    RAISE EXCEPTION '% of providers.% is refused: what was said stays said', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'callbacks_are_append_only';
 END
 $$;
 
@@ -1151,6 +1182,91 @@ WITH (fillfactor='60');
 
 COMMENT ON TABLE ledger.wallets IS 'Each wallet as of its newest entry, kept by a trigger; nobody may write it.';
 
+CREATE TABLE providers.callback_answers (
+    answer_number bigint NOT NULL,
+    callback_number bigint NOT NULL,
+    outcome text NOT NULL,
+    status_code integer NOT NULL,
+    body_digest bytea NOT NULL,
+    answered_time timestamp with time zone NOT NULL,
+    CONSTRAINT an_answer_s_digest_has_32_bytes CHECK ((octet_length(body_digest) = 32))
+);
+
+COMMENT ON TABLE providers.callback_answers IS 'What was answered, each time. A callback without an answer was being acted upon when its server died, or its answer could not be noted: the ledger says what it moved.';
+
+ALTER TABLE providers.callback_answers ALTER COLUMN answer_number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME providers.callback_answers_answer_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE providers.callback_duplicates (
+    callback_number bigint NOT NULL,
+    times bigint NOT NULL,
+    last_time timestamp with time zone NOT NULL,
+    CONSTRAINT there_is_at_least_one_duplicate CHECK ((times > 0))
+);
+
+COMMENT ON TABLE providers.callback_duplicates IS 'How often the very same callback came again.';
+
+CREATE TABLE providers.callbacks (
+    callback_number bigint NOT NULL,
+    provider_id text NOT NULL,
+    method text NOT NULL,
+    path text NOT NULL,
+    body_digest bytea NOT NULL,
+    body bytea,
+    headers jsonb,
+    peer text,
+    key_id text NOT NULL,
+    request_id text NOT NULL,
+    player_id text NOT NULL,
+    transaction_id text NOT NULL,
+    received_time timestamp with time zone NOT NULL,
+    recorded_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    erased_time timestamp with time zone,
+    CONSTRAINT a_body_digest_has_32_bytes CHECK ((octet_length(body_digest) = 32)),
+    CONSTRAINT what_came_is_there_until_it_is_erased CHECK ((((erased_time IS NOT NULL) = (body IS NULL)) AND ((body IS NULL) = (headers IS NULL)) AND ((body IS NULL) = (peer IS NULL))))
+);
+
+COMMENT ON TABLE providers.callbacks IS 'Callbacks whose signature was good, as they came, written before they are acted upon.';
+
+COMMENT ON COLUMN providers.callbacks.body_digest IS 'SHA-256 of the body as it came; it stays when the body is erased.';
+
+COMMENT ON COLUMN providers.callbacks.headers IS 'Those that say something and are no secrets.';
+
+COMMENT ON COLUMN providers.callbacks.key_id IS 'Which of the provider''s keys has signed it.';
+
+COMMENT ON COLUMN providers.callbacks.player_id IS 'As the body says; empty where it could not be read.';
+
+COMMENT ON COLUMN providers.callbacks.received_time IS 'When the edge had received it, by the edge''s clock.';
+
+ALTER TABLE providers.callbacks ALTER COLUMN callback_number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME providers.callbacks_callback_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE providers.sessions (
+    token_digest bytea NOT NULL,
+    provider_id text NOT NULL,
+    player_id text NOT NULL,
+    currency_code text NOT NULL,
+    game_id text NOT NULL,
+    opened_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    expire_time timestamp with time zone NOT NULL,
+    closed_time timestamp with time zone,
+    CONSTRAINT a_token_s_digest_has_32_bytes CHECK ((octet_length(token_digest) = 32))
+);
+
+COMMENT ON COLUMN providers.sessions.token_digest IS 'SHA-256 of the token, which itself is kept nowhere.';
+
 CREATE TABLE registry.currencies (
     currency_code text NOT NULL,
     display_name text NOT NULL,
@@ -1352,6 +1468,21 @@ ALTER TABLE ONLY ledger.access_head
 ALTER TABLE ONLY ledger.verifications
     ADD CONSTRAINT verifications_are_numbered PRIMARY KEY (verification_id);
 
+ALTER TABLE ONLY providers.callback_duplicates
+    ADD CONSTRAINT a_callback_s_duplicates_are_counted_once PRIMARY KEY (callback_number);
+
+ALTER TABLE ONLY providers.sessions
+    ADD CONSTRAINT a_token_is_of_one_session PRIMARY KEY (token_digest);
+
+ALTER TABLE ONLY providers.callback_answers
+    ADD CONSTRAINT answers_are_numbered PRIMARY KEY (answer_number);
+
+ALTER TABLE ONLY providers.callbacks
+    ADD CONSTRAINT callbacks_are_numbered PRIMARY KEY (callback_number);
+
+ALTER TABLE ONLY providers.callbacks
+    ADD CONSTRAINT the_same_callback_is_recorded_once UNIQUE (provider_id, path, body_digest, method);
+
 ALTER TABLE ONLY registry.currencies
     ADD CONSTRAINT a_currency_code_is_unique PRIMARY KEY (currency_code);
 
@@ -1429,6 +1560,16 @@ CREATE INDEX slips_in_play ON ledger.slips USING btree (player_id, source_id, sl
 
 CREATE INDEX unsettled_rounds_by_age ON ledger.open_rounds USING btree (source_id, first_bet_time) WHERE (NOT is_settled);
 
+CREATE INDEX answers_to_a_callback ON providers.callback_answers USING btree (callback_number, answer_number);
+
+CREATE INDEX callbacks_of_a_player ON providers.callbacks USING btree (player_id, callback_number) WHERE (player_id <> ''::text);
+
+CREATE INDEX callbacks_of_a_transaction ON providers.callbacks USING btree (transaction_id, callback_number) WHERE (transaction_id <> ''::text);
+
+CREATE INDEX callbacks_that_are_not_erased ON providers.callbacks USING btree (recorded_time) WHERE (erased_time IS NULL);
+
+CREATE INDEX sessions_of_a_player ON providers.sessions USING btree (player_id, opened_time);
+
 CREATE TRIGGER cases_are_not_removed BEFORE DELETE OR TRUNCATE ON cashier.cases FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
 
 CREATE TRIGGER messages_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON cashier.messages FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
@@ -1462,6 +1603,12 @@ CREATE TRIGGER postings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON l
 CREATE TRIGGER the_access_log_is_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.access_log FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
 CREATE TRIGGER the_cursor_only_moves_forward BEFORE UPDATE ON ledger.partitions FOR EACH ROW EXECUTE FUNCTION ledger.refuse_a_cursor_that_moves_back();
+
+CREATE TRIGGER answers_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON providers.callback_answers FOR EACH STATEMENT EXECUTE FUNCTION providers.refuse_to_rewrite();
+
+CREATE TRIGGER callbacks_are_append_only BEFORE UPDATE ON providers.callbacks FOR EACH ROW EXECUTE FUNCTION providers.refuse_all_but_erasing();
+
+CREATE TRIGGER callbacks_are_not_removed BEFORE DELETE OR TRUNCATE ON providers.callbacks FOR EACH STATEMENT EXECUTE FUNCTION providers.refuse_to_rewrite();
 
 CREATE TRIGGER a_code_is_a_currency_or_a_denomination BEFORE INSERT ON registry.currencies FOR EACH ROW EXECUTE FUNCTION registry.require_one_meaning_of_a_code();
 
@@ -1530,6 +1677,12 @@ ALTER TABLE ONLY ledger.open_rounds
 ALTER TABLE ONLY ledger.round_progress
     ADD CONSTRAINT the_progress_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
+ALTER TABLE ONLY providers.callback_answers
+    ADD CONSTRAINT an_answer_is_to_a_callback FOREIGN KEY (callback_number) REFERENCES providers.callbacks(callback_number);
+
+ALTER TABLE ONLY providers.callback_duplicates
+    ADD CONSTRAINT duplicates_are_of_a_callback FOREIGN KEY (callback_number) REFERENCES providers.callbacks(callback_number);
+
 ALTER TABLE ONLY registry.denominations
     ADD CONSTRAINT a_denomination_is_of_a_currency FOREIGN KEY (currency_code) REFERENCES registry.currencies(currency_code);
 
@@ -1550,6 +1703,9 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
 GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
 GRANT USAGE ON SCHEMA ledger TO stakehold_cashier;
 GRANT USAGE ON SCHEMA ledger TO stakehold_recorder;
+
+GRANT USAGE ON SCHEMA providers TO stakehold_reader;
+GRANT USAGE ON SCHEMA providers TO stakehold_callbacks;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
@@ -1604,6 +1760,10 @@ REVOKE ALL ON FUNCTION ledger.refuse_to_rewrite() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.require_postings_to_have_entries() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.require_postings_to_sum_to_zero() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION providers.refuse_all_but_erasing() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION providers.refuse_to_rewrite() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION registry.refuse_to_change_a_denomination() FROM PUBLIC;
 
@@ -1835,6 +1995,53 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_writer;
+
+GRANT SELECT,INSERT ON TABLE providers.callback_answers TO stakehold_callbacks;
+GRANT SELECT ON TABLE providers.callback_answers TO stakehold_reader;
+
+GRANT SELECT,INSERT ON TABLE providers.callback_duplicates TO stakehold_callbacks;
+GRANT SELECT ON TABLE providers.callback_duplicates TO stakehold_reader;
+
+GRANT UPDATE(times) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
+
+GRANT UPDATE(last_time) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
+
+GRANT SELECT,INSERT ON TABLE providers.callbacks TO stakehold_callbacks;
+
+GRANT SELECT(callback_number) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(provider_id) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(method) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(path) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(body_digest) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT UPDATE(body) ON TABLE providers.callbacks TO stakehold_callbacks;
+
+GRANT UPDATE(headers) ON TABLE providers.callbacks TO stakehold_callbacks;
+
+GRANT UPDATE(peer) ON TABLE providers.callbacks TO stakehold_callbacks;
+
+GRANT SELECT(key_id) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(request_id) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(player_id) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(transaction_id) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(received_time) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(recorded_time) ON TABLE providers.callbacks TO stakehold_reader;
+
+GRANT SELECT(erased_time) ON TABLE providers.callbacks TO stakehold_reader;
+GRANT UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_callbacks;
+
+GRANT SELECT,INSERT ON TABLE providers.sessions TO stakehold_callbacks;
+
+GRANT UPDATE(closed_time) ON TABLE providers.sessions TO stakehold_callbacks;
 
 GRANT SELECT ON TABLE registry.currencies TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE registry.currencies TO stakehold_registrar;

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from service.working.callbacks import callbacks_job
 from service.working.cashier import cashier_job
 from service.working.expiring import expiring_job
 from service.working.inbox.job import inbox_job
@@ -9,7 +10,13 @@ from service.working.jobs import Job
 from service.working.sweeping import sweeping_job
 from service.working.workplace import Workplace
 
-_MAKERS: Sequence[Callable[[Workplace], Job]] = (inbox_job, sweeping_job, expiring_job, cashier_job)
+_MAKERS: Sequence[Callable[[Workplace], Job]] = (
+    inbox_job,
+    sweeping_job,
+    expiring_job,
+    cashier_job,
+    callbacks_job,
+)
 """Each makes one job. Any number of processes may run: a job sees to it itself that this does no harm."""
 
 

@@ -86,6 +86,10 @@ WRITABLE = {
     ("stakehold_cashier", "messages", "INSERT"),
     ("stakehold_recorder", "access_log", "INSERT"),
     ("stakehold_writer", "verifications", "INSERT"),
+    *((("stakehold_callbacks", "callbacks", privilege)) for privilege in ("INSERT", "UPDATE")),
+    *((("stakehold_callbacks", "callback_duplicates", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_callbacks", "callback_answers", "INSERT"),
+    *((("stakehold_callbacks", "sessions", privilege)) for privilege in ("INSERT", "UPDATE")),
 }
 """All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
 neither are rates."""
@@ -98,7 +102,7 @@ async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining)
         FROM unnest($1::text[]) AS role
         CROSS JOIN (
             SELECT pg_class.oid, relname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-            WHERE nspname IN ('ledger', 'registry', 'fx', 'inbox', 'cashier') AND relkind = 'r'
+            WHERE nspname IN ('ledger', 'registry', 'fx', 'inbox', 'cashier', 'providers') AND relkind = 'r'
         ) AS tables
         CROSS JOIN unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
         WHERE has_table_privilege(role, oid, privilege)

@@ -59,6 +59,8 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.RoundNotFound("g1", "r1"),
     errors.ReviewNotFound(7),
     errors.CaseNotFound("deposit", "d1"),
+    errors.ProviderNotFound("hub88"),
+    errors.SessionNotFound(),
     errors.CurrencyUnknown("amount.currency_code", "XYZ"),
     errors.PageTokenInvalid(),
     errors.FieldInvalid("player_id", "must be an id"),
@@ -82,6 +84,7 @@ CALLER_ERRORS: tuple[errors.StakeholdError, ...] = (
     errors.InvalidTransition("withdrawal", "w1", state="paid", message="fail"),
     errors.CaseIdConflict("deposit", "d1"),
     errors.ApprovalBySamePerson("correction", "c1", "alice"),
+    errors.SessionConflict(),
 )
 UNTOLD = (errors.SetupRefused, errors.LedgerBroken)
 """Ends of the command line and of the drainer: no call raises them."""

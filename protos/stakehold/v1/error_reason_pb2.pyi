@@ -280,6 +280,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the verb names. Nothing was done, and nothing is remembered. docs/security.md lists what each role may do.
     Metadata: caller, method, verb.
     """
+    ERROR_REASON_PROVIDER_NOT_FOUND: _ErrorReason.ValueType  # 100
+    """[NOT_FOUND] No provider of that id is configured. Metadata: provider_id."""
+    ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 101
+    """[NOT_FOUND] No session was ever opened under that token."""
+    ERROR_REASON_SESSION_CONFLICT: _ErrorReason.ValueType  # 102
+    """[ALREADY_EXISTS] The token is another session's. Nothing was opened."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -546,4 +552,10 @@ ERROR_REASON_VERB_NOT_PERMITTED: ErrorReason.ValueType  # 92
 the verb names. Nothing was done, and nothing is remembered. docs/security.md lists what each role may do.
 Metadata: caller, method, verb.
 """
+ERROR_REASON_PROVIDER_NOT_FOUND: ErrorReason.ValueType  # 100
+"""[NOT_FOUND] No provider of that id is configured. Metadata: provider_id."""
+ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 101
+"""[NOT_FOUND] No session was ever opened under that token."""
+ERROR_REASON_SESSION_CONFLICT: ErrorReason.ValueType  # 102
+"""[ALREADY_EXISTS] The token is another session's. Nothing was opened."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
