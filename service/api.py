@@ -173,6 +173,7 @@ async def open_api(
         engine,
         registry,
         ProviderMetrics(metrics_registry),
+        rate_limits,
         providers_file=settings.providers_file,
     )
     providers = ProviderServicer(callbacks, sessions, book, registry, deadlines)

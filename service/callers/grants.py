@@ -46,7 +46,6 @@ _MOVERS = _HOLDERS | {_R.PROMOTIONS}
 _APPROVER = frozenset({_R.APPROVER})
 _OPERATOR = frozenset({_R.OPERATOR})
 _PLATFORM = frozenset({_R.PLATFORM})
-_EDGE = frozenset({_R.EDGE})
 _ADMIN = frozenset({_R.ADMIN})
 _LOOKERS = frozenset({_R.OPERATOR, _R.AUDITOR})
 _DECIDERS = _LOOKERS | _APPROVER
@@ -135,12 +134,6 @@ _BY_SERVICE: Mapping[str, Mapping[str, Grant]] = {
         ),
         "GetCorrection": Grant(all=_DECIDERS),
         "ListCorrections": Grant(all=_DECIDERS),
-    },
-    "ProviderService": {
-        "HandleCallback": Grant(all=_EDGE),
-        "OpenSession": Grant(all=_PLATFORM),
-        "CloseSession": Grant(all=_PLATFORM),
-        "GetSession": Grant(all=_PLATFORM),
     },
     "AdminService": {
         "OpenWallet": Grant(all=_ADMIN | _PLATFORM, only={"credit_line": _ADMIN}),

@@ -8,12 +8,9 @@ nothing else: no I/O, no clock, no money. Signatures are checked before it is as
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Protocol
 
 from service.providers.amounts import Balance, Unit
-
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class Problem(StrEnum):
@@ -70,15 +67,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What every callback says, as it says it: not checked yet. ``token`` is "" where there is none.
-
-    ``echo`` is the adapter's own, for its answer.
-    """
+    """What every callback says, as it says it: not checked yet. ``token`` is "" where there is none."""
 
     request_id: str = ""
     player_id: str = ""
     token: str = field(default="", repr=False)
-    echo: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +94,7 @@ class TransactionAsked(Asked):
     game: str = ""
     round: str = ""
     closes_round: bool = False
-    metadata: Mapping[str, str] = NO_METADATA
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

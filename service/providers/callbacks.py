@@ -24,6 +24,7 @@ from service.providers.problems import problem_of
 from service.providers.provider import Provider
 from service.providers.sessions import system_now
 from service.providers.signatures import Headers, SignatureBad
+from service.rate_limits import RateLimits
 
 _log = structlog.get_logger(__name__)
 
@@ -55,6 +56,7 @@ class Callbacks:
         applying: Applying,
         notes: AnswerNotes,
         metrics: ProviderMetrics,
+        rate_limits: RateLimits,
         *,
         now: Callable[[], datetime] = system_now,
     ) -> None:
@@ -63,6 +65,7 @@ class Callbacks:
         self._applying = applying
         self._notes = notes
         self._metrics = metrics
+        self._rate_limits = rate_limits
         self._now = now
         self._told_at: dict[str, float] = {}
 
@@ -97,6 +100,7 @@ class Callbacks:
         except Exception as error:  # on record first, whatever is the matter with us
             asked, bug = Asked(), error
         try:
+            self._rate_limits.take(provider.source_id)
             recorded = await self._record(provider, delivery, key_id, asked, deadline)
         except StakeholdError as error:
             return self._unrecorded(provider, asked, error)

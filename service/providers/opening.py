@@ -14,6 +14,7 @@ from service.providers.callbacks import Callbacks
 from service.providers.metrics import ProviderMetrics
 from service.providers.noting import AnswerNotes
 from service.providers.sessions import Sessions
+from service.rate_limits import RateLimits
 from service.registry import Registry
 
 
@@ -23,6 +24,7 @@ async def open_callbacks(
     engine: Engine,
     registry: Registry,
     metrics: ProviderMetrics,
+    rate_limits: RateLimits,
     *,
     providers_file: Path | None,
 ) -> tuple[Callbacks, Sessions, ProviderBook]:
@@ -34,7 +36,7 @@ async def open_callbacks(
     stack.push_async_callback(notes.close)
     _keep_running(stack, asyncio.create_task(notes.run(), name="answer-notes"))
     _keep_running(stack, asyncio.create_task(book.keep_fresh(), name="providers-file"))
-    callbacks = Callbacks(book, table, Applying(engine, registry, sessions), notes, metrics)
+    callbacks = Callbacks(book, table, Applying(engine, registry, sessions), notes, metrics, rate_limits)
     return callbacks, sessions, book
 
 

@@ -1,0 +1,1 @@
+"""Callbacks of providers, against the real service."""
