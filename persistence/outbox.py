@@ -35,6 +35,11 @@ from persistence.transactions import (
 
 FORMAT = "1"
 
+REVISION = 2
+"""What may stand in a record that this version reads: 1, entries; 2, notes behind them."""
+
+REVISION_OF_NOTES = 2
+
 NOTE = "note:"
 TRACE_NOTE = "note:trace"
 _TRACE_NOTE = TRACE_NOTE.encode()

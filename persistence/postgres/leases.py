@@ -7,9 +7,21 @@ gets it, and a commit names the number: whoever was asleep for too long writes n
 from collections.abc import Collection, Iterable
 
 from persistence.lease_plan import LeasedPartition
+from persistence.outbox import REVISION
 from persistence.postgres.database import Connection, translated_errors
 from persistence.postgres.partition_rows import decode_leased_partition
 from persistence.postgres.queries import query
+
+_SEEN_LATELY_S = 15.0
+"""A drainer says much more often that it is there."""
+
+
+async def drainers_that_read_less(connection: Connection, revision: int) -> int:
+    """How many drainers are at work that cannot read records of this revision. Raises LedgerUnavailable."""
+    with translated_errors():
+        count = await connection.fetchval(query("drainers_that_read_less"), revision, _SEEN_LATELY_S)
+    assert isinstance(count, int)
+    return count
 
 
 def session_name(drainer_id: str) -> str:
@@ -31,7 +43,9 @@ class Leases:
     async def count_drainers(self) -> int:
         """How many drainers live, this one included: it says so by asking."""
         with translated_errors():
-            count = await self._connection.fetchval(query("see_drainer"), self._drainer_id, self._lease_s)
+            count = await self._connection.fetchval(
+                query("see_drainer"), self._drainer_id, self._lease_s, REVISION
+            )
         assert isinstance(count, int)
         return count
 

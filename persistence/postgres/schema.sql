@@ -820,10 +820,14 @@ COMMENT ON VIEW ledger.conversions IS 'Entries whose amount was converted. Rates
 
 CREATE TABLE ledger.drainers (
     drainer_id text NOT NULL,
-    seen_time timestamp with time zone DEFAULT now() NOT NULL
+    seen_time timestamp with time zone DEFAULT now() NOT NULL,
+    reads integer DEFAULT 1 NOT NULL,
+    CONSTRAINT a_drainer_reads_what_the_first_one_did CHECK ((reads >= 1))
 );
 
 COMMENT ON TABLE ledger.drainers IS 'Who drains now, so that they can share the partitions.';
+
+COMMENT ON COLUMN ledger.drainers.reads IS 'The newest revision of outbox records that the drainer reads; those that do not say read the first.';
 
 CREATE TABLE ledger.epochs (
     partition integer NOT NULL,

@@ -21,12 +21,12 @@ from service.health_listener import served_health
 from service.housekeeping import keep_house
 from service.logs import configure_logs
 from service.metrics import served_metrics
-from service.migrations import await_migrations
 from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
+from service.turns import await_migrations
 
 _STATEMENT_TIMEOUT_S = 10.0
 _COLLECT_EVERY = 100_000

@@ -18,7 +18,6 @@ from service.commands.starting import CANNOT_START, refuse_plainly
 from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
-from service.migrations import await_migrations
 from service.publishing.metrics import PublishMetrics
 from service.publishing.opening import open_ledger_side, open_sink
 from service.publishing.publish_settings import PublishSettings
@@ -27,6 +26,7 @@ from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 from service.telemetry.trace_settings import TraceSettings
+from service.turns import await_migrations
 
 _log = structlog.get_logger(__name__)
 

@@ -9,10 +9,10 @@ import uvloop
 from service.commands.starting import read_settings_or_exit, refuse_plainly
 from service.health_listener import served_health
 from service.logs import configure_logs
-from service.migrations import await_migrations
 from service.readiness import Readiness
 from service.server import running_server
 from service.settings import Settings
+from service.turns import await_turn
 
 
 @click.command()
@@ -31,9 +31,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     readiness = Readiness()
     async with served_health(settings.health_listen, readiness):
-        await await_migrations(
-            settings.postgres_url.get_secret_value(), stopped, wait_s=settings.migration_wait_s
-        )
+        await await_turn(settings, stopped)
         if stopped.is_set():
             return
         async with running_server(settings, readiness=readiness):

@@ -13,10 +13,10 @@ from service.commands.starting import read_settings_or_exit, refuse_plainly
 from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
-from service.migrations import await_migrations
 from service.readiness import Readiness
 from service.settings import Settings
 from service.telemetry.process_metrics import Process, process_registry
+from service.turns import await_turn
 from service.working.job_list import jobs_of
 from service.working.jobs import supervise
 from service.working.metrics import JobMetrics
@@ -58,9 +58,7 @@ async def _work(settings: Settings) -> None:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
             )
-        await await_migrations(
-            settings.postgres_url.get_secret_value(), stop, wait_s=settings.migration_wait_s
-        )
+        await await_turn(settings, stop)
         if stop.is_set():
             return
         async with open_workplace(settings, registry) as workplace:

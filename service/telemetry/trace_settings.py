@@ -15,7 +15,7 @@ class TraceSettings(BaseSettings):
     traces_endpoint: str = Field(
         default="",
         description="Where traces are sent, OTLP over HTTP: http://collector:4318/v1/traces; empty: nowhere. "
-        "Not before every drainer is of this version.",
+        "A start waits as for migrations while drainers are at work that do not know them.",
     )
     traces_ratio: float = Field(
         default=0.01,

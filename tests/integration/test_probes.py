@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -255,6 +255,31 @@ async def test_a_process_waits_unready_for_migrations_and_then_starts(
             await connection.close()
 
 
+@pytest.mark.parametrize("command", ["serve", "work"])
+async def test_who_writes_notes_waits_for_drainers_that_read_them(
+    private_valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path, command: str
+) -> None:
+    """A drainer of the first release says nothing of what it reads, and would stop at a note."""
+    async with ledgers.fresh() as dsn:
+        connection = await asyncpg.connect(dsn)
+        try:
+            await connection.execute("INSERT INTO ledger.drainers (drainer_id) VALUES ('old')")
+            await connection.execute("INSERT INTO ledger.drainers (drainer_id, reads) VALUES ('new', 2)")
+            traced = {"STAKEHOLD_TRACES_ENDPOINT": f"http://{LOOPBACK}:{free_port()}/v1/traces"}
+            async with commanded(tmp_path, command, private_valkey, dsn, traced) as (child, probe):
+                await until(lambda: says(probe, LIVENESS), what="it answers probes", deadline_s=60.0)
+                for _ in range(20):
+                    assert await probe.told() == STARTING
+                    assert child.running
+                    await asyncio.sleep(0.05)
+
+                await connection.execute("DELETE FROM ledger.drainers WHERE drainer_id = 'old'")
+
+                await until(probe.is_ready, what="it has started", deadline_s=60.0)
+        finally:
+            await connection.close()
+
+
 async def test_a_process_that_waits_for_migrations_stops_when_it_is_told_to(
     private_valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path
 ) -> None:
@@ -278,11 +303,11 @@ async def says(probe: Probe, service: str) -> bool:
 
 @asynccontextmanager
 async def commanded(
-    folder: Path, command: str, valkey: EmbeddedValkey, dsn: str
+    folder: Path, command: str, valkey: EmbeddedValkey, dsn: str, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[tuple[Child, Probe]]:
     """A process as Kubernetes starts it."""
     health = f"{LOOPBACK}:{free_port()}"
-    wanted = {"STAKEHOLD_HEALTH_LISTEN": health, "STAKEHOLD_MIGRATION_WAIT_S": "120"}
+    wanted = {"STAKEHOLD_HEALTH_LISTEN": health, "STAKEHOLD_MIGRATION_WAIT_S": "120", **(settings or {})}
     environment = {**os.environ, **service_environment(valkey.url, dsn, settings=wanted)}
     words = [sys.executable, "-m", "service.cli", command]
     child = spawn(command, words, log=folder / f"{command}.log", env=environment, cwd=ROOT)

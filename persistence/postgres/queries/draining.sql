@@ -1,7 +1,7 @@
 -- see_drainer --
 WITH seen AS (
-    INSERT INTO ledger.drainers (drainer_id, seen_time) VALUES ($1, clock_timestamp())
-    ON CONFLICT (drainer_id) DO UPDATE SET seen_time = excluded.seen_time
+    INSERT INTO ledger.drainers (drainer_id, seen_time, reads) VALUES ($1, clock_timestamp(), $3)
+    ON CONFLICT (drainer_id) DO UPDATE SET seen_time = excluded.seen_time, reads = excluded.reads
 ), gone AS (
     DELETE FROM ledger.drainers
     WHERE drainer_id IN (
@@ -12,6 +12,10 @@ WITH seen AS (
 )
 SELECT 1 + count(*) FROM ledger.drainers
 WHERE drainer_id <> $1 AND seen_time > clock_timestamp() - make_interval(secs => $2);
+
+-- drainers_that_read_less --
+SELECT count(*) FROM ledger.drainers
+WHERE reads < $1 AND seen_time > clock_timestamp() - make_interval(secs => $2);
 
 -- retire_drainer --
 DELETE FROM ledger.drainers WHERE drainer_id = $1;
