@@ -32,6 +32,7 @@ _OPERATORS_COMMANDS = {
     "freeze": "Refuse a wallet's debits.",
     "unfreeze": "Take a frozen wallet's debits again.",
     "close": "Close a wallet.",
+    "access-log": "List who was denied what, and who did what by way of administration.",
     "correct": "Correct a wallet by hand: one person proposes, another one approves.",
 }
 

@@ -40,6 +40,7 @@ _CHECKS_OF_EVERYTHING = (
     ("postings without entries", "audit_orphan_postings"),
     ("postings and their accounts", "audit_misplaced_postings"),
     ("balances", "audit_balances"),
+    ("access log", "audit_access_log"),
 )
 
 

@@ -16,6 +16,7 @@ class FindingKind(StrEnum):
     ORPHAN = "orphan"
     CURSOR_MISMATCH = "cursor_mismatch"
     QUARANTINED = "quarantined"
+    ACCESS_LOG_BROKEN = "access_log_broken"
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,10 +184,10 @@ CREATE FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) RET
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET "TimeZone" TO 'UTC'
     AS $$
-    SELECT sha256(previous || convert_to((to_jsonb(record) - 'hash')::text, 'UTF8'))
+    SELECT sha256(previous || convert_to(jsonb_strip_nulls(to_jsonb(record) - 'hash')::text, 'UTF8'))
 $$;
 
-COMMENT ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) IS 'All columns but the hash, as the text of a jsonb object, times in UTC.';
+COMMENT ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) IS 'All columns but the hash, as the text of a jsonb object, times in UTC; without nulls, so that columns may be added.';
 
 CREATE FUNCTION ledger.add_postings_to_balances() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER

@@ -174,15 +174,19 @@ class AccessLog:
 
     async def flush(self, *, timeout_s: float) -> None:
         """Writes all that there is. What cannot be written any more is told to the log of the process."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
-        try:
-            while self.unwritten():
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while self.unwritten():
+            try:
                 await self._write(float("inf"), deadline=deadline)
-        except LedgerUnavailable as error:
-            self._metrics.count_failure()
-            _log.error("access_records_lost", unwritten=self.unwritten(), error=str(error))
-            for record in self._left():
-                _log.error("access_record_lost", **_told(record))
+            except LedgerUnavailable as error:
+                self._metrics.count_failure()
+                if loop.time() + _WRITE_EVERY_S >= deadline:
+                    _log.error("access_records_lost", unwritten=self.unwritten(), error=str(error))
+                    for record in self._left():
+                        _log.error("access_record_lost", **_told(record))
+                    return
+                await asyncio.sleep(_WRITE_EVERY_S)
 
     async def _write(self, now_s: float, *, deadline: float) -> None:
         """What was tried before comes first, as it was: it may be there already."""

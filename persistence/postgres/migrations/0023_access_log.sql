@@ -54,9 +54,10 @@ INSERT INTO ledger.access_head (position, hash) VALUES (0, '\x');
 CREATE FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) RETURNS bytea
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
-    SELECT sha256(previous || convert_to((to_jsonb(record) - 'hash')::text, 'UTF8'))
+    SELECT sha256(previous || convert_to(jsonb_strip_nulls(to_jsonb(record) - 'hash')::text, 'UTF8'))
 $$;
-COMMENT ON FUNCTION ledger.access_hash IS 'All columns but the hash, as the text of a jsonb object, times in UTC.';
+COMMENT ON FUNCTION ledger.access_hash IS
+    'All columns but the hash, as the text of a jsonb object, times in UTC; without nulls, so that columns may be added.';
 
 CREATE FUNCTION ledger.chain_access_record() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

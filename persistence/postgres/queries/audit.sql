@@ -337,3 +337,31 @@ SELECT
     player_id, currency, version, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after
 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (player_id, currency, version)
 JOIN ledger.entries USING (player_id, currency, version);
+
+-- audit_access_log --
+SELECT 'access_log_broken' AS kind, 0 AS partition, '' AS entry_id, '' AS player_id, '' AS currency, description
+FROM (
+    SELECT CASE
+        WHEN record_position <> position_before + 1 THEN format(
+            'the access log has records %s and %s, and none in between', position_before, record_position
+        )
+        WHEN (chained).hash <> ledger.access_hash(hash_before, chained) THEN format(
+            'record %s of the access log does not fit its hash and the one before it', record_position
+        )
+    END AS description
+    FROM (
+        SELECT
+            access_log AS chained,
+            position AS record_position,
+            lag(position, 1, 0::bigint) OVER in_order AS position_before,
+            lag(hash, 1, ''::bytea) OVER in_order AS hash_before
+        FROM ledger.access_log
+        WINDOW in_order AS (ORDER BY position)
+    ) AS records
+    UNION ALL
+    SELECT format('the access log ends with record %s, its head is at %s', coalesce(last.position, 0), access_head.position)
+    FROM ledger.access_head
+    LEFT JOIN LATERAL (SELECT * FROM ledger.access_log ORDER BY position DESC LIMIT 1) AS last ON true
+    WHERE (access_head.position, access_head.hash) IS DISTINCT FROM (coalesce(last.position, 0), coalesce(last.hash, ''))
+) AS found
+WHERE description IS NOT NULL;

@@ -93,6 +93,8 @@ class _FindingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FindingKi
     """A partition's position is not the one that its entries say."""
     FINDING_KIND_QUARANTINED: _FindingKind.ValueType  # 9
     """An outbox record could not be applied and waits for a decision."""
+    FINDING_KIND_ACCESS_LOG_BROKEN: _FindingKind.ValueType  # 10
+    """A record of the access log was changed, taken out or put in."""
 
 class FindingKind(_FindingKind, metaclass=_FindingKindEnumTypeWrapper):
     """What a finding is about."""
@@ -117,6 +119,8 @@ FINDING_KIND_CURSOR_MISMATCH: FindingKind.ValueType  # 8
 """A partition's position is not the one that its entries say."""
 FINDING_KIND_QUARANTINED: FindingKind.ValueType  # 9
 """An outbox record could not be applied and waits for a decision."""
+FINDING_KIND_ACCESS_LOG_BROKEN: FindingKind.ValueType  # 10
+"""A record of the access log was changed, taken out or put in."""
 Global___FindingKind: _TypeAlias = FindingKind  # noqa: Y015
 
 @_typing.final
