@@ -25,6 +25,7 @@ from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 from service.telemetry.trace_settings import TraceSettings
+from service.transport.client_settings import ClientSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -75,6 +76,8 @@ async def _feed(settings: FeedSettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     registry = process_registry(Process.FEED)
     readiness = Readiness()
+    client = ClientSettings()
+    target = settings.target or client.address
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(served_health(settings.health_listen, readiness))
         if settings.metrics_listen:
@@ -86,7 +89,8 @@ async def _feed(settings: FeedSettings) -> None:
             await stack.enter_async_context(open_feed(settings)),
             await stack.enter_async_context(
                 open_pusher(
-                    settings.target,
+                    client,
+                    target,
                     source=settings.source_name(),
                     batch_rates=settings.batch_rates,
                     timeout_s=settings.push_timeout_s,
@@ -103,7 +107,7 @@ async def _feed(settings: FeedSettings) -> None:
             origin=settings.origin(),
             source=settings.source_name(),
             pairs=settings.pairs,
-            target=settings.target,
+            target=target,
             every_s=settings.every_s,
         )
         readiness.started()

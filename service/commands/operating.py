@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 
 import click
 
-from service.operators.office import DEFAULT_ADDRESS, opened_office
+from service.operators.office import opened_office
 from service.operators.refusals import REFUSED, USAGE, NotDone
 from service.operators.reports import Dossier, Listing, Report
 from service.operators.writing import CSV, FORMATS, TABLE, written
+from service.transport.client_settings import DEFAULT_ADDRESS
 
 STATUSES = """\b
 Exit status:

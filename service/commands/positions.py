@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 import click
 import grpc
 
+from persistence.errors import SetupRefused
 from service.commands.starting import CANNOT_START
+from service.transport.channels import open_blocking_channel
+from service.transport.client_settings import DEFAULT_ADDRESS, ClientSettings
 from stakehold.v1 import fx_service_pb2 as pb
 from stakehold.v1.fx_service_pb2_grpc import FxServiceStub
 
@@ -58,8 +61,10 @@ class Line:
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV, for charts, instead of a table.")
 @click.option(
     "--target",
-    default="127.0.0.1:50051",
+    default=DEFAULT_ADDRESS,
+    envvar="STAKEHOLD_ADDRESS",
     show_default=True,
+    show_envvar=True,
     metavar="HOST:PORT",
     help="Where the service is.",
 )
@@ -89,8 +94,11 @@ def command(
     """
     periods = _periods(start, end, by_day=by == "day")
     try:
-        with grpc.insecure_channel(target) as channel:
+        with open_blocking_channel(ClientSettings(), target) as channel:
             answers = [_ask(FxServiceStub(channel), currency, period, timeout_s) for period in periods]
+    except SetupRefused as refused:
+        click.echo(f"stakehold: {refused}", err=True)
+        sys.exit(CANNOT_START)
     except grpc.RpcError as error:
         click.echo(f"stakehold: {_reason(error)}", err=True)
         sys.exit(CANNOT_START)

@@ -54,7 +54,9 @@ class FeedSettings(BaseSettings):
         pattern=r"^([a-z0-9][a-z0-9_.-]{0,63})?$",
         description="As whose rates they are pushed: up to 64 of a-z, 0-9, -, _ and .; default: the kind.",
     )
-    target: str = Field(default="127.0.0.1:50051", description="Where the service is, host:port.")
+    target: str = Field(
+        default="", description="Where the service is, host:port; default: where STAKEHOLD_ADDRESS says."
+    )
     every_s: float = Field(default=60.0, gt=0, le=86_400, description="How often the feed is asked.")
     timeout_s: float = Field(default=10.0, gt=0, le=600, description="The longest that an answer may take.")
     push_timeout_s: float = Field(
@@ -109,7 +111,7 @@ class FeedSettings(BaseSettings):
     @field_validator("target")
     @classmethod
     def _target_has_a_port(cls, text: str) -> str:
-        if not _TARGET.fullmatch(text):
+        if text and not _TARGET.fullmatch(text):
             raise ValueError("must be host:port")
         return text
 

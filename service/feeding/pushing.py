@@ -10,6 +10,8 @@ import grpc
 
 from fx.feeds.feed import FeedRate
 from service.telemetry.traces import Traces, outgoing_metadata
+from service.transport.channels import RenewedChannel, renewed_channel
+from service.transport.client_settings import ClientSettings
 from stakehold.v1 import fx_service_pb2 as pb
 from stakehold.v1.fx_service_pb2_grpc import FxServiceStub
 
@@ -64,9 +66,9 @@ class GrpcPusher:
     """Pushes in batches, one after the other."""
 
     def __init__(
-        self, fx: "FxServiceAsyncStub", *, source: str, batch_rates: int, timeout_s: float, traces: Traces
+        self, channel: RenewedChannel, *, source: str, batch_rates: int, timeout_s: float, traces: Traces
     ) -> None:
-        self._fx = fx
+        self._channel = channel
         self._source = source
         self._batch_rates = batch_rates
         self._timeout_s = timeout_s
@@ -82,10 +84,9 @@ class GrpcPusher:
 
     async def _push_batch(self, rates: Sequence[FeedRate]) -> list[Received]:
         request = pb.PushRatesRequest(source=self._source, rates=map(_message, rates))
+        fx: FxServiceAsyncStub = FxServiceStub(await self._channel.current())
         try:
-            response = await self._fx.PushRates(
-                request, timeout=self._timeout_s, metadata=outgoing_metadata()
-            )
+            response = await fx.PushRates(request, timeout=self._timeout_s, metadata=outgoing_metadata())
         except grpc.aio.AioRpcError as error:
             raise PushFailed(f"{error.code().name}: {error.details()}") from error
         if len(response.results) != len(rates):
@@ -95,12 +96,20 @@ class GrpcPusher:
 
 @asynccontextmanager
 async def open_pusher(
-    target: str, *, source: str, batch_rates: int, timeout_s: float, traces: Traces
+    client: ClientSettings,
+    target: str,
+    *,
+    source: str,
+    batch_rates: int,
+    timeout_s: float,
+    traces: Traces,
 ) -> AsyncIterator[GrpcPusher]:
-    """Through a connection of its own, which is made when it is needed, and again when it is lost."""
-    async with grpc.aio.insecure_channel(target, options=_CHANNEL_OPTIONS) as channel:
-        fx = FxServiceStub(channel)
-        yield GrpcPusher(fx, source=source, batch_rates=batch_rates, timeout_s=timeout_s, traces=traces)
+    """Through a connection of its own, which is made when it is needed, and again when it is lost.
+
+    Raises SetupRefused.
+    """
+    async with renewed_channel(client, target, _CHANNEL_OPTIONS) as channel:
+        yield GrpcPusher(channel, source=source, batch_rates=batch_rates, timeout_s=timeout_s, traces=traces)
 
 
 def _message(rate: FeedRate) -> pb.PushedRate:

@@ -7,9 +7,11 @@ from typing import TypeVar
 
 import grpc
 
-from service.operators.refusals import not_done
+from persistence.errors import SetupRefused
+from service.operators.refusals import USAGE, NotDone, not_done
+from service.transport.channels import open_blocking_channel
+from service.transport.client_settings import ClientSettings
 
-DEFAULT_ADDRESS = "127.0.0.1:50051"
 _OPTIONS = (("grpc.max_receive_message_length", -1),)  # a page may hold a thousand large commands
 
 _Request = TypeVar("_Request")
@@ -51,6 +53,10 @@ class Office:
 
 @contextmanager
 def opened_office(address: str, timeout_s: float) -> Iterator[Office]:
-    """Nothing is sent before something is asked."""
-    with grpc.insecure_channel(address, options=_OPTIONS) as channel:
+    """Nothing is sent before something is asked. Raises NotDone."""
+    try:
+        channel = open_blocking_channel(ClientSettings(), address, _OPTIONS)
+    except SetupRefused as refused:
+        raise NotDone(f"{refused}.", status=USAGE) from None
+    with channel:
         yield Office(channel, address, timeout_s)

@@ -62,7 +62,10 @@ def _sentence(error: grpc.Call, address: str, reason: str) -> str:
     if reason:
         return f"{said} ({reason})."
     if code is _Code.UNAVAILABLE:
-        return f"nobody answers at {address}. --address or STAKEHOLD_ADDRESS says where the service is."
+        return (
+            f"nobody answers at {address}. --address or STAKEHOLD_ADDRESS says where the service is; "
+            "STAKEHOLD_CA_FILE, STAKEHOLD_CERT_FILE and STAKEHOLD_KEY_FILE, whom to trust and who asks."
+        )
     if code is _Code.DEADLINE_EXCEEDED:
         return f"no answer from {address} in time. --timeout-s says how long to wait."
     if code is _Code.UNIMPLEMENTED:
