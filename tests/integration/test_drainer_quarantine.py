@@ -80,6 +80,7 @@ def with_entry(**texts: str) -> list[str]:
         (FIELDS[:6], "no entries"),
         ([*FIELDS[:6], "entry", "one field"], "1 entry fields instead of"),
         ([*FIELDS, "later", "field"], "no entries"),
+        ([*FIELDS[:6], "entry", "one field", "note:trace", "x"], "1 entry fields instead of"),
         ([*FIELDS[:3], "yesterday", *FIELDS[4:]], "invalid literal"),
         ([*FIELDS[:5], "player-2", *FIELDS[6:]], "player player-2 is of partition"),
         (with_entry(type="rumoured"), "rumoured"),

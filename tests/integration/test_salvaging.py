@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
 from persistence.adoption import Adoption, adopt_partitions, adoption
 from persistence.adoption_plan import TakeOver
@@ -19,6 +20,8 @@ from persistence.transactions import PlayerId, WalletStatus, partition_of
 from persistence.valkey.engine import Engine, deadline_after
 from persistence.valkey.outbox_reader import OutboxReader
 from service.embedded import EmbeddedValkey
+from service.telemetry.opening import open_traces
+from service.telemetry.trace_settings import TraceSettings
 from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, rollback
 from tests.repairs import (
     PARTITION,
@@ -54,6 +57,22 @@ async def test_what_is_kept_is_not_taken_for_known_by_the_store_that_is_about_to
     await evening.repair()
 
     assert await evening.cash() == 90
+    [story] = await evening.stories("history_forked")
+    assert story.endswith("it was booked again under its id")
+
+
+async def test_a_record_whose_call_was_traced_is_booked_again_like_any_other(evening: Evening) -> None:
+    settings = TraceSettings(traces_endpoint="http://127.0.0.1:1/v1/traces", traces_ratio=1.0)
+    async with open_traces(settings, CollectorRegistry(), role="tests") as traces:
+        with traces.incoming("a game"):
+            await evening.wallets.move(PLAYER, bet("b1", 10))
+
+    await evening.cut_off()
+    await evening.repair()
+
+    assert await evening.cash() == 90
+    [replay] = await evening.wallets.move(PLAYER, bet("b1", 10))
+    assert replay.replayed
     [story] = await evening.stories("history_forked")
     assert story.endswith("it was booked again under its id")
 

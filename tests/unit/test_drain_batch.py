@@ -154,3 +154,16 @@ def test_a_record_of_a_store_that_had_been_given_up_is_forked(cursor: str, strea
 
     assert batch.broken is not None
     assert isinstance(batch.broken.error, HistoryForked)
+
+
+def test_a_note_changes_nothing_in_the_books() -> None:
+    plain = record("1-0", FedWallet(PLAYER).opened())
+    noted = RawRecord(plain.stream_id, [*plain.fields, b"note:trace", b"whatever"])
+
+    with_note, without = batch_of(noted), batch_of(plain)
+
+    assert (with_note.lines, with_note.after, with_note.wallets) == (
+        without.lines,
+        without.after,
+        without.wallets,
+    )
