@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -51,6 +51,18 @@ class BenchStack:
         """Runs `stakehold work` inside the context."""
         async with self._command("work", *options):
             yield
+
+    @asynccontextmanager
+    async def another_server(self, name: str, settings: Mapping[str, str]) -> AsyncIterator["BenchStack"]:
+        """The same stores behind another server, with settings of its own, inside the context."""
+        address = f"{LOOPBACK}:{free_port()}"
+        environment = {**self.environment, "STAKEHOLD_LISTEN": address, **settings}
+        server = _python(name, self.folder, environment, "tests.bench.server")
+        try:
+            await until_ready(server, lambda: _is_serving(address), timeout_s=START_TIMEOUT_S)
+            yield replace(self, address=address, server=server, environment=environment)
+        finally:
+            await _stop(server)
 
     @asynccontextmanager
     async def _command(self, name: str, *options: str) -> AsyncIterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import redis.asyncio as redis
 
-from tests.bench import bulk, ceilings, unary
+from tests.bench import bulk, ceilings, observability, unary
 from tests.bench.bench_stack import BenchStack, bench_stack
 from tests.bench.drains import Ledger, drain_rate
 from tests.bench.environment import environment
@@ -152,6 +152,15 @@ class Bench:
         self.results.product["lag_at_half_load"] = {"debits_per_s": figures.per_s, **lag, "failed": failed}
         self.results.product["debit_at_half_load"] = asdict(figures)
 
+    async def observability(self) -> None:
+        """What metrics, traces and logs cost, the drainer standing still; then all of it is drained."""
+        figures, ratio, spans = await observability.in_turns(self._stack, self._loader, self._plan)
+        self.results.product |= {name: asdict(theirs) for name, theirs in figures.items()}
+        self.results.product["collected_spans"] = spans
+        self.results.ratios["observability"] = ratio
+        async with self._stack.draining():
+            await self._ledger.until_drained()
+
     async def settlements(self) -> None:
         """Settlements that are submitted while players play on."""
         product, ratios = await settlements(
@@ -216,6 +225,7 @@ def _steps(bench: Bench) -> Sequence[tuple[str, Callable[[], Any]]]:
         ("draining the backlog", bench.drain),
         ("lag at half load", bench.half_load),
         ("lag of events at half load", bench.events),
+        ("debits that are observed and debits that are not, in turns", bench.observability),
         ("a burst of settlements while players play on", bench.settlements),
         ("the bare script and the bare COPY", bench.bare_ceilings),
     )

@@ -31,6 +31,7 @@ GOALS: Mapping[str, Goal] = {
     "exchange": Goal(0.8),
     "batch": Goal(0.5),
     "stream": Goal(0.5),
+    "observability": Goal(0.95),
     "live_p99_while_accepting": Goal(2.0, at_least=False),
     "live_p99_while_applying": Goal(2.0, at_least=False),
 }
