@@ -20,6 +20,7 @@ _COMMANDS = {
     "settings": "List the environment variables that configure the service.",
 }
 _OPERATORS_COMMANDS = {
+    "ping": "Say whether the service answers.",
     "player": "Show a player's wallets, open rounds, open slips and newest transactions.",
     "statement": "Draw up a wallet's statement.",
     "entries": "List what stands in the ledger.",

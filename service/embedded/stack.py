@@ -141,7 +141,10 @@ async def _migrate(folder: Path, settings: Mapping[str, str]) -> None:
 async def _command(
     name: str, folder: Path, settings: Mapping[str, str], metrics_address: str
 ) -> AsyncIterator[Child]:
-    child = _spawn(name, folder, {**settings, "STAKEHOLD_METRICS_LISTEN": metrics_address})
+    own = {**settings, "STAKEHOLD_METRICS_LISTEN": metrics_address}
+    if name != "serve":
+        own["STAKEHOLD_HEALTH_LISTEN"] = ""  # one address cannot be three processes'
+    child = _spawn(name, folder, own)
     try:
         yield child
     finally:
