@@ -1,7 +1,7 @@
-"""Makes the chart's values.schema.json: `python -m tests.chart.values_schema > helm/stakehold/values.schema.json`.
+"""Makes the chart's helm/stakehold/values.schema.json: run `python -m tests.chart.values_schema` and keep it.
 
-The values and their types are those of values.yaml; what a setting may be is what its class says. Nothing else is let
-in, at any depth.
+The values and their types are those of values.yaml; what a setting may be is what its class says. Nothing
+else is let in, at any depth.
 """
 
 import json
@@ -33,6 +33,7 @@ CHARTS_OWN = frozenset(
         "tls_key_file",
         "tls_client_ca_file",
         "tls_client_certificates",
+        "traces_headers_file",
         # Ports are the chart's.
         "listen",
         "admin_listen",
@@ -48,13 +49,20 @@ _ANY_OBJECT: Schema = {"type": "object"}
 _STRINGS: Schema = {"type": "object", "additionalProperties": {"type": "string"}}
 _QUANTITIES: Schema = {
     "type": "object",
-    "properties": {
-        name: {"type": ["string", "number"]} for name in ("cpu", "memory", "ephemeral-storage")
-    },
+    "properties": {name: {"type": ["string", "number"]} for name in ("cpu", "memory", "ephemeral-storage")},
     "additionalProperties": False,
 }
 _SECONDS: Schema = {"type": "integer", "minimum": 0}
 _COUNT: Schema = {"type": "integer", "minimum": 1}
+_PEERS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "minProperties": 1,
+        "properties": dict.fromkeys(("podSelector", "namespaceSelector", "ipBlock"), _ANY_OBJECT),
+        "additionalProperties": False,
+    },
+}
 _LIMITS: Schema = {**_QUANTITIES, "required": ["memory"]}
 _REQUESTS: Schema = {**_QUANTITIES, "required": ["cpu", "memory"]}
 
@@ -68,7 +76,7 @@ _BY_NAME: Mapping[str, Schema] = {
     "tolerations": {"type": "array", "items": _ANY_OBJECT},
     "affinity": {
         "type": "object",
-        "properties": {name: _ANY_OBJECT for name in ("nodeAffinity", "podAffinity", "podAntiAffinity")},
+        "properties": dict.fromkeys(("nodeAffinity", "podAffinity", "podAntiAffinity"), _ANY_OBJECT),
         "additionalProperties": False,
     },
     "pullSecrets": {
@@ -99,22 +107,20 @@ _BY_NAME: Mapping[str, Schema] = {
     "runAsUser": _COUNT,
     "runAsGroup": _COUNT,
     "activeDeadlineSeconds": _COUNT,
+    "clients": _PEERS,
+    "adminClients": _PEERS,
+    "edgeClients": _PEERS,
+    "prometheus": _PEERS,
+    "to": _PEERS,
 }
-for _peers in ("clients", "adminClients", "edgeClients", "prometheus", "to"):
-    _BY_NAME = {
-        **_BY_NAME,
-        _peers: {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "minProperties": 1,
-                "properties": {
-                    name: _ANY_OBJECT for name in ("podSelector", "namespaceSelector", "ipBlock")
-                },
-                "additionalProperties": False,
-            },
-        },
-    }
+
+
+_SETTINGS: Mapping[tuple[str, ...], tuple[type[BaseSettings], Collection[str]]] = {
+    ("settings",): (Settings, CHARTS_OWN),
+    ("publisher", "settings"): (PublishSettings, {"servers", "password", "password_file", "ca_file"}),
+    ("feed", "settings"): (FeedSettings, {"target", "token", "token_file", "path"}),
+}
+"""Where settings are given, of which class, and which of them are the chart's to make."""
 
 
 def schema_of_values() -> Schema:
@@ -124,29 +130,19 @@ def schema_of_values() -> Schema:
 
 
 def _schema(path: tuple[str, ...], value: Any) -> Schema:
-    match path:
-        case ("settings",):
-            return _settings(Settings, leaving_out=CHARTS_OWN)
-        case ("publisher", "settings"):
-            return _settings(PublishSettings, leaving_out={"servers", "password", "password_file", "ca_file"})
-        case ("feed", "settings"):
-            return _settings(FeedSettings, leaving_out={"target", "token", "token_file", "path"})
-        case (*_, name) if name in _BY_NAME:
-            return _BY_NAME[name]
-    match value:
-        case dict():
-            return {
-                "type": "object",
-                "properties": {name: _schema((*path, name), inner) for name, inner in value.items()},
-                "additionalProperties": False,
-            }
-        case bool():
-            return {"type": "boolean"}
-        case int():
-            return {"type": "integer"}
-        case str():
-            return {"type": "string"}
-    raise ValueError(f"{'.'.join(path)} has a default that does not say what it may be")
+    if path in _SETTINGS:
+        settings, leaving_out = _SETTINGS[path]
+        return _settings(settings, leaving_out=leaving_out)
+    if path and path[-1] in _BY_NAME:
+        return _BY_NAME[path[-1]]
+    if isinstance(value, dict):
+        return {
+            "type": "object",
+            "properties": {name: _schema((*path, name), inner) for name, inner in value.items()},
+            "additionalProperties": False,
+        }
+    types = {bool: "boolean", int: "integer", str: "string"}
+    return {"type": types[type(value)]}
 
 
 def _settings(settings: type[BaseSettings], *, leaving_out: Collection[str]) -> Schema:

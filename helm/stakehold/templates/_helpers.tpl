@@ -76,6 +76,48 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - name: STAKEHOLD_LOG_LEVEL
   value: {{ . | quote }}
 {{- end }}
+{{- include "stakehold.tracesEnv" . }}
+{{- end }}
+
+{{- /* Where traces go, for processes that do not get all settings. */}}
+{{- define "stakehold.tracesEnv" -}}
+{{- range $name := list "traces_endpoint" "traces_ratio" "traces_per_s" }}
+{{- if hasKey $.Values.settings $name }}
+- name: {{ printf "STAKEHOLD_%s" (upper $name) }}
+  value: {{ include "stakehold.plain" (get $.Values.settings $name) | quote }}
+{{- end }}
+{{- end }}
+{{- include "stakehold.tracesHeadersEnv" . }}
+{{- end }}
+
+{{- define "stakehold.tracesHeadersEnv" -}}
+{{- if .Values.traces.existingSecret }}
+- name: STAKEHOLD_TRACES_HEADERS_FILE
+  value: /etc/stakehold/traces/{{ .Values.traces.headersKey }}
+{{- end }}
+{{- end }}
+
+{{- /* What every process has beside its own. */}}
+{{- define "stakehold.mounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.traces.existingSecret }}
+- name: traces
+  mountPath: /etc/stakehold/traces
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "stakehold.volumes" -}}
+- name: tmp
+  emptyDir:
+    sizeLimit: 64Mi
+{{- with .Values.traces.existingSecret }}
+- name: traces
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
+{{- end }}
 {{- end }}
 
 {{- define "stakehold.listenEnv" -}}
@@ -90,6 +132,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ include "stakehold.secretEnv" (dict "name" "STAKEHOLD_VALKEY_URL" "secret" (required "valkey.existingSecret: the secret with the store's URL" .Values.valkey.existingSecret) "key" .Values.valkey.key) }}
 {{ include "stakehold.secretEnv" (dict "name" "STAKEHOLD_POSTGRES_URL" "secret" (required "postgres.existingSecret: the secret with the ledger's URL" .Values.postgres.existingSecret) "key" .Values.postgres.key) }}
 {{- include "stakehold.settingsEnv" (dict "prefix" "STAKEHOLD_" "settings" .Values.settings) }}
+{{- include "stakehold.tracesHeadersEnv" . }}
 {{- end }}
 
 {{- /* Of the processes that call the service. */}}

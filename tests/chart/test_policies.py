@@ -1,0 +1,242 @@
+"""What a security team and whoever is on call would look for in every pod."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import CASES, EVERYTHING, Case, Pods, all_pods, manifests, of_kind, selects
+
+ALL = [(case, pods) for case in CASES for pods in all_pods(case)]
+PODS = [pytest.param(case, pods, id=f"{case}-{pods.component}") for case, pods in ALL]
+LONG_LIVED = [
+    pytest.param(case, pods, id=f"{case}-{pods.component}")
+    for case, pods in ALL
+    if pods.component not in {"migration", "test"}
+]
+CREDENTIALS = ("URL", "SERVERS", "PASSWORD", "TOKEN")
+STOPS_WITHIN_S = 15
+"""Beyond the grace of calls: pools to close, leases to give back."""
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_nothing_runs_as_root_or_may_become_it(case: Case, pods: Pods) -> None:
+    assert pods.spec["securityContext"]["runAsNonRoot"] is True
+    assert pods.spec["securityContext"]["runAsUser"] > 0
+    assert pods.spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not pods.spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+    for container in pods.containers:
+        security = container["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["privileged"] is False
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_no_pod_has_a_token_of_the_cluster(case: Case, pods: Pods) -> None:
+    assert pods.spec["automountServiceAccountToken"] is False
+    assert pods.spec["enableServiceLinks"] is False  # their names are no settings of ours
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_resources_are_asked_for_and_memory_is_limited_but_not_the_processor(case: Case, pods: Pods) -> None:
+    for container in pods.containers:
+        assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        assert "cpu" not in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize(("case", "pods"), LONG_LIVED)
+def test_each_process_has_a_probe_for_each_question(case: Case, pods: Pods) -> None:
+    for container in pods.containers:
+        asked = {name: container[f"{name}Probe"]["grpc"] for name in ("startup", "readiness", "liveness")}
+        assert asked == {name: {"port": 50053, "service": name} for name in asked}
+        assert environment(container)["STAKEHOLD_HEALTH_LISTEN"].endswith(":50053")
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_credentials_come_from_secrets_alone(case: Case, pods: Pods) -> None:
+    for container in pods.containers:
+        for variable in container["env"]:
+            if variable["name"].endswith(CREDENTIALS):
+                assert "secretKeyRef" in variable["valueFrom"], variable["name"]
+            else:
+                assert "value" in variable, variable["name"]
+            if variable["name"].endswith("_FILE"):
+                assert variable["value"].startswith("/etc/stakehold/")
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_no_variable_is_told_twice(case: Case, pods: Pods) -> None:
+    for container in pods.containers:
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("case", "pods"), PODS)
+def test_every_file_that_is_named_is_mounted(case: Case, pods: Pods) -> None:
+    volumes = {volume["name"] for volume in pods.spec["volumes"]}
+    claims = {"data"} if pods.component == "trial" else set()
+    for container in pods.containers:
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes | claims
+        for name, value in environment(container).items():
+            if name.endswith("_FILE"):
+                assert value.rpartition("/")[0] in mounts, name
+
+
+@pytest.mark.parametrize(("case", "pods"), LONG_LIVED)
+def test_a_pod_is_given_longer_to_end_than_its_calls_are(case: Case, pods: Pods) -> None:
+    [container] = pods.containers
+    before_s = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    grace_s = float(environment(container).get("STAKEHOLD_SHUTDOWN_GRACE_S", "20"))
+
+    assert pods.spec["terminationGracePeriodSeconds"] >= before_s + grace_s + STOPS_WITHIN_S
+    assert (pods.component in {"server", "edge"}) == (before_s > 0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_pods_are_selected_by_what_made_them_and_by_nothing_else(case: Case) -> None:
+    makers = [found for found in manifests(case) if found["kind"] in {"Deployment", "StatefulSet"}]
+    for maker in makers:
+        assert "app.kubernetes.io/version" not in maker["spec"]["selector"]["matchLabels"]
+        chosen = [pods.name for pods in all_pods(case) if selects(maker["spec"]["selector"], pods.labels)]
+        assert chosen == [maker["metadata"]["name"]]
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_services_budgets_and_autoscalers_find_their_pods(case: Case) -> None:
+    names = {pods.name for pods in all_pods(case)}
+    for budget in of_kind(case, "PodDisruptionBudget"):
+        chosen = [pods.name for pods in all_pods(case) if selects(budget["spec"]["selector"], pods.labels)]
+        assert chosen == [budget["metadata"]["name"]]
+    for scaler in of_kind(case, "HorizontalPodAutoscaler"):
+        assert scaler["spec"]["scaleTargetRef"]["name"] in names
+    for service in of_kind(case, "Service"):
+        chosen_ports = [
+            {port["name"] for container in pods.containers for port in container.get("ports", ())}
+            for pods in all_pods(case)
+            if selects(service["spec"]["selector"], pods.labels)
+        ]
+        wanted = {port["targetPort"] for port in service["spec"].get("ports", ())}
+        assert any(wanted <= ports for ports in chosen_ports), service["metadata"]["name"]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if of_kind(case, "NetworkPolicy")], ids=str)
+def test_whatever_is_not_allowed_is_denied_for_every_pod(case: Case) -> None:
+    policies = of_kind(case, "NetworkPolicy")
+    for policy in policies:
+        assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+        for rule in [*(policy["spec"].get("ingress") or ()), *(policy["spec"].get("egress") or ())]:
+            assert rule["ports"], policy["metadata"]["name"]
+        for rule in policy["spec"].get("ingress") or ():
+            assert rule["from"], policy["metadata"]["name"]
+    [deny] = [policy for policy in policies if policy["metadata"]["name"].endswith("-default-deny")]
+    assert not deny["spec"].keys() & {"ingress", "egress"}
+    for pods in all_pods(case):
+        assert selects(deny["spec"]["podSelector"], pods.labels)
+        own = [
+            policy
+            for policy in policies
+            if policy is not deny and selects(policy["spec"]["podSelector"], pods.labels)
+        ]
+        assert len(own) == (pods.component != "trial"), pods.name
+
+
+def test_each_process_reaches_what_it_needs() -> None:
+    case = Case("region", EVERYTHING)
+    stores = {6379, 5432, 4318, 53}
+
+    assert ways_out(case) == {
+        "server": stores | {443},
+        "drainer": stores,
+        "worker": stores,
+        "publisher": {5432, 4222, 4318, 53},
+        "feed": {50051, 443, 4318, 53},
+        "edge": {50051, 4318, 53},
+        "migration": {5432, 53},
+        "test": {50051, 53},
+    }
+
+
+def test_only_selected_pods_reach_the_admin_service() -> None:
+    assert "admin" in ways_in(Case("region"))
+    assert "admin" not in ways_in(Case("single-machine"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_migration_needs_nothing_that_is_installed_after_it(case: Case) -> None:
+    jobs = of_kind(case, "Job")
+    for job in jobs:
+        hook = job["metadata"]["annotations"]
+        assert hook["helm.sh/hook"] == "pre-install,pre-upgrade"
+        before = {
+            (found["kind"], found["metadata"]["name"])
+            for found in manifests(case)
+            if int(found["metadata"].get("annotations", {}).get("helm.sh/hook-weight", "99"))
+            < int(hook["helm.sh/hook-weight"])
+        }
+        spec = job["spec"]["template"]["spec"]
+        assert ("ServiceAccount", spec["serviceAccountName"]) in before
+        [container] = spec["containers"]
+        assert "envFrom" not in container
+        assert "configMapKeyRef" not in str(container)
+        if of_kind(case, "NetworkPolicy"):
+            assert ("NetworkPolicy", job["metadata"]["name"]) in before
+
+
+def test_migrations_are_made_as_the_ledgers_owner() -> None:
+    [job] = of_kind(Case("region"), "Job")
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    [owner] = [one for one in container["env"] if one["name"] == "STAKEHOLD_MIGRATION_POSTGRES_URL"]
+
+    assert owner["valueFrom"]["secretKeyRef"] == {"name": "stakehold-postgres-owner", "key": "url"}
+    for pods in all_pods(Case("region", EVERYTHING)):
+        if pods.component != "migration":
+            assert "stakehold-postgres-owner" not in str(pods.spec)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_no_pod_is_taken_away_before_another_is_there(case: Case) -> None:
+    for deployment in of_kind(case, "Deployment"):
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        assert deployment["spec"]["minReadySeconds"] > 0
+        keys = [
+            one["topologyKey"] for one in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        ]
+        assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+def test_servers_are_added_by_processor_and_by_calls_under_way() -> None:
+    [scaler] = of_kind(Case("region"), "HorizontalPodAutoscaler")
+    by_cpu, by_calls = scaler["spec"]["metrics"]
+
+    assert by_cpu["resource"]["name"] == "cpu"
+    assert by_calls["pods"]["metric"]["name"] == "stakehold_calls_in_flight"
+    [server] = [pods for pods in all_pods(Case("region")) if pods.component == "server"]
+    assert "replicas" not in server.spec
+
+
+def environment(container: Mapping[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
+
+
+def ways_out(case: Case) -> dict[str, set[int]]:
+    return {
+        policy["spec"]["podSelector"]["matchLabels"]["app.kubernetes.io/component"]: {
+            port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]
+        }
+        for policy in of_kind(case, "NetworkPolicy")
+        if "egress" in policy["spec"]
+    }
+
+
+def ways_in(case: Case) -> set[str]:
+    return {
+        port["port"]
+        for policy in of_kind(case, "NetworkPolicy")
+        for rule in policy["spec"].get("ingress") or ()
+        for port in rule["ports"]
+    }
