@@ -10,6 +10,7 @@ _COMMANDS = {
     "serve": "Serve the gRPC API.",
     "drain": "Carry committed entries from the outbox into the ledger.",
     "work": "Apply what was submitted for later, and do what else is done in the background.",
+    "edge": "Serve HTTP for providers that call back, in front of the service.",
     "feed": "Fetch rates of the market, and push them to the service.",
     "publish": "Publish the ledger's entries to NATS JetStream or Kafka.",
     "migrate": "Bring the ledger's schema up to date.",

@@ -1,0 +1,1 @@
+"""The edge: HTTP for providers. It holds no keys and decides nothing."""

@@ -1,0 +1,105 @@
+"""What `stakehold edge` is told by the environment."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.providers.providers_file import MAX_BODY_BYTES
+
+
+class EdgeSettings(BaseSettings):
+    """Each field is read from the variable STAKEHOLD_EDGE_<FIELD>; a few are those of the other commands."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STAKEHOLD_EDGE_", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:8088",
+        pattern=r"^\S+:[0-9]{1,5}$",
+        description="Where HTTP is served, host:port; TLS is for what stands before it. Port 0 takes any.",
+    )
+    max_body_bytes: int = Field(
+        default=65_536, ge=1, le=MAX_BODY_BYTES, description="The largest body that is read."
+    )
+    max_requests: int = Field(
+        default=256, ge=1, description="Requests that may be under way before others are told 503."
+    )
+    max_connections: int = Field(
+        default=1024, ge=1, description="Connections beyond that are closed at once."
+    )
+    header_timeout_s: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="The longest that a connection may take for a request's headers, or be idle.",
+    )
+    body_timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="The longest that a request may take for its body."
+    )
+    answer_timeout_s: float = Field(
+        default=3.0,
+        gt=0,
+        le=60,
+        description="The longest that the service may take for an answer; then the provider is told 503, and "
+        "sends it again.",
+    )
+    peer_header: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9-]{0,64}$",
+        description="The header in which the proxy before it says who called, such as X-Real-IP; empty: the "
+        "connection says so. For the record only.",
+    )
+    shutdown_grace_s: float = Field(
+        default=10.0,
+        ge=0,
+        validation_alias="STAKEHOLD_SHUTDOWN_GRACE_S",
+        description="How long requests in flight may take when it stops.",
+    )
+    address: str = Field(
+        default="127.0.0.1:50051",
+        validation_alias="STAKEHOLD_ADDRESS",
+        description="Where the service is, host:port.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        validation_alias="STAKEHOLD_CA_FILE",
+        description="Who vouches for the service's certificate; without it there is no TLS.",
+    )
+    cert_file: Path | None = Field(
+        default=None, validation_alias="STAKEHOLD_CERT_FILE", description="The edge's own certificate."
+    )
+    key_file: Path | None = Field(default=None, validation_alias="STAKEHOLD_KEY_FILE", description="Its key.")
+    token_file: Path | None = Field(
+        default=None,
+        validation_alias="STAKEHOLD_TOKEN_FILE",
+        description="The file with the edge's token, instead of a certificate; read for each call.",
+    )
+    metrics_listen: str = Field(
+        default="",
+        validation_alias="STAKEHOLD_METRICS_LISTEN",
+        description="Where Prometheus metrics are served, host:port; empty: nowhere.",
+    )
+    health_listen: str = Field(
+        default="",
+        validation_alias="STAKEHOLD_HEALTH_LISTEN",
+        description="Where probes are answered, host:port: grpc.health.v1 in plain text; empty: nowhere.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", validation_alias="STAKEHOLD_LOG_LEVEL", description="debug, info, warning or error."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json",
+        validation_alias="STAKEHOLD_LOG_FORMAT",
+        description="json, one object a line, or console.",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("STAKEHOLD_CERT_FILE and STAKEHOLD_KEY_FILE go together")
+        if (self.cert_file or self.token_file) and self.ca_file is None:
+            raise ValueError("STAKEHOLD_CA_FILE: must be set where a certificate or token is shown")
+        return self
