@@ -14,7 +14,7 @@ from persistence.errors import (
     OutboxRecordMalformed,
     VersionGap,
 )
-from persistence.hash_chain import ChainedEntry, entry_hash
+from persistence.hash_chain import ChainedEntry, MetadataSeal, entry_hash
 from persistence.late_duplicates import FirstBooking, LateDuplicate, late_duplicates_of
 from persistence.outbox import OutboxEntry, OutboxRecord, decode_record
 from persistence.transactions import Buckets, CurrencyCode, EntryId, OutboxPosition, PlayerId, partition_of
@@ -225,6 +225,7 @@ class _Building:
                 record.player,
                 record.booked_ms,
                 entry,
+                MetadataSeal.new(entry.metadata),
             )
             hash_ = entry_hash(previous_hash, chained, entry_legs)
             lines.append(LedgerLine(chained, entry_legs, previous_hash, hash_))

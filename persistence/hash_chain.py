@@ -8,9 +8,15 @@ metadata a text of its own with sorted keys; a conversion comes last, where ther
 after null) the slip that the entry changed. No two different entries have the same text, and an auditor can
 write it in any language. The recorded time is left out: it is when the ledger learnt of the entry, not what
 happened.
+
+In the place of metadata that is sealed stands ``sha256:`` and the hexadecimal digest of a random salt and its
+text. Salt and text lie beside it: both can be erased, and the hash holds. Older entries have the text itself
+in the hash; once it is erased, the hash cannot be made any more, and ``erased_hash``, which has the word
+``erased`` in its place, keeps the rest of the entry.
 """
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -28,6 +34,39 @@ FIRST_PREVIOUS_HASH = bytes(32)
 _NO_BALANCES = (None, None, None, None)
 
 
+_SALT_BYTES = 16
+_ERASED = "erased"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataSeal:
+    """What of an entry's metadata is in its hash. ``salt`` is None once the metadata was erased."""
+
+    digest: bytes
+    salt: bytes | None
+
+    @classmethod
+    def new(cls, metadata: Mapping[str, str]) -> "MetadataSeal | None":
+        """With a salt of its own; None where there is nothing to seal."""
+        return cls.of(metadata, secrets.token_bytes(_SALT_BYTES)) if metadata else None
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str], salt: bytes) -> "MetadataSeal":
+        return cls(sha256(salt + canonical_metadata(metadata).encode()).digest(), salt)
+
+    def fits(self, metadata: Mapping[str, str]) -> bool:
+        """Whether this is the metadata that was sealed; true of what was erased."""
+        return self.salt is None or MetadataSeal.of(metadata, self.salt).digest == self.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """That an entry's metadata was erased. ``erased_hash`` is there where the entry's hash has its text."""
+
+    erasure_id: int
+    erased_hash: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class ChainedEntry:
     """An entry at its place. ``chain_position`` counts the partition's entries from 0."""
@@ -37,15 +76,33 @@ class ChainedEntry:
     player: PlayerId
     booked_ms: int
     entry: OutboxEntry
+    seal: MetadataSeal | None = None
+    erased: Erased | None = None
+
+    @property
+    def is_hash_of_erased(self) -> bool:
+        """Whether the hash covers a text that is not there any more."""
+        return self.erased is not None and self.erased.erased_hash is not None
 
 
 def entry_hash(previous_hash: bytes, chained: ChainedEntry, legs: Sequence[Leg]) -> bytes:
     """The hash of an entry with the postings that it has, 32 bytes."""
-    parts = [_entry_array(chained)]
-    for leg in legs:
-        account = leg.account
-        parts.append([account.owner_kind, account.owner_id, account.bucket, account.currency, leg.amount])
-    return sha256(previous_hash + _json(parts).encode()).digest()
+    return sha256(previous_hash + hashed_text(chained, legs).encode()).digest()
+
+
+def hash_of_erased(previous_hash: bytes, chained: ChainedEntry, legs: Sequence[Leg]) -> bytes:
+    """As entry_hash, but for the metadata: what an ``erased_hash`` has to be."""
+    return sha256(previous_hash + text_of_erased(chained, legs).encode()).digest()
+
+
+def hashed_text(chained: ChainedEntry, legs: Sequence[Leg]) -> str:
+    """What stands behind the previous hash in what is hashed."""
+    return _json(_parts(chained, legs, _metadata_text(chained)))
+
+
+def text_of_erased(chained: ChainedEntry, legs: Sequence[Leg]) -> str:
+    """As hashed_text, of an entry whose hash covers a text that is not there any more."""
+    return _json(_parts(chained, legs, _ERASED))
 
 
 def canonical_metadata(metadata: Mapping[str, str]) -> str:
@@ -53,7 +110,21 @@ def canonical_metadata(metadata: Mapping[str, str]) -> str:
     return _sorted_json(metadata) if metadata else "{}"
 
 
-def _entry_array(chained: ChainedEntry) -> list[str | int | None]:
+def _metadata_text(chained: ChainedEntry) -> str:
+    if chained.seal is not None:
+        return f"sha256:{chained.seal.digest.hex()}"
+    return canonical_metadata(chained.entry.metadata)
+
+
+def _parts(chained: ChainedEntry, legs: Sequence[Leg], metadata_text: str) -> list[list[str | int | None]]:
+    parts = [_entry_array(chained, metadata_text)]
+    for leg in legs:
+        account = leg.account
+        parts.append([account.owner_kind, account.owner_id, account.bucket, account.currency, leg.amount])
+    return parts
+
+
+def _entry_array(chained: ChainedEntry, metadata_text: str) -> list[str | int | None]:
     entry_id, entry = chained.entry_id, chained.entry
     change, after = entry.change, entry.after
     return [
@@ -87,7 +158,7 @@ def _entry_array(chained: ChainedEntry) -> list[str | int | None]:
         int(entry.closes_round),
         entry.occurred_ms,
         chained.booked_ms,
-        canonical_metadata(entry.metadata),
+        metadata_text,
         *_sometimes(entry),
     ]
 

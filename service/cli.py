@@ -18,6 +18,8 @@ _COMMANDS = {
     "verify": "Audit the ledger offline; exit 1 with findings.",
     "doctor": "Say what is wrong, and which copy is right; exit 1 if something is.",
     "recover": "Take over stores that wait for it, and book again what was answered and lost.",
+    "export": "Write the ledger to signed files that prove themselves.",
+    "verify-export": "Verify exported files, without a database; exit 1 with findings.",
     "settings": "List the environment variables that configure the service.",
 }
 _OPERATORS_COMMANDS = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from persistence.audit.findings import Finding, FindingKind
 from persistence.chart_of_accounts import Leg, legs_of
-from persistence.hash_chain import FIRST_PREVIOUS_HASH, ChainedEntry, entry_hash
+from persistence.hash_chain import FIRST_PREVIOUS_HASH, ChainedEntry, entry_hash, hash_of_erased
 from persistence.transactions import CurrencyCode, PlayerId
 
 
@@ -21,16 +21,18 @@ class StoredEntry:
 
 
 class ChainCheck:
-    """Follows one partition's chain from its first entry on.
+    """Follows one partition's chain, from its first entry on or from a later one.
 
     Each entry is judged by itself, so that a changed one does not discredit those after it: what follows an
     entry may name either the hash that stands there or the one that should.
     """
 
-    def __init__(self, partition: int) -> None:
+    def __init__(
+        self, partition: int, *, next_position: int = 0, previous_hash: bytes = FIRST_PREVIOUS_HASH
+    ) -> None:
         self._partition = partition
-        self._next_position = 0
-        self._predecessors = {FIRST_PREVIOUS_HASH}
+        self._next_position = next_position
+        self._predecessors = {previous_hash}
 
     def skip(self, position: int, *, hash_: bytes) -> None:
         """Passes an entry that cannot be read."""
@@ -43,6 +45,11 @@ class ChainCheck:
         if position != self._next_position:
             yield self._missing(position, stored)
             self._predecessors = {stored.previous_hash}
+        if problem := _metadata_problem(stored):
+            yield _broken(stored, problem)
+        if stored.chained.is_hash_of_erased:
+            yield from self._check_erased(stored)
+            return
         computed = entry_hash(stored.previous_hash, stored.chained, stored.legs)
         predecessors = self._predecessors
         self._next_position = position + 1
@@ -68,6 +75,18 @@ class ChainCheck:
         else:
             yield _unlike_its_hash(stored, computed)
 
+    def _check_erased(self, stored: StoredEntry) -> Iterator[Finding]:
+        """The text that its hash covers is gone: the link is checked, and the hash that keeps the rest."""
+        predecessors = self._predecessors
+        self._next_position = stored.chained.chain_position + 1
+        self._predecessors = {stored.hash}
+        if stored.previous_hash not in predecessors:
+            expected = " or ".join(sorted(hash_.hex() for hash_ in predecessors))
+            yield _broken(
+                stored,
+                f"it follows hash {stored.previous_hash.hex()}, but its predecessor has {expected}",
+            )
+
     def _missing(self, position: int, stored: StoredEntry) -> Finding:
         first, last = self._next_position, position - 1
         where = (
@@ -84,9 +103,31 @@ class ChainCheck:
 
 def check_content(stored: StoredEntry) -> Iterator[Finding]:
     """What is wrong with the entry's own hash, whatever came before it."""
+    if problem := _metadata_problem(stored):
+        yield _broken(stored, problem)
+    if stored.chained.is_hash_of_erased:
+        return
     computed = entry_hash(stored.previous_hash, stored.chained, stored.legs)
     if computed != stored.hash:
         yield _unlike_its_hash(stored, computed)
+
+
+def _metadata_problem(stored: StoredEntry) -> str:
+    """What is wrong with metadata that lies beside its seal, or was erased; "" for nothing."""
+    chained = stored.chained
+    seal, erased = chained.seal, chained.erased
+    if erased is not None and erased.erased_hash is not None:
+        computed = hash_of_erased(stored.previous_hash, chained, stored.legs)
+        if computed != erased.erased_hash:
+            return (
+                f"its metadata was erased, and what is left has {computed.hex()} instead of "
+                f"{erased.erased_hash.hex()}: the entry or one of its postings was changed"
+            )
+    if seal is None:
+        return ""
+    if seal.salt is None and erased is None:
+        return "its metadata is gone, and no erasure says so"
+    return "" if seal.fits(chained.entry.metadata) else "its metadata is not what was sealed: it was changed"
 
 
 def check_postings(stored: StoredEntry) -> Iterator[Finding]:

@@ -37,7 +37,7 @@ async def check_chain(
 ) -> AsyncIterator[Finding]:
     """All entries of a partition: their places in the chain, their content and their postings."""
     chain = ChainCheck(partition)
-    async for batch in _batches(connection, query("audit_chain"), partition, batch_size):
+    async for batch in walk(connection, query("audit_chain"), partition, batch_size=batch_size):
         for entry in batch:
             if isinstance(entry, UnreadableEntry):
                 chain.skip(entry.row["chain_position"], hash_=entry.row["hash"])
@@ -53,7 +53,7 @@ async def check_entries_of_player(
     connection: Connection, player_id: PlayerId, *, batch_size: int, counts: AuditCounts
 ) -> AsyncIterator[Finding]:
     """A player's entries: their content and their postings, but not their places in the chain."""
-    async for batch in _batches(connection, query("audit_entries_of_player"), player_id, batch_size):
+    async for batch in walk(connection, query("audit_entries_of_player"), player_id, batch_size=batch_size):
         for entry in batch:
             if isinstance(entry, UnreadableEntry):
                 yield entry.finding()
@@ -64,10 +64,11 @@ async def check_entries_of_player(
         counts.entry_count += len(batch)
 
 
-async def _batches(
-    connection: Connection, statement: LiteralString, argument: object, batch_size: int
+async def walk(
+    connection: Connection, statement: LiteralString, *arguments: object, batch_size: int
 ) -> AsyncIterator[Sequence[StoredEntry | UnreadableEntry]]:
-    cursor = await connection.cursor(statement, argument)
+    """The entries that a query finds, with their postings, in its order. Inside a transaction."""
+    cursor = await connection.cursor(statement, *arguments)
     while rows := await cursor.fetch(batch_size):
         try:
             batch = await _read(connection, rows)

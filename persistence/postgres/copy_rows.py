@@ -53,6 +53,8 @@ ENTRY_COLUMNS = (
     "hash",
     "conversion",
     "slip",
+    "metadata_salt",
+    "metadata_digest",
 )
 POSTING_COLUMNS = (
     "partition",
@@ -72,7 +74,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def entry_line(chained: ChainedEntry, *, previous_hash: bytes, hash_: bytes) -> str:
     """One row of ENTRY_COLUMNS."""
-    entry_id, entry = chained.entry_id, chained.entry
+    entry_id, entry, seal = chained.entry_id, chained.entry, chained.seal
     change, after = entry.change, entry.after
     afters = (after.cash, after.bonus, after.held, after.receivable) if after else (None, None, None, None)
     return "\t".join(
@@ -105,10 +107,12 @@ def entry_line(chained: ChainedEntry, *, previous_hash: bytes, hash_: bytes) -> 
             _NULL if entry.occurred_ms is None else timestamp(entry.occurred_ms),
             timestamp(chained.booked_ms),
             _text(canonical_metadata(entry.metadata)),
-            f"\\\\x{previous_hash.hex()}",
-            f"\\\\x{hash_.hex()}",
+            _bytes(previous_hash),
+            _bytes(hash_),
             _text(str(entry.conversion)) if entry.conversion else _NULL,
             _text(str(entry.slip)) if entry.slip else _NULL,
+            _bytes(seal.salt) if seal else _NULL,
+            _bytes(seal.digest) if seal else _NULL,
         )
     )
 
@@ -129,6 +133,10 @@ def timestamp(unix_ms: int) -> str:
 
 def _number(number: int | None) -> str:
     return _NULL if number is None else str(number)
+
+
+def _bytes(binary: bytes | None) -> str:
+    return _NULL if binary is None else f"\\\\x{binary.hex()}"
 
 
 def _text(text: str) -> str:

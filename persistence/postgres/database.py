@@ -41,6 +41,7 @@ class LedgerRole(StrEnum):
     PUBLISHER = "stakehold_publisher"
     RECORDER = "stakehold_recorder"
     CALLBACKS = "stakehold_callbacks"
+    ERASER = "stakehold_eraser"
 
 
 class RecordRefused(StakeholdError):

@@ -10,6 +10,20 @@ CREATE SCHEMA providers;
 
 CREATE SCHEMA registry;
 
+CREATE FUNCTION cashier.refuse_all_but_erasing() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.details = '{}' AND to_jsonb(NEW) - 'details' = to_jsonb(OLD) - 'details'
+        AND current_user = 'stakehold_eraser' THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION '% of cashier.% is refused: what was said stays said', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'messages_are_append_only';
+END
+$$;
+
 CREATE FUNCTION cashier.refuse_to_rewrite() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
@@ -311,11 +325,44 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION ledger.refuse_all_but_erasing() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+    erased constant text[] := '{metadata,metadata_salt,erasure_id,erased_hash}';
+    kept constant jsonb := CASE
+        WHEN OLD.source_id = 'stakehold' AND OLD.metadata ? 'stakehold.source'
+            THEN jsonb_build_object('stakehold.source', OLD.metadata -> 'stakehold.source')
+        ELSE '{}'
+    END;
+BEGIN
+    IF OLD.erasure_id IS NULL
+        AND NEW.metadata = kept
+        AND NEW.metadata_salt IS NULL
+        AND (NEW.erased_hash IS NULL) = (OLD.metadata_digest IS NOT NULL)
+        AND to_jsonb(NEW) - erased = to_jsonb(OLD) - erased
+        AND EXISTS (
+            SELECT FROM ledger.erasures
+            WHERE erasures.erasure_id = NEW.erasure_id AND erasures.player_id = NEW.player_id
+        )
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION '% of ledger.% is refused: the ledger is append-only', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation', CONSTRAINT = 'the_ledger_is_append_only';
+END
+$$;
+
 CREATE FUNCTION ledger.refuse_to_change_a_review() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+    IF NEW.note = 'erased' AND to_jsonb(NEW) - 'note' = to_jsonb(OLD) - 'note'
+        AND current_user = 'stakehold_eraser' THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION 'review % is resolved, and stays as it is', OLD.review_id
         USING ERRCODE = 'restrict_violation', CONSTRAINT = 'a_review_is_resolved_once';
 END
@@ -764,6 +811,10 @@ CREATE TABLE ledger.entries (
     hash bytea NOT NULL,
     conversion text,
     slip text,
+    metadata_salt bytea,
+    metadata_digest bytea,
+    erasure_id bigint,
+    erased_hash bytea,
     CONSTRAINT a_change_of_a_wallet_has_a_version CHECK (((version IS NOT NULL) = (entry_type = ANY (ARRAY['applied'::text, 'wallet_opened'::text, 'status_changed'::text])))),
     CONSTRAINT a_change_of_a_wallet_says_what_it_became CHECK (((version IS NULL) OR ((wallet_version = version) AND (num_nulls(currency, wallet_status, credit_line, cash_after, bonus_after, held_after, receivable_after) = 0)))),
     CONSTRAINT a_refusal_has_a_reason CHECK (((entry_type <> 'refused'::text) OR (refusal_reason IS NOT NULL))),
@@ -785,6 +836,10 @@ COMMENT ON COLUMN ledger.entries.recorded_time IS 'When it was drained; the only
 COMMENT ON COLUMN ledger.entries.conversion IS 'Of an amount that came in another currency: as the hash covers it. ledger.conversions shows its parts.';
 
 COMMENT ON COLUMN ledger.entries.slip IS 'Of an entry that changed a slip: the slip afterwards, as the hash covers it. ledger.slips shows its parts.';
+
+COMMENT ON COLUMN ledger.entries.metadata_digest IS 'SHA-256 of metadata_salt and the metadata''s text: what the hash covers. Null where the hash covers the text.';
+
+COMMENT ON COLUMN ledger.entries.erased_hash IS 'Of an entry whose hash covers a text that was erased: the hash with the word erased in its place.';
 
 CREATE VIEW ledger.conversions AS
  SELECT entries.partition,
@@ -849,6 +904,29 @@ COMMENT ON COLUMN ledger.epochs.follows_sequence IS 'With follows_epoch the last
 COMMENT ON COLUMN ledger.epochs.generation IS 'The epoch since which the store''s memory of players holds; what it remembers from before is not used.';
 
 COMMENT ON COLUMN ledger.epochs.incarnation IS 'The replication id of the primary that was taken over.';
+
+CREATE TABLE ledger.erasures (
+    erasure_id bigint NOT NULL,
+    player_id text NOT NULL,
+    erased_by text NOT NULL,
+    reason text NOT NULL,
+    entry_count bigint NOT NULL,
+    erased_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT somebody_erases_for_a_reason CHECK (((erased_by <> ''::text) AND (reason <> ''::text)))
+);
+
+COMMENT ON TABLE ledger.erasures IS 'Who had which player''s personal data erased, when and why. Append-only.';
+
+COMMENT ON COLUMN ledger.erasures.entry_count IS 'Of how many entries the metadata was erased.';
+
+ALTER TABLE ledger.erasures ALTER COLUMN erasure_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ledger.erasures_erasure_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 CREATE TABLE ledger.incidents (
     incident_id bigint NOT NULL,
@@ -1406,6 +1484,9 @@ ALTER TABLE ONLY ledger.reviews
 ALTER TABLE ONLY ledger.open_rounds
     ADD CONSTRAINT a_round_is_open_once PRIMARY KEY (player_id, source_id, game_id, round_id);
 
+ALTER TABLE ledger.entries
+    ADD CONSTRAINT a_salt_is_of_a_digest CHECK (((metadata_salt IS NULL) OR (metadata_digest IS NOT NULL))) NOT VALID;
+
 ALTER TABLE ONLY ledger.vouchers
     ADD CONSTRAINT a_server_vouches_for_one_store PRIMARY KEY (server_id, partition);
 
@@ -1444,6 +1525,9 @@ ALTER TABLE ONLY ledger.incidents
 
 ALTER TABLE ONLY ledger.accounts
     ADD CONSTRAINT an_owner_has_one_account_per_currency_bucket_and_partition UNIQUE (owner_kind, owner_id, currency, bucket, partition);
+
+ALTER TABLE ONLY ledger.erasures
+    ADD CONSTRAINT erasures_are_numbered PRIMARY KEY (erasure_id);
 
 ALTER TABLE ONLY ledger.incidents
     ADD CONSTRAINT incidents_are_numbered PRIMARY KEY (incident_id);
@@ -1548,6 +1632,8 @@ CREATE INDEX entries_by_source ON ledger.entries USING btree (source_id, booked_
 
 CREATE INDEX entries_by_time ON ledger.entries USING btree (booked_time, partition, chain_position);
 
+CREATE INDEX erasures_of_a_player ON ledger.erasures USING btree (player_id);
+
 CREATE INDEX holds_by_deadline ON ledger.slips USING btree (expires_time) WHERE ((state = 'held'::text) AND (expires_time IS NOT NULL));
 
 CREATE INDEX open_incidents ON ledger.incidents USING btree (incident_id) WHERE (resolved_time IS NULL);
@@ -1576,7 +1662,9 @@ CREATE INDEX sessions_of_a_player ON providers.sessions USING btree (player_id, 
 
 CREATE TRIGGER cases_are_not_removed BEFORE DELETE OR TRUNCATE ON cashier.cases FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
 
-CREATE TRIGGER messages_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON cashier.messages FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
+CREATE TRIGGER messages_are_append_only BEFORE DELETE OR TRUNCATE ON cashier.messages FOR EACH STATEMENT EXECUTE FUNCTION cashier.refuse_to_rewrite();
+
+CREATE TRIGGER messages_change_only_by_being_erased BEFORE UPDATE ON cashier.messages FOR EACH ROW EXECUTE FUNCTION cashier.refuse_all_but_erasing();
 
 CREATE TRIGGER decisions_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON fx.rate_decisions FOR EACH STATEMENT EXECUTE FUNCTION fx.refuse_to_rewrite();
 
@@ -1600,7 +1688,11 @@ CREATE TRIGGER b_postings_add_to_balances AFTER INSERT ON ledger.postings REFERE
 
 CREATE TRIGGER entries_advance_wallets AFTER INSERT ON ledger.entries REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.advance_wallets();
 
-CREATE TRIGGER entries_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+CREATE TRIGGER entries_are_append_only BEFORE DELETE OR TRUNCATE ON ledger.entries FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
+CREATE TRIGGER entries_change_only_by_being_erased BEFORE UPDATE ON ledger.entries FOR EACH ROW EXECUTE FUNCTION ledger.refuse_all_but_erasing();
+
+CREATE TRIGGER erasures_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.erasures FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
 CREATE TRIGGER postings_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.postings FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
@@ -1692,6 +1784,7 @@ ALTER TABLE ONLY registry.denominations
 
 GRANT USAGE ON SCHEMA cashier TO stakehold_reader;
 GRANT USAGE ON SCHEMA cashier TO stakehold_cashier;
+GRANT USAGE ON SCHEMA cashier TO stakehold_eraser;
 
 GRANT USAGE ON SCHEMA fx TO stakehold_reader;
 GRANT USAGE ON SCHEMA fx TO stakehold_writer;
@@ -1699,6 +1792,7 @@ GRANT USAGE ON SCHEMA fx TO stakehold_registrar;
 
 GRANT USAGE ON SCHEMA inbox TO stakehold_reader;
 GRANT USAGE ON SCHEMA inbox TO stakehold_inbox;
+GRANT USAGE ON SCHEMA inbox TO stakehold_eraser;
 
 GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
@@ -1707,13 +1801,17 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_inbox;
 GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
 GRANT USAGE ON SCHEMA ledger TO stakehold_cashier;
 GRANT USAGE ON SCHEMA ledger TO stakehold_recorder;
+GRANT USAGE ON SCHEMA ledger TO stakehold_eraser;
 
 GRANT USAGE ON SCHEMA providers TO stakehold_reader;
 GRANT USAGE ON SCHEMA providers TO stakehold_callbacks;
+GRANT USAGE ON SCHEMA providers TO stakehold_eraser;
 
 GRANT USAGE ON SCHEMA registry TO stakehold_reader;
 GRANT USAGE ON SCHEMA registry TO stakehold_writer;
 GRANT USAGE ON SCHEMA registry TO stakehold_registrar;
+
+REVOKE ALL ON FUNCTION cashier.refuse_all_but_erasing() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION cashier.refuse_to_rewrite() FROM PUBLIC;
 
@@ -1745,6 +1843,7 @@ GRANT ALL ON FUNCTION fx.waiting_rates(of_base text, of_quote text) TO stakehold
 
 GRANT SELECT,INSERT ON TABLE ledger.access_log TO stakehold_recorder;
 GRANT SELECT ON TABLE ledger.access_log TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.access_log TO stakehold_eraser;
 
 REVOKE ALL ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) FROM PUBLIC;
 GRANT ALL ON FUNCTION ledger.access_hash(previous bytea, record ledger.access_log) TO stakehold_reader;
@@ -1756,6 +1855,8 @@ REVOKE ALL ON FUNCTION ledger.advance_wallets() FROM PUBLIC;
 REVOKE ALL ON FUNCTION ledger.chain_access_record() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_a_cursor_that_moves_back() FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION ledger.refuse_all_but_erasing() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION ledger.refuse_to_change_a_review() FROM PUBLIC;
 
@@ -1777,6 +1878,7 @@ REVOKE ALL ON FUNCTION registry.require_one_meaning_of_a_code() FROM PUBLIC;
 
 GRANT SELECT,INSERT ON TABLE cashier.cases TO stakehold_cashier;
 GRANT SELECT ON TABLE cashier.cases TO stakehold_reader;
+GRANT SELECT ON TABLE cashier.cases TO stakehold_eraser;
 
 GRANT UPDATE(state) ON TABLE cashier.cases TO stakehold_cashier;
 
@@ -1788,17 +1890,23 @@ GRANT UPDATE(first_approver) ON TABLE cashier.cases TO stakehold_cashier;
 
 GRANT UPDATE(second_approver) ON TABLE cashier.cases TO stakehold_cashier;
 
+GRANT UPDATE(reason) ON TABLE cashier.cases TO stakehold_eraser;
+
 GRANT UPDATE(ending_reason) ON TABLE cashier.cases TO stakehold_cashier;
+GRANT UPDATE(ending_reason) ON TABLE cashier.cases TO stakehold_eraser;
 
 GRANT UPDATE(provider) ON TABLE cashier.cases TO stakehold_cashier;
 
 GRANT UPDATE(provider_reference) ON TABLE cashier.cases TO stakehold_cashier;
+GRANT UPDATE(provider_reference) ON TABLE cashier.cases TO stakehold_eraser;
 
 GRANT UPDATE(chain) ON TABLE cashier.cases TO stakehold_cashier;
 
 GRANT UPDATE(address) ON TABLE cashier.cases TO stakehold_cashier;
+GRANT UPDATE(address) ON TABLE cashier.cases TO stakehold_eraser;
 
 GRANT UPDATE(tx_hash) ON TABLE cashier.cases TO stakehold_cashier;
+GRANT UPDATE(tx_hash) ON TABLE cashier.cases TO stakehold_eraser;
 
 GRANT UPDATE(refusal) ON TABLE cashier.cases TO stakehold_cashier;
 
@@ -1814,6 +1922,9 @@ GRANT UPDATE(changed_time) ON TABLE cashier.cases TO stakehold_cashier;
 
 GRANT SELECT,INSERT ON TABLE cashier.messages TO stakehold_cashier;
 GRANT SELECT ON TABLE cashier.messages TO stakehold_reader;
+GRANT SELECT ON TABLE cashier.messages TO stakehold_eraser;
+
+GRANT UPDATE(details) ON TABLE cashier.messages TO stakehold_eraser;
 
 GRANT SELECT ON TABLE fx.pairs TO stakehold_reader;
 GRANT SELECT ON TABLE fx.pairs TO stakehold_writer;
@@ -1831,6 +1942,9 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE fx.spreads TO stakehold_registrar;
 
 GRANT SELECT ON TABLE inbox.commands TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.commands TO stakehold_inbox;
+GRANT SELECT ON TABLE inbox.commands TO stakehold_eraser;
+
+GRANT UPDATE(command) ON TABLE inbox.commands TO stakehold_eraser;
 
 GRANT UPDATE(state) ON TABLE inbox.commands TO stakehold_inbox;
 
@@ -1846,6 +1960,7 @@ GRANT UPDATE(result) ON TABLE inbox.commands TO stakehold_inbox;
 
 GRANT SELECT ON TABLE inbox.partitions TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.partitions TO stakehold_inbox;
+GRANT SELECT ON TABLE inbox.partitions TO stakehold_eraser;
 
 GRANT UPDATE(lease) ON TABLE inbox.partitions TO stakehold_inbox;
 
@@ -1857,6 +1972,7 @@ GRANT USAGE ON SEQUENCE inbox.submission_numbers TO stakehold_inbox;
 
 GRANT SELECT ON TABLE inbox.submissions TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.submissions TO stakehold_inbox;
+GRANT SELECT ON TABLE inbox.submissions TO stakehold_eraser;
 
 GRANT UPDATE(redrives) ON TABLE inbox.submissions TO stakehold_inbox;
 
@@ -1864,31 +1980,52 @@ GRANT UPDATE(finished_time) ON TABLE inbox.submissions TO stakehold_inbox;
 
 GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;
+GRANT SELECT ON TABLE inbox.workers TO stakehold_eraser;
 
 GRANT UPDATE(seen_time) ON TABLE inbox.workers TO stakehold_inbox;
 
 GRANT SELECT ON TABLE ledger.access_head TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.access_head TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.accounts TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.balances TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.balances TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.entries TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.entries TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.entries TO stakehold_eraser;
+
+GRANT UPDATE(metadata) ON TABLE ledger.entries TO stakehold_eraser;
+
+GRANT UPDATE(metadata_salt) ON TABLE ledger.entries TO stakehold_eraser;
+
+GRANT UPDATE(erasure_id) ON TABLE ledger.entries TO stakehold_eraser;
+
+GRANT UPDATE(erased_hash) ON TABLE ledger.entries TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.conversions TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.conversions TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.conversions TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.drainers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.drainers TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.drainers TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.epochs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.epochs TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.epochs TO stakehold_eraser;
+
+GRANT SELECT,INSERT ON TABLE ledger.erasures TO stakehold_eraser;
+GRANT SELECT ON TABLE ledger.erasures TO stakehold_reader;
+GRANT SELECT ON TABLE ledger.erasures TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.incidents TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.incidents TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.incidents TO stakehold_eraser;
 
 GRANT UPDATE(resolved_time) ON TABLE ledger.incidents TO stakehold_writer;
 
@@ -1896,14 +2033,17 @@ GRANT UPDATE(resolution) ON TABLE ledger.incidents TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.migrations TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.migrations TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.open_rounds TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_registrar;
+GRANT SELECT ON TABLE ledger.open_rounds TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.partitions TO stakehold_publisher;
+GRANT SELECT ON TABLE ledger.partitions TO stakehold_eraser;
 
 GRANT UPDATE(epoch) ON TABLE ledger.partitions TO stakehold_writer;
 
@@ -1929,9 +2069,11 @@ GRANT UPDATE(leased_until) ON TABLE ledger.partitions TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.postings TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.postings TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.postings TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.publications TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.publications TO stakehold_publisher;
+GRANT SELECT ON TABLE ledger.publications TO stakehold_eraser;
 
 GRANT UPDATE("position") ON TABLE ledger.publications TO stakehold_publisher;
 
@@ -1945,11 +2087,14 @@ GRANT UPDATE(updated_time) ON TABLE ledger.publications TO stakehold_publisher;
 
 GRANT SELECT ON TABLE ledger.publishers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.publishers TO stakehold_publisher;
+GRANT SELECT ON TABLE ledger.publishers TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.quarantine TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.quarantine TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.quarantine TO stakehold_eraser;
 
 GRANT UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_writer;
+GRANT UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_eraser;
 
 GRANT UPDATE(reason) ON TABLE ledger.quarantine TO stakehold_writer;
 
@@ -1961,24 +2106,33 @@ GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
 GRANT SELECT ON TABLE ledger.repairs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.repairs TO stakehold_eraser;
+
+GRANT UPDATE(metadata) ON TABLE ledger.repairs TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.reviews TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.reviews TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.reviews TO stakehold_registrar;
 GRANT SELECT,INSERT ON TABLE ledger.reviews TO stakehold_cashier;
+GRANT SELECT ON TABLE ledger.reviews TO stakehold_eraser;
 
 GRANT UPDATE(resolved_time) ON TABLE ledger.reviews TO stakehold_registrar;
 
 GRANT UPDATE(resolved_by) ON TABLE ledger.reviews TO stakehold_registrar;
 
 GRANT UPDATE(note) ON TABLE ledger.reviews TO stakehold_registrar;
+GRANT UPDATE(note) ON TABLE ledger.reviews TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.round_progress TO stakehold_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ledger.round_progress TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.round_progress TO stakehold_registrar;
+GRANT SELECT ON TABLE ledger.round_progress TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.salvaged TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.salvaged TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.salvaged TO stakehold_eraser;
+
+GRANT UPDATE(fields) ON TABLE ledger.salvaged TO stakehold_eraser;
 
 GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
 
@@ -1986,31 +2140,39 @@ GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_inbox;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_cashier;
+GRANT SELECT ON TABLE ledger.settings TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.slips TO stakehold_reader;
 GRANT SELECT,INSERT,UPDATE ON TABLE ledger.slips TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.slips TO stakehold_registrar;
+GRANT SELECT ON TABLE ledger.slips TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.verifications TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.verifications TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.verifications TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.vouchers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE ledger.vouchers TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.vouchers TO stakehold_eraser;
 
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.wallets TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.wallets TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.callback_answers TO stakehold_callbacks;
 GRANT SELECT ON TABLE providers.callback_answers TO stakehold_reader;
+GRANT SELECT ON TABLE providers.callback_answers TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 GRANT SELECT ON TABLE providers.callback_duplicates TO stakehold_reader;
+GRANT SELECT ON TABLE providers.callback_duplicates TO stakehold_eraser;
 
 GRANT UPDATE(times) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 
 GRANT UPDATE(last_time) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 
 GRANT SELECT,INSERT ON TABLE providers.callbacks TO stakehold_callbacks;
+GRANT SELECT ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT(callback_number) ON TABLE providers.callbacks TO stakehold_reader;
 
@@ -2023,10 +2185,13 @@ GRANT SELECT(path) ON TABLE providers.callbacks TO stakehold_reader;
 GRANT SELECT(body_digest) ON TABLE providers.callbacks TO stakehold_reader;
 
 GRANT UPDATE(body) ON TABLE providers.callbacks TO stakehold_callbacks;
+GRANT UPDATE(body) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT UPDATE(headers) ON TABLE providers.callbacks TO stakehold_callbacks;
+GRANT UPDATE(headers) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT UPDATE(peer) ON TABLE providers.callbacks TO stakehold_callbacks;
+GRANT UPDATE(peer) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT(key_id) ON TABLE providers.callbacks TO stakehold_reader;
 
@@ -2042,8 +2207,10 @@ GRANT SELECT(recorded_time) ON TABLE providers.callbacks TO stakehold_reader;
 
 GRANT SELECT(erased_time) ON TABLE providers.callbacks TO stakehold_reader;
 GRANT UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_callbacks;
+GRANT UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.sessions TO stakehold_callbacks;
+GRANT SELECT ON TABLE providers.sessions TO stakehold_eraser;
 
 GRANT UPDATE(closed_time) ON TABLE providers.sessions TO stakehold_callbacks;
 

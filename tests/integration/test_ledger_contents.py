@@ -101,6 +101,10 @@ async def test_hashes_can_be_checked_by_anybody_who_reads_the_tables(books: Drai
             row["closes_round"], row["occurred_ms"], row["booked_ms"],
         ]  # fmt: skip
         metadata = json.dumps(json.loads(row["metadata"]), sort_keys=True, separators=(",", ":"))
+        if row["metadata_digest"] is not None:
+            digest = hashlib.sha256(row["metadata_salt"] + metadata.encode()).digest()
+            assert row["metadata_digest"] == digest
+            metadata = f"sha256:{digest.hex()}"
         postings = [list(posting) for posting in await books.sql.fetch(POSTINGS, *place)]
         text = json.dumps([[*entry, metadata], *postings], separators=(",", ":"), default=int)
         text = text.replace(",true", ",1").replace(",false", ",0")

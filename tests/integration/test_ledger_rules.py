@@ -90,9 +90,17 @@ WRITABLE = {
     *((("stakehold_callbacks", "callback_duplicates", privilege)) for privilege in ("INSERT", "UPDATE")),
     ("stakehold_callbacks", "callback_answers", "INSERT"),
     *((("stakehold_callbacks", "sessions", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_eraser", "erasures", "INSERT"),
+    *(
+        ("stakehold_eraser", table, "UPDATE")
+        for table in (
+            *("entries", "repairs", "salvaged", "quarantine", "reviews"),
+            *("commands", "cases", "messages", "callbacks"),
+        )
+    ),
 }
 """All that the roles may do beside reading. What the ledger consists of is never updated, nor deleted, and
-neither are rates."""
+neither are rates; what may be erased, test_erasing.py says."""
 
 
 async def test_the_roles_may_do_what_they_must_and_nothing_else(books: Draining) -> None:

@@ -8,6 +8,17 @@ SELECT partition, entry_count FROM ledger.partitions ORDER BY partition;
 -- audit_chain --
 SELECT entries.* FROM ledger.entries WHERE partition = $1 ORDER BY chain_position;
 
+-- export_chain --
+SELECT entries.* FROM ledger.entries
+WHERE partition = $1 AND chain_position >= $2 AND chain_position < $3
+ORDER BY chain_position;
+
+-- hash_at_position --
+SELECT hash FROM ledger.entries WHERE partition = $1 AND chain_position = $2;
+
+-- last_position_before --
+SELECT max(chain_position) FROM ledger.entries WHERE partition = $1 AND booked_time < $2;
+
 -- audit_entries_of_player --
 SELECT entries.* FROM ledger.entries WHERE player_id = $1 ORDER BY partition, chain_position;
 

@@ -11,7 +11,7 @@ import asyncpg
 
 from fx.conversions import Conversion
 from persistence.chart_of_accounts import Account, Bucket, Leg, OwnerKind
-from persistence.hash_chain import ChainedEntry
+from persistence.hash_chain import ChainedEntry, Erased, MetadataSeal
 from persistence.outbox import OutboxEntry
 from persistence.postgres.database import Connection
 from persistence.postgres.queries import query
@@ -189,6 +189,10 @@ def decode_entry(row: Row) -> ChainedEntry:
             conversion=Conversion.parse(row["conversion"]) if row["conversion"] else None,
             slip=Slip.parse(row["slip"]) if row["slip"] else None,
         ),
+        None
+        if row["metadata_digest"] is None
+        else MetadataSeal(row["metadata_digest"], row["metadata_salt"]),
+        None if row["erasure_id"] is None else Erased(row["erasure_id"], row["erased_hash"]),
     )
 
 

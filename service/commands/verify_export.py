@@ -1,0 +1,48 @@
+"""``stakehold verify-export``: proves exported files without a database."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from persistence.export.manifest import read_public_key
+from persistence.export.verifying import Verified, verify_folder
+from service.commands.starting import refuse_plainly
+
+FOUND = 1
+_STATUSES = """\b
+Exit status:
+  0  nothing is wrong
+  1  there are findings
+  2  it could not be checked
+"""
+
+
+@click.command(epilog=_STATUSES)
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option(
+    "--public-key",
+    "key_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The public key of whoever signed, PEM.",
+)
+def command(*, folder: Path, key_file: Path) -> None:
+    """Verify a folder of exported files: signatures, digests, hash chains, postings, versions, balances.
+
+    Needs no database and no settings. Names the first chain position of a file that is wrong; files of one
+    partition have to follow one another without a gap. Whether the newest files are missing, no folder can
+    tell: compare the last hash with the ledger's, or with a copy that is kept elsewhere.
+    """
+    with refuse_plainly():
+        public = read_public_key(key_file)
+        verified, findings = Verified(), 0
+        for finding in verify_folder(folder, public, verified):
+            findings += 1
+            click.echo(finding)
+    erased = f", {verified.erased_count} of them erased in part" if verified.erased_count else ""
+    click.echo(
+        f"{verified.entry_count} entries in {verified.file_count} files{erased}: "
+        f"{findings or 'no'} finding{'' if findings == 1 else 's'}."
+    )
+    sys.exit(FOUND if findings else 0)
