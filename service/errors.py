@@ -168,7 +168,7 @@ def explain(error: errors.StakeholdError, scales: CurrencyScales) -> Explanation
     """
     if isinstance(error, errors.Refused):
         return _explain_refusal(error, scales)
-    code, reason = ERROR_CODES[type(error)]
+    code, reason = _row_of(error)
     return Explanation(
         code,
         reason,
@@ -193,9 +193,18 @@ def code_and_reason(error: Exception) -> tuple[grpc.StatusCode, str]:
     """How an error will be answered, whatever it is."""
     if isinstance(error, errors.Refused):
         return REFUSAL_CODES[error.details.reason], str(error.details.reason)
-    if isinstance(error, errors.StakeholdError):
-        return ERROR_CODES.get(type(error), (_Code.INTERNAL, INTERNAL_REASON))
-    return _Code.INTERNAL, INTERNAL_REASON
+    try:
+        return _row_of(error)
+    except KeyError:
+        return _Code.INTERNAL, INTERNAL_REASON
+
+
+def _row_of(error: Exception) -> tuple[grpc.StatusCode, str]:
+    """Of the error's own class, or of the nearest one above. Raises KeyError for what no caller is told."""
+    for kind in type(error).__mro__:
+        if kind in ERROR_CODES:
+            return ERROR_CODES[kind]
+    raise KeyError(type(error))
 
 
 def status_of(

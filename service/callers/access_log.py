@@ -25,7 +25,7 @@ _WRITE_EVERY_S = 0.5
 _WRITE_TIMEOUT_S = 5.0
 WINDOW_S = 30.0
 """The first of denials that are alike is written at once, those that follow once in so long."""
-MOST_OF_A_CALLER = 20
+MOST_OF_A_CALLER = 50
 """Denials that are not alike, of one caller within a window: those beyond are counted."""
 MOST_DENIALS = 1000
 """The same of all callers."""

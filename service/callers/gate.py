@@ -177,7 +177,7 @@ def peer_address(peer: str) -> str:
 def _claimed(context: CallContext) -> str:
     """What a certificate says of whom nobody knows."""
     shown = context.auth_context()
-    names = [name for claim in _CLAIMS for name in shown.get(claim, ())]
+    names = [name for claim in _CLAIMS for name in shown.get(claim, ()) if name]
     return cleaned(", ".join(name.decode("ascii", "backslashreplace") for name in names))
 
 
