@@ -8,7 +8,7 @@ import grpc
 
 from persistence.errors import Unauthenticated
 from service.callers.caller import Caller
-from service.callers.identifying import Connection, Identifier
+from service.callers.identifying import Connection, Identifier, identified_at_once
 
 _Message = TypeVar("_Message")
 
@@ -85,7 +85,7 @@ class Standing:
 
 def require_same(identifier: Identifier, context: Connection, caller: Caller) -> None:
     """Raises Unauthenticated unless the connection and the call still show who they showed first."""
-    if identifier.identify(context) != caller:
+    if identified_at_once(identifier, context) != caller:
         raise Unauthenticated("what is known of the caller has changed: call again", cause="caller_changed")
 
 
