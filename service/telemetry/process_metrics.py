@@ -3,7 +3,13 @@
 from enum import StrEnum
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 
 class Process(StrEnum):
@@ -18,7 +24,11 @@ class Process(StrEnum):
 
 
 def process_registry(process: Process) -> CollectorRegistry:
-    """One for each process: its processor time, memory and files, its garbage collections, its release."""
+    """One for each process: its processor time, memory and files, its garbage collections, its release.
+
+    Without a ``_created`` series beside each counter, which would be as many again and which nobody reads.
+    """
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     GCCollector(registry=registry)

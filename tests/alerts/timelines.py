@@ -1,8 +1,8 @@
 """What real processes have told, laid out as Prometheus would have scraped it, and asked about by promtool.
 
 A phase is a scrape of each process that is repeated every minute for as long as the phase lasts: what
-happened stays so. Times (``…_timestamp_seconds``) move along, so that their age is what it was when they were
-scraped.
+happened stays so. Times (``…_timestamp_seconds``) move along, so that they are as old as they were when they
+were scraped; in a phase that is ``ageing`` they stand still.
 """
 
 import math
@@ -45,6 +45,7 @@ class _Phase:
     samples: Mapping[Series, float]
     minutes: int
     scraped_s: float
+    ageing: bool
 
 
 @dataclass(slots=True)
@@ -53,10 +54,10 @@ class Timeline:
 
     _phases: list[_Phase] = field(default_factory=list)
 
-    def go_on(self, minutes: int, **processes: str | None) -> None:
+    def go_on(self, minutes: int, *, ageing: bool = False, **processes: str | None) -> None:
         """A phase in which each process tells that text; None: it does not answer."""
         samples = {series: value for found in processes.items() for series, value in _samples(*found)}
-        self._phases.append(_Phase(samples, minutes, time.time()))
+        self._phases.append(_Phase(samples, minutes, time.time(), ageing))
 
     def minutes(self) -> int:
         return sum(phase.minutes for phase in self._phases)
@@ -68,27 +69,25 @@ class Timeline:
         for phase in self._phases:
             for series, value in phase.samples.items():
                 values[series] += ["_"] * (begin - len(values[series]))
-                moved_s = begin * 60 - phase.scraped_s if _is_time(series) else 0.0
-                values[series] += [_written(value + moved_s)] * phase.minutes
+                values[series] += _told(series, value, phase, begin)
             begin += phase.minutes
-        return [{"series": _selector(series), "values": " ".join(told)} for series, told in values.items()]
+        return [{"series": _selector(series), "values": " ".join(texts)} for series, texts in values.items()]
 
 
-def require_fires(alert: str, timeline: Timeline, folder: Path, *, quiet_min: int = QUIET_MIN) -> None:
-    """It is quiet for the first ``quiet_min``, and fires at some time in what follows."""
+def require_fires(timeline: Timeline, folder: Path, *alerts: str, quiet_min: int = QUIET_MIN) -> None:
+    """Each is quiet for the first ``quiet_min``, and fires at some time in what follows."""
     quiet, loud = f"{quiet_min - 1}m", f"{timeline.minutes() - quiet_min - 1}m"
-    require_test(
-        {
-            "name": alert,
-            "interval": "1m",
-            "input_series": timeline.input_series(),
-            "promql_expr_test": [
-                _asked(alert, quiet, at=quiet, expected=0),
-                _asked(alert, loud, at=f"{timeline.minutes() - 1}m", expected=1),
-            ],
-        },
-        folder / f"{alert}.yaml",
-    )
+    end = f"{timeline.minutes() - 1}m"
+    questions = [
+        question
+        for alert in alerts
+        for question in (
+            _asked(alert, quiet, at=quiet, expected=0),
+            _asked(alert, loud, at=end, expected=1),
+        )
+    ]
+    test = {"interval": "1m", "input_series": timeline.input_series(), "promql_expr_test": questions}
+    require_test(test, folder / "timeline.yaml")
 
 
 def require_test(test: dict[str, Any], file: Path) -> None:
@@ -115,6 +114,15 @@ def _samples(instance: str, text: str | None) -> Iterator[tuple[Series, float]]:
         for sample in family.samples:
             own = {_as_scraped(name, target): value for name, value in sample.labels.items()}
             yield _series(sample.name, {**own, **target}), sample.value
+
+
+def _told(series: Series, value: float, phase: _Phase, begin: int) -> list[str]:
+    """A sample's value in each minute of a phase, whose first one is ``begin``."""
+    if not _is_time(series):
+        return [_written(value)] * phase.minutes
+    age_s = phase.scraped_s - value
+    minutes = range(begin, begin + phase.minutes)
+    return [_written((begin if phase.ageing else minute) * 60 - age_s) for minute in minutes]
 
 
 def _as_scraped(label: str, target: Mapping[str, str]) -> str:
