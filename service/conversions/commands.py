@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 from persistence.calls import Call, StepResult
 from persistence.errors import FieldInvalid
@@ -95,3 +96,22 @@ def error_result(explanation: Explanation) -> pb.CommandResult:
     if explanation.retry_delay_ms is not None:
         error.retry_delay.CopyFrom(duration_of_ms(explanation.retry_delay_ms))
     return pb.CommandResult(error=error)
+
+
+def without_metadata(serialised: bytes) -> bytes:
+    """A command without any metadata; the very same bytes where it has none."""
+    command = pb.Command.FromString(serialised)
+    return command.SerializeToString() if _strip(command) else serialised
+
+
+def _strip(message: Message) -> bool:
+    """Whether there was anything, in the message or in those inside of it."""
+    found = False
+    for field, value in message.ListFields():
+        if field.name == "metadata":
+            message.ClearField(field.name)
+            found = True
+        elif field.message_type is not None and not field.message_type.GetOptions().map_entry:
+            inner = value if field.is_repeated else [value]
+            found = sum(map(_strip, inner)) > 0 or found
+    return found

@@ -106,6 +106,25 @@ WHERE stopped_reason IS NOT NULL
     )
 ORDER BY partition, description;
 
+-- audit_erasures --
+SELECT
+    'chain_broken' AS kind,
+    coalesce(min(partition), -1) AS partition,
+    '' AS entry_id,
+    coalesce(player_id, '') AS player_id,
+    '' AS currency,
+    CASE
+        WHEN erasure_id IS NULL THEN 'entries were erased without a record of who did it and why'
+        ELSE format(
+            'erasure %s says that the metadata of %s entries were erased, and there are %s',
+            erasure_id, coalesce(max(erasures.entry_count), 0), count(entries.hash)
+        )
+    END AS description
+FROM ledger.erasures
+FULL JOIN (SELECT * FROM ledger.entries WHERE erasure_id IS NOT NULL) AS entries USING (erasure_id, player_id)
+GROUP BY erasure_id, player_id
+HAVING coalesce(max(erasures.entry_count), -1) <> count(entries.hash);
+
 -- audit_orphan_postings --
 SELECT
     'posting_mismatch' AS kind,
