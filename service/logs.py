@@ -16,7 +16,9 @@ def configure_logs(level: str, log_format: str) -> None:
     """Writes events to standard error, as JSON or for a console."""
     number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if log_format == "console" else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if log_format == "console"
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[

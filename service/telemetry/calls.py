@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from opentelemetry.trace import Span, SpanContext, SpanKind
 
 from persistence.tracing import ScriptTrace, WorkTrace
-from service.telemetry.spans import MOST_LINKS, Spans, context_of, mark_failed, now_ns
+from service.telemetry.spans import MOST_LINKS, Spans, context_of, now_ns
 
 
 class TracedCall:
@@ -21,13 +21,14 @@ class TracedCall:
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         part = self._spans.begin(name, parent=self._span.get_span_context())
+        problem = ""
         try:
             yield
         except BaseException as error:
-            mark_failed(part, type(error).__name__)
+            problem = type(error).__name__
             raise
         finally:
-            part.end()
+            self._spans.end(part, problem=problem)
 
     def asks(self, script: str) -> "TracedScript":
         return TracedScript(self._spans, self._span.get_span_context(), script)
@@ -112,9 +113,7 @@ class TracedWork:
         self._spans.past(self._prefix + name, parent=self.context, start_ns=since_ns, end_ns=self._since_ns)
 
     def end(self, problem: str = "") -> None:
-        if problem:
-            mark_failed(self.span, problem)
-        self.span.end()
+        self._spans.end(self.span, problem=problem)
 
 
 def _word(answer: "asyncio.Future[Sequence[bytes]]") -> str:

@@ -10,7 +10,7 @@ from persistence.drain_tracing import UNTRACED, DrainTrace
 from persistence.outbox import trace_note
 from service.telemetry.calls import TracedWork
 from service.telemetry.current import log_scope
-from service.telemetry.spans import MOST_LINKS, Spans, mark_failed, now_ns, remote, scope_of
+from service.telemetry.spans import MOST_LINKS, Spans, now_ns, remote, scope_of
 from service.telemetry.trace_context import TraceContext
 
 _BOOKED_TIME = 3
@@ -45,15 +45,16 @@ class TracedDrains:
         turn = TracedTurn(self._spans, received, calls)
         scope = scope_of(turn.span)
         token = log_scope.set(scope)
+        problem = ""
         try:
             yield turn
         except BaseException as error:
-            mark_failed(turn.span, type(error).__name__)
+            problem = type(error).__name__
             raise
         finally:
             scope.is_over = True
             log_scope.reset(token)
-            turn.end()
+            turn.end(problem)
 
 
 class TracedTurn(TracedWork):

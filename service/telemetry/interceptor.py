@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import ServerInterceptor, ServicerContext
 
@@ -132,7 +133,8 @@ def _reason_of(context: Context) -> str:
     for key, value in context.trailing_metadata() or ():
         if key == _STATUS_DETAILS:
             info = error_details_pb2.ErrorInfo()
-            for detail in status_pb2.Status.FromString(value).details:
-                if detail.Unpack(info):
-                    return str(info.reason)
+            with suppress(DecodeError):
+                for detail in status_pb2.Status.FromString(value).details:
+                    if detail.Unpack(info):
+                        return str(info.reason)
     return ""

@@ -14,7 +14,7 @@ from service.telemetry.current import log_scope
 from service.telemetry.drains import TracedDrains
 from service.telemetry.interceptor import TraceInterceptor
 from service.telemetry.sampling import Sampling
-from service.telemetry.spans import Spans, mark_failed, remote, scope_of
+from service.telemetry.spans import Spans, remote, scope_of
 from service.telemetry.trace_context import TraceContext
 
 _SERVERS_FAULT = frozenset(
@@ -32,6 +32,7 @@ class RecordedCall:
     """A call that came over gRPC. In bulk, its commands are what the engine is asked for, and not itself."""
 
     def __init__(self, spans: Spans, span: Span, *, in_bulk: bool) -> None:
+        self._spans = spans
         self._span = span
         self._scope = scope_of(span)
         log_scope.set(self._scope)
@@ -41,19 +42,20 @@ class RecordedCall:
             current_call.set(TracedCall(spans, span))
 
     def end(self, code: str, reason: str) -> None:
-        _close(self._span, code, reason)
         self._scope.is_over = True
+        _close(self._spans, self._span, code, reason)
 
 
 class RecordedCommand:
     """Is a service.telemetry.traces.CommandTrace."""
 
     def __init__(self, spans: Spans, span: Span) -> None:
+        self._spans = spans
         self._span = span
         self.call = TracedCall(spans, span)
 
     def end(self, code: str, reason: str) -> None:
-        _close(self._span, code, reason)
+        _close(self._spans, self._span, code, reason)
 
 
 class RecordedCommands:
@@ -107,16 +109,17 @@ class RecordedTraces:
         )
         scope = scope_of(span)
         tokens = log_scope.set(scope), current_call.set(TracedCall(self._spans, span))
+        problem = ""
         try:
             yield
         except BaseException as error:
-            mark_failed(span, type(error).__name__)
+            problem = type(error).__name__
             raise
         finally:
             scope.is_over = True
             log_scope.reset(tokens[0])
             current_call.reset(tokens[1])
-            span.end()
+            self._spans.end(span, problem=problem)
 
     def _begin(
         self, method: str, parent: TraceContext | None, source: str, start_ns: int, *, in_bulk: bool
@@ -135,10 +138,8 @@ class RecordedTraces:
         return RecordedCall(self._spans, span, in_bulk=in_bulk)
 
 
-def _close(span: Span, code: str, reason: str) -> None:
-    span.set_attribute("rpc.response.status_code", code)
+def _close(spans: Spans, span: Span, code: str, reason: str) -> None:
+    attributes = {"rpc.response.status_code": code}
     if reason:
-        span.set_attribute("stakehold.reason", reason)
-    if code in _SERVERS_FAULT:
-        mark_failed(span, code)
-    span.end()
+        attributes["stakehold.reason"] = reason
+    spans.end(span, problem=code if code in _SERVERS_FAULT else "", attributes=attributes)

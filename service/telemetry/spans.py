@@ -3,11 +3,13 @@
 import time
 from collections.abc import Mapping, Sequence
 
+import structlog
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import (
+    INVALID_SPAN,
     Link,
     NonRecordingSpan,
     Span,
@@ -22,6 +24,8 @@ from opentelemetry.trace import (
 from service.telemetry.current import LogScope
 from service.telemetry.trace_context import TraceContext
 
+_log = structlog.get_logger(__name__)
+
 MOST_LINKS = 128
 Attributes = Mapping[str, str | int | bool]
 
@@ -32,7 +36,11 @@ _LIMITS = SpanLimits(
 
 
 class Spans:
-    """Times are Unix nanoseconds; where none is given it is now."""
+    """Times are Unix nanoseconds; where none is given it is now.
+
+    Nothing here raises: money must not stand still because of a trace. What goes wrong is told once, and the
+    span is missing.
+    """
 
     def __init__(self, resource: Resource, processor: SpanProcessor) -> None:
         provider = TracerProvider(
@@ -40,6 +48,7 @@ class Spans:
         )
         provider.add_span_processor(processor)
         self._tracer = provider.get_tracer("stakehold")
+        self._has_told = False
 
     def begin(
         self,
@@ -51,16 +60,20 @@ class Spans:
         attributes: Attributes | None = None,
         start_ns: int | None = None,
     ) -> Span:
-        return self._tracer.start_span(
-            name,
-            context=_NO_PARENT
-            if parent is None
-            else set_span_in_context(NonRecordingSpan(parent), _NO_PARENT),
-            kind=kind,
-            links=[Link(context) for context in links[:MOST_LINKS]],
-            attributes=attributes,
-            start_time=start_ns,
-        )
+        try:
+            return self._tracer.start_span(
+                name,
+                context=_NO_PARENT
+                if parent is None
+                else set_span_in_context(NonRecordingSpan(parent), _NO_PARENT),
+                kind=kind,
+                links=[Link(context) for context in links[:MOST_LINKS]],
+                attributes=attributes,
+                start_time=start_ns,
+            )
+        except Exception:
+            self._tell()
+            return INVALID_SPAN
 
     def past(
         self,
@@ -77,7 +90,31 @@ class Spans:
         span = self.begin(
             name, parent=parent, kind=kind, links=links, attributes=attributes, start_ns=start_ns
         )
-        span.end(max(start_ns, end_ns))
+        self.end(span, end_ns=max(start_ns, end_ns))
+
+    def end(
+        self,
+        span: Span,
+        *,
+        problem: str = "",
+        attributes: Attributes | None = None,
+        end_ns: int | None = None,
+    ) -> None:
+        """``problem`` is a word, never a sentence: sentences name players."""
+        try:
+            if attributes:
+                span.set_attributes(attributes)
+            if problem:
+                span.set_attribute("error.type", problem)
+                span.set_status(Status(StatusCode.ERROR))
+            span.end(end_ns)
+        except Exception:
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _log.exception("tracing_failed")
 
 
 def context_of(span: Span) -> TraceContext:
@@ -97,12 +134,6 @@ def remote(context: TraceContext) -> SpanContext:
 def scope_of(span: Span) -> LogScope:
     context = span.get_span_context()
     return LogScope(f"{context.trace_id:032x}", f"{context.span_id:016x}")
-
-
-def mark_failed(span: Span, problem: str) -> None:
-    """``problem`` is a word, never a sentence: sentences name players."""
-    span.set_attribute("error.type", problem)
-    span.set_status(Status(StatusCode.ERROR))
 
 
 def now_ns() -> int:

@@ -12,6 +12,8 @@ import pytest
 import pytest_asyncio
 import structlog.testing
 from google.protobuf.empty_pb2 import Empty
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace import Tracer
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
@@ -353,6 +355,27 @@ async def test_what_is_logged_while_a_call_is_answered_has_its_trace(
     assert "trace_id" not in untraced
     assert call.is_error
     assert call.attributes["error.type"] == "INTERNAL"
+
+
+async def test_no_call_and_no_record_stands_still_because_tracing_fails(
+    ground: Grounds, collector: TraceCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug of the library")
+
+    async with table(ground, collector.endpoint) as played:
+        with structlog.testing.capture_logs() as logs:
+            monkeypatch.setattr(Tracer, "start_span", fail)
+            await played.call(bet("b1", "10"), SAMPLED)
+            monkeypatch.undo()
+            monkeypatch.setattr(SdkSpan, "end", fail)
+            await played.call(bet("b2", "10"), SAMPLED)
+            await played.drain(collector.endpoint)
+        assert not await played.records()
+    monkeypatch.undo()
+
+    assert [event["event"] for event in logs].count("tracing_failed") == 2
+    assert not collector.spans
 
 
 async def metrics(address: str) -> dict[str, float]:
