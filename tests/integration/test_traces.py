@@ -281,6 +281,21 @@ async def test_each_command_of_a_traced_batch_has_a_span_of_its_own(
     assert sorted(turn.links) == sorted((done.span_id, refused.span_id))
 
 
+async def test_of_a_long_batch_only_the_first_commands_are_traced(
+    ground: Grounds, collector: TraceCollector
+) -> None:
+    async with table(ground, collector.endpoint) as played:
+        commands = [played.command(bet(f"b{number}", "1")) for number in range(70)]
+        await BulkServiceStub(played.channel).Batch(
+            bulk_pb.BatchRequest(commands=commands), timeout=TIMEOUT_S, metadata=(("traceparent", SAMPLED),)
+        )
+        traced = [TRACE_NOTE in record for record in await played.records()]
+    await collector.until_named("stakehold.v1.BulkService/Batch")
+
+    assert traced == [True] * 64 + [False] * 6
+    assert len(collector.named("stakehold.v1.BulkService/Batch debit")) == 64
+
+
 async def test_commands_of_a_stream_are_traced_as_single_calls_are(
     ground: Grounds, collector: TraceCollector
 ) -> None:
