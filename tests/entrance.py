@@ -1,5 +1,6 @@
 """The door of the service with nobody behind it but who says whom it has let in: real TLS, no ledger."""
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
-import yaml
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -61,7 +61,7 @@ class Premises:
     def write_callers(self, *callers: dict[str, Any], issuers: list[dict[str, Any]] | None = None) -> None:
         """At once, as whoever deploys it should."""
         written = self.folder / "callers.new"
-        written.write_text(yaml.safe_dump({"callers": list(callers), "issuers": issuers or []}))
+        written.write_text(json.dumps({"callers": list(callers), "issuers": issuers or []}))
         written.rename(self.callers)
 
     def settings(self, **changes: Any) -> dict[str, Any]:

@@ -36,13 +36,13 @@ def _require_spiffe_id(text: str) -> str:
 
 
 def _require_subject(text: str) -> str:
-    """As certificates' subjects are written here, whatever the file's blanks and escapes."""
+    """As certificates' subjects are written here, whatever the file's escapes."""
     try:
         subject = x509.Name.from_rfc4514_string(text).rfc4514_string()
     except ValueError:
         subject = ""
     if not subject:
-        raise ValueError("must be a name of RFC 4514 such as CN=slots,O=Casino")
+        raise ValueError("must be a name of RFC 4514 such as CN=slots,O=Casino, without blanks between")
     return subject
 
 

@@ -1,7 +1,11 @@
 """Addresses that nobody on another machine can reach."""
 
 import ipaddress
+import re
 import socket
+
+_HOST = re.compile(r"[A-Za-z0-9._:-]+")
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 def loopback_addresses(listen: str) -> list[str]:
@@ -12,11 +16,11 @@ def loopback_addresses(listen: str) -> list[str]:
     """
     host, _, port = listen.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not host or not port.isascii() or not port.isdecimal():
+    if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > 65535:
         return []
     try:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, OverflowError):
+    except (OSError, UnicodeError):
         return []
     numbers = {str(address[0]) for *_, address in found}
     if not all(ipaddress.ip_address(number).is_loopback for number in numbers):
