@@ -26,6 +26,7 @@ from stakehold.v1 import (
     wallet_service_pb2,
 )
 from stakehold.v1.wallet_service_pb2 import CreditRequest, DebitRequest, HoldRequest, TransactRequest
+from tests.grants_page import PAGE, page_with, written
 
 DEBIT, CREDIT = "/stakehold.v1.WalletService/Debit", "/stakehold.v1.WalletService/Credit"
 HOLD, TRANSACT = "/stakehold.v1.WalletService/Hold", "/stakehold.v1.WalletService/Transact"
@@ -388,3 +389,9 @@ def _class_of(message: Descriptor) -> Any:
 def _classes(file: str) -> Iterator[Any]:
     module = importlib.import_module(file.removesuffix(".proto").replace("/", ".") + "_pb2")
     return (found for found in vars(module).values() if hasattr(found, "DESCRIPTOR"))
+
+
+def test_the_page_about_security_says_what_the_code_does() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+
+    assert page_with(written(), page) == page, "run python -m tests.grants_page"
