@@ -1,10 +1,14 @@
 """Traces: what a collector gets of calls, whose calls it hears of, and what calls hear of a collector."""
 
 import asyncio
+import os
+import sys
 import urllib.request
+import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,9 +26,12 @@ from persistence.drain_metrics import DrainMetrics
 from persistence.drain_settings import DrainSettings
 from persistence.drainer import Drainer
 from persistence.outbox import TRACE_NOTE
+from persistence.postgres.database import LedgerRole, ledger_connection
+from persistence.postgres.ledger_writer import redrive
 from persistence.transactions import PlayerId, partition_of
 from persistence.valkey.keys import outbox_key
 from service.embedded import EmbeddedValkey
+from service.embedded.children import spawn
 from service.embedded.ports import LOOPBACK, free_port
 from service.logs import add_trace
 from service.telemetry.opening import open_traces
@@ -34,6 +41,7 @@ from stakehold.v1 import command_pb2
 from stakehold.v1.bulk_service_pb2_grpc import BulkServiceStub
 from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
 from tests import requests
+from tests.deployment import ROOT
 from tests.drained_ledger import PARTITION_COUNT
 from tests.ledgers import Ledgers
 from tests.reference import Step
@@ -47,6 +55,7 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLERS_SPAN = "00f067aa0ba902b7"
 SAMPLED = f"00-{TRACE_ID}-{CALLERS_SPAN}-01"
 UNSAMPLED = f"00-{TRACE_ID}-{CALLERS_SPAN}-00"
+OLD_RELEASE = ROOT / "tests" / "upgrade" / "releases" / "stakehold-0.1.0-py3-none-any.whl"
 DEBIT = "stakehold.v1.WalletService/Debit"
 
 
@@ -370,6 +379,48 @@ async def test_what_is_logged_while_a_call_is_answered_has_its_trace(
     assert "trace_id" not in untraced
     assert call.is_error
     assert call.attributes["error.type"] == "INTERNAL"
+
+
+async def test_an_older_drainer_keeps_the_record_of_a_traced_call_for_a_newer_one(
+    ground: Grounds, collector: TraceCollector, tmp_path: Path
+) -> None:
+    """Which is why tracing is off until it is switched on, after drainers were upgraded."""
+    old = tmp_path / "old"
+    with zipfile.ZipFile(OLD_RELEASE) as wheel:
+        wheel.extractall(old)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(old),
+        "STAKEHOLD_VALKEY_URL": ground.valkey_url,
+        "STAKEHOLD_POSTGRES_URL": ground.ledger_dsn,
+    }
+
+    async def drained_by_the_old_one() -> tuple[int, str]:
+        log = tmp_path / "old.log"
+        command = [sys.executable, "-m", "service.cli", "drain", "--until-empty"]
+        drain = spawn("old-drain", command, log=log, env=environment, cwd=old)
+        return await drain.exited(), log.read_text()
+
+    async with table(ground, collector.endpoint) as played:
+        await played.call(bet("b1", "10"))
+        without_a_trace, _ = await drained_by_the_old_one()
+        left = await played.records()
+        await played.call(bet("b2", "10"), SAMPLED)
+        with_a_trace, said = await drained_by_the_old_one()
+        kept = await played.records()
+        async with ledger_connection(
+            ground.ledger_dsn, role=LedgerRole.WRITER, statement_timeout_s=TIMEOUT_S
+        ) as connection:
+            assert await redrive(connection, partition_of(PlayerId(played.player_id), PARTITION_COUNT))
+        await played.drain(collector.endpoint)
+
+        assert (without_a_trace, left) == (0, [])
+        assert with_a_trace == 1
+        assert "OutboxRecordMalformed" in said
+        assert len(kept) == 1
+        assert not await played.records()
+    await collector.until_named("ledger.commit", DEBIT)
+    assert "ledger.commit" in {span.name for span in collector.connected_with(CALLERS_SPAN)}
 
 
 async def test_no_call_and_no_record_stands_still_because_tracing_fails(
