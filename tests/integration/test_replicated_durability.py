@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
 from persistence.errors import OutcomeUnknown, StoreUnavailable
 from service.embedded import EmbeddedValkey, embedded_replica, embedded_valkey
+from service.telemetry.opening import open_traces
+from service.telemetry.trace_settings import TraceSettings
 from tests.hot_path import Counting, ask, counting, runs_of
+from tests.trace_collector import trace_collector
 from tests.waiting import until
 
 AT_ONCE = ("--repl-diskless-sync-delay", "0")
@@ -59,6 +63,26 @@ async def test_an_answer_means_that_the_replica_has_it(pair: Pair, runner: Count
     assert counts == [str(number) for number in range(1, 21)]
     assert await runs_at(pair.replica) == 20
     assert runner.unconfirmed == 0
+
+
+async def test_the_trace_of_a_batch_says_what_its_confirmation_took(pair: Pair, runner: Counting) -> None:
+    async with trace_collector() as collector:
+        settings = TraceSettings(traces_endpoint=collector.endpoint, traces_ratio=1.0)
+        async with open_traces(settings, CollectorRegistry(), role="tests") as traces:
+            with traces.incoming("confirmed"):
+                await runner.run()
+            pair.freeze()
+            with pytest.raises(OutcomeUnknown), traces.incoming("unconfirmed"):
+                await runner.run()
+            pair.thaw()
+
+    confirmed, unconfirmed = sorted(collector.named("store.batch"), key=lambda span: span.is_error)
+    steps = collector.named("store.batch.confirmation")
+    assert {step.parent_id for step in steps} == {confirmed.span_id, unconfirmed.span_id}
+    assert (confirmed.is_error, unconfirmed.attributes["error.type"]) == (False, "unconfirmed")
+    [call] = collector.named("unconfirmed")
+    assert call.attributes["error.type"] == "OutcomeUnknown"
+    assert unconfirmed.links == (call.span_id,)
 
 
 async def test_an_answer_is_on_the_replicas_disk(pair: Pair, runner: Counting) -> None:
