@@ -20,6 +20,7 @@ _COMMANDS = {
     "recover": "Take over stores that wait for it, and book again what was answered and lost.",
     "export": "Write the ledger to signed files that prove themselves.",
     "verify-export": "Verify exported files, without a database; exit 1 with findings.",
+    "archive": "Export finished months, verify them, and put them on record.",
     "erase": "Erase a player's personal data; money and chain stay.",
     "settings": "List the environment variables that configure the service.",
 }

@@ -29,6 +29,7 @@ _CASHIER_POOL_SIZE = 4
 _RECORDER_POOL_SIZE = 3
 """One for what is written in the background, and some for administrative calls."""
 _CALLBACKS_POOL_SIZE = 8
+_ERASER_POOL_SIZE = 1
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -66,6 +67,11 @@ async def open_recorder_pool(settings: Settings, stack: AsyncExitStack, *, appli
 async def open_callbacks_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
     """May record callbacks, erase what they contained, and change sessions."""
     return await _open_pool(settings, stack, LedgerRole.CALLBACKS, _CALLBACKS_POOL_SIZE, application)
+
+
+async def open_eraser_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May take away contents that are old; never an entry, a posting or an id."""
+    return await _open_pool(settings, stack, LedgerRole.ERASER, _ERASER_POOL_SIZE, application)
 
 
 def cash_desk(pool: Pool, engine: Engine, registry: Registry) -> tuple[CashDesk, CaseTable, Finisher]:

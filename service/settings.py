@@ -271,6 +271,13 @@ class Settings(TraceSettings):
         description="After so long `stakehold work` erases what callbacks contained; their ids and digests "
         "stay.",
     )
+    submission_retention_days: float = Field(
+        default=365.0,
+        gt=0,
+        le=36_500,
+        description="After so long `stakehold work` takes away what decided commands of submissions "
+        "contained, and raw records that were repaired; ids, results and money stay.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error."
     )

@@ -95,6 +95,16 @@ def verify_folder(folder: Path, public: Ed25519PublicKey, verified: Verified) ->
             verified.partitions[partition] = (first, manifest.end)
 
 
+def verify_file(path: Path, public: Ed25519PublicKey, verified: Verified) -> Iterator[ExportFinding]:
+    """One file, by its manifest, whatever lies beside it."""
+    try:
+        manifest = read_manifest(path, public)
+    except (ValueError, OSError) as error:
+        yield ExportFinding(path.name, str(error))
+        return
+    yield from _verify_file(path.parent, path, manifest, _Chain(), verified)
+
+
 def _verify_file(
     folder: Path, path: Path, manifest: Manifest, chain: _Chain, verified: Verified
 ) -> Iterator[ExportFinding]:

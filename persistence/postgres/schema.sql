@@ -709,6 +709,7 @@ CREATE TABLE inbox.submissions (
     finished_time timestamp with time zone,
     submitted_by text DEFAULT ''::text NOT NULL,
     trace_context text,
+    pruned_time timestamp with time zone,
     CONSTRAINT a_digest_has_32_bytes CHECK ((octet_length(digest) = 32)),
     CONSTRAINT a_submission_has_commands CHECK ((command_count > 0)),
     CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text)),
@@ -722,6 +723,8 @@ COMMENT ON COLUMN inbox.submissions.finished_time IS 'When none of its commands 
 COMMENT ON COLUMN inbox.submissions.submitted_by IS 'The caller''s name; empty for what is from before callers had names.';
 
 COMMENT ON COLUMN inbox.submissions.trace_context IS 'A W3C traceparent; null: its call was not traced.';
+
+COMMENT ON COLUMN inbox.submissions.pruned_time IS 'When the contents of its applied and refused commands were taken away; what became of them stays.';
 
 CREATE TABLE inbox.workers (
     worker_id text NOT NULL,
@@ -759,6 +762,27 @@ ALTER TABLE ledger.accounts ALTER COLUMN account_id ADD GENERATED ALWAYS AS IDEN
     NO MAXVALUE
     CACHE 1
 );
+
+CREATE TABLE ledger.archives (
+    partition integer NOT NULL,
+    first_position bigint NOT NULL,
+    end_position bigint NOT NULL,
+    month date NOT NULL,
+    file text NOT NULL,
+    manifest_digest bytea NOT NULL,
+    last_hash bytea NOT NULL,
+    key_id text NOT NULL,
+    archived_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT an_archive_has_entries CHECK (((first_position >= 0) AND (first_position < end_position))),
+    CONSTRAINT an_archive_is_of_a_whole_month CHECK ((month = date_trunc('month'::text, (month)::timestamp with time zone))),
+    CONSTRAINT archives_have_digests CHECK (((octet_length(manifest_digest) = 32) AND (octet_length(last_hash) = 32)))
+);
+
+COMMENT ON TABLE ledger.archives IS 'Months that were exported, signed and verified. Append-only. What was archived stays in the ledger, too.';
+
+COMMENT ON COLUMN ledger.archives.end_position IS 'The first place that is not in it.';
+
+COMMENT ON COLUMN ledger.archives.manifest_digest IS 'SHA-256 of the manifest''s file, as it was written.';
 
 CREATE TABLE ledger.balances (
     account_id bigint NOT NULL,
@@ -1463,6 +1487,9 @@ ALTER TABLE ONLY ledger.settings
 ALTER TABLE ONLY ledger.migrations
     ADD CONSTRAINT a_migration_is_applied_once PRIMARY KEY (number);
 
+ALTER TABLE ONLY ledger.archives
+    ADD CONSTRAINT a_month_of_a_partition_is_archived_once UNIQUE (partition, month);
+
 ALTER TABLE ONLY ledger.wallets
     ADD CONSTRAINT a_player_has_one_wallet_per_currency PRIMARY KEY (player_id, currency);
 
@@ -1507,6 +1534,9 @@ ALTER TABLE ONLY ledger.access_log
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT an_account_has_one_balance PRIMARY KEY (account_id);
+
+ALTER TABLE ONLY ledger.archives
+    ADD CONSTRAINT an_archive_begins_where_one_ends PRIMARY KEY (partition, first_position);
 
 ALTER TABLE ONLY ledger.entries
     ADD CONSTRAINT an_entry_has_one_place_in_its_chain UNIQUE (partition, chain_position);
@@ -1604,6 +1634,8 @@ CREATE INDEX retried_commands ON inbox.commands USING btree (due_time) WHERE ((s
 
 CREATE INDEX submissions_of_a_source ON inbox.submissions USING btree (source_id, submission_number);
 
+CREATE INDEX submissions_to_prune ON inbox.submissions USING btree (finished_time) WHERE ((pruned_time IS NULL) OR (pruned_time < finished_time));
+
 CREATE INDEX unfinished_submissions ON inbox.submissions USING btree (submission_number) WHERE (finished_time IS NULL);
 
 CREATE INDEX waiting_commands ON inbox.commands USING btree (submission_number, command_index, partition) WHERE (state = 'waiting'::text);
@@ -1684,6 +1716,8 @@ CREATE TRIGGER access_records_are_chained BEFORE INSERT ON ledger.access_log FOR
 
 CREATE TRIGGER accounts_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.accounts FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
 
+CREATE TRIGGER archives_are_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON ledger.archives FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_to_rewrite();
+
 CREATE TRIGGER b_postings_add_to_balances AFTER INSERT ON ledger.postings REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.add_postings_to_balances();
 
 CREATE TRIGGER entries_advance_wallets AFTER INSERT ON ledger.entries REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger.advance_wallets();
@@ -1760,6 +1794,9 @@ ALTER TABLE ONLY ledger.wallets
 
 ALTER TABLE ONLY ledger.accounts
     ADD CONSTRAINT an_account_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
+
+ALTER TABLE ONLY ledger.archives
+    ADD CONSTRAINT an_archive_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
 
 ALTER TABLE ONLY ledger.epochs
     ADD CONSTRAINT an_epoch_is_of_a_partition FOREIGN KEY (partition) REFERENCES ledger.partitions(partition);
@@ -1978,6 +2015,8 @@ GRANT UPDATE(redrives) ON TABLE inbox.submissions TO stakehold_inbox;
 
 GRANT UPDATE(finished_time) ON TABLE inbox.submissions TO stakehold_inbox;
 
+GRANT UPDATE(pruned_time) ON TABLE inbox.submissions TO stakehold_eraser;
+
 GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;
 GRANT SELECT ON TABLE inbox.workers TO stakehold_eraser;
@@ -1990,6 +2029,9 @@ GRANT SELECT ON TABLE ledger.access_head TO stakehold_eraser;
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.accounts TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.accounts TO stakehold_eraser;
+
+GRANT SELECT,INSERT ON TABLE ledger.archives TO stakehold_writer;
+GRANT SELECT ON TABLE ledger.archives TO stakehold_reader;
 
 GRANT SELECT ON TABLE ledger.balances TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.balances TO stakehold_writer;

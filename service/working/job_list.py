@@ -7,6 +7,7 @@ from service.working.cashier import cashier_job
 from service.working.expiring import expiring_job
 from service.working.inbox.job import inbox_job
 from service.working.jobs import Job
+from service.working.pruning import pruning_job
 from service.working.sweeping import sweeping_job
 from service.working.workplace import Workplace
 
@@ -16,6 +17,7 @@ _MAKERS: Sequence[Callable[[Workplace], Job]] = (
     expiring_job,
     cashier_job,
     callbacks_job,
+    pruning_job,
 )
 """Each makes one job. Any number of processes may run: a job sees to it itself that this does no harm."""
 

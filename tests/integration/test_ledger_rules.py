@@ -90,7 +90,9 @@ WRITABLE = {
     *((("stakehold_callbacks", "callback_duplicates", privilege)) for privilege in ("INSERT", "UPDATE")),
     ("stakehold_callbacks", "callback_answers", "INSERT"),
     *((("stakehold_callbacks", "sessions", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_writer", "archives", "INSERT"),
     ("stakehold_eraser", "erasures", "INSERT"),
+    ("stakehold_eraser", "submissions", "UPDATE"),
     *(
         ("stakehold_eraser", table, "UPDATE")
         for table in (

@@ -1,0 +1,36 @@
+-- Archives of months, and what is taken away after a time.
+
+-- archived_up_to --
+SELECT partition, max(end_position) AS end_position, max(month) AS month FROM ledger.archives GROUP BY partition;
+
+-- booked_at_position --
+SELECT booked_time FROM ledger.entries WHERE partition = $1 AND chain_position = $2;
+
+-- record_archive --
+INSERT INTO ledger.archives (
+    partition, first_position, end_position, month, file, manifest_digest, last_hash, key_id
+)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- submission_to_prune --
+SELECT submission_number FROM inbox.submissions
+WHERE (pruned_time IS NULL OR pruned_time < finished_time)
+    AND finished_time < clock_timestamp() - make_interval(secs => $1::double precision)
+ORDER BY finished_time
+LIMIT 1
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- prune_commands --
+UPDATE inbox.commands SET command = ''
+WHERE submission_number = $1 AND state IN ('applied', 'refused') AND command <> '';
+
+-- submission_is_pruned --
+UPDATE inbox.submissions SET pruned_time = clock_timestamp() WHERE submission_number = $1;
+
+-- prune_salvaged --
+UPDATE ledger.salvaged SET fields = '{}'
+WHERE restored_time < clock_timestamp() - make_interval(secs => $1::double precision) AND fields <> '{}';
+
+-- prune_quarantined --
+UPDATE ledger.quarantine SET fields = '{}'
+WHERE resolved_time < clock_timestamp() - make_interval(secs => $1::double precision) AND fields <> '{}';
