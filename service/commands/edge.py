@@ -13,9 +13,8 @@ import uvloop
 from pydantic import ValidationError
 
 from service.commands.starting import CANNOT_START, refuse_plainly
-from service.edge.channel import open_channel
 from service.edge.edge_settings import EdgeSettings
-from service.edge.forwarding import Forwarder
+from service.edge.forwarding import CHANNEL_OPTIONS, Forwarder
 from service.edge.http_server import Edge, served_edge
 from service.edge.metrics import EdgeMetrics
 from service.health_listener import served_health
@@ -25,6 +24,8 @@ from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 from service.telemetry.trace_settings import TraceSettings
+from service.transport.channels import renewed_channel
+from service.transport.client_settings import ClientSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +34,8 @@ def _variables() -> Iterator[str]:
     """The settings as paragraphs that click leaves as they are."""
     for name, field in EdgeSettings.model_fields.items():
         yield f"\b\n{_variable(name)}  (default: {_shown(field.default)})\n{field.description}"
+    for name, field in ClientSettings.model_fields.items():
+        yield f"\b\nSTAKEHOLD_{name.upper()}  (default: {_shown(field.default)})\n{field.description}"
 
 
 def _variable(name: str) -> str:
@@ -72,6 +75,7 @@ async def _serve(settings: EdgeSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    client = ClientSettings()
     registry = process_registry(Process.EDGE)
     readiness = Readiness()
     async with AsyncExitStack() as stack:
@@ -81,13 +85,13 @@ async def _serve(settings: EdgeSettings) -> None:
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
             )
         traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="edge"))
-        channel = await stack.enter_async_context(open_channel(settings))
+        channel = await stack.enter_async_context(renewed_channel(client, client.address, CHANNEL_OPTIONS))
         metrics = EdgeMetrics(registry)
-        forwarder = Forwarder(channel, timeout_s=settings.answer_timeout_s, metrics=metrics, traces=traces)
+        forwarder = Forwarder(channel, timeout_s=settings.answer_timeout_s, traces=traces)
         edge = Edge(forwarder, settings, metrics, is_ready=lambda: readiness.is_ready)
         address = await stack.enter_async_context(served_edge(edge, settings))
         readiness.started()
-        _log.info("edge_serving", address=address, service=settings.address)
+        _log.info("edge_serving", address=address, service=client.address)
         await stop.wait()
         readiness.stopping()
         _log.info("stopping", grace_s=settings.shutdown_grace_s)

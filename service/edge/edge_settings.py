@@ -1,9 +1,8 @@
 """What `stakehold edge` is told by the environment."""
 
-from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.providers.providers_file import MAX_BODY_BYTES
@@ -58,25 +57,6 @@ class EdgeSettings(BaseSettings):
         validation_alias="STAKEHOLD_SHUTDOWN_GRACE_S",
         description="How long requests in flight may take when it stops.",
     )
-    address: str = Field(
-        default="127.0.0.1:50051",
-        validation_alias="STAKEHOLD_ADDRESS",
-        description="Where the service is, host:port.",
-    )
-    ca_file: Path | None = Field(
-        default=None,
-        validation_alias="STAKEHOLD_CA_FILE",
-        description="Who vouches for the service's certificate; without it there is no TLS.",
-    )
-    cert_file: Path | None = Field(
-        default=None, validation_alias="STAKEHOLD_CERT_FILE", description="The edge's own certificate."
-    )
-    key_file: Path | None = Field(default=None, validation_alias="STAKEHOLD_KEY_FILE", description="Its key.")
-    token_file: Path | None = Field(
-        default=None,
-        validation_alias="STAKEHOLD_TOKEN_FILE",
-        description="The file with the edge's token, instead of a certificate; read for each call.",
-    )
     metrics_listen: str = Field(
         default="",
         validation_alias="STAKEHOLD_METRICS_LISTEN",
@@ -95,11 +75,3 @@ class EdgeSettings(BaseSettings):
         validation_alias="STAKEHOLD_LOG_FORMAT",
         description="json, one object a line, or console.",
     )
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("STAKEHOLD_CERT_FILE and STAKEHOLD_KEY_FILE go together")
-        if (self.cert_file or self.token_file) and self.ca_file is None:
-            raise ValueError("STAKEHOLD_CA_FILE: must be set where a certificate or token is shown")
-        return self

@@ -1,5 +1,6 @@
 """Hands a provider's request to the service, as it is, and its answer back."""
 
+import asyncio
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import grpc
 import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from service.edge.metrics import EdgeMetrics, Passage
+from service.edge.metrics import Passage
 from service.telemetry.traces import Traces, outgoing_metadata
+from service.transport.channels import RenewedChannel
 from stakehold.v1 import provider_service_pb2 as pb
 from stakehold.v1.provider_service_pb2_grpc import ProviderServiceStub
 
@@ -37,6 +39,15 @@ _NOT_PASSED_ON = frozenset(
 )
 """What is the connection's own, and secrets that no provider of ours needs."""
 _MOST_HEADER_BYTES = 32 << 10
+_LOOK_EVERY_S = 1.0
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 1 << 20),
+    # The service's name may stand for many: calls go to all of them in turn.
+    ("grpc.lb_policy_name", "round_robin"),
+    ("grpc.keepalive_time_ms", 30_000),
+    # Nobody but the provider sends a callback again.
+    ("grpc.enable_retries", 0),
+)
 _ANSWER_HEADERS = frozenset({"content-type", "retry-after"})
 
 
@@ -81,13 +92,12 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> list[pb.HttpHeader] | None:
 
 
 class Forwarder:
-    def __init__(
-        self, channel: grpc.aio.Channel, *, timeout_s: float, metrics: EdgeMetrics, traces: Traces
-    ) -> None:
-        self._providers: ProviderServiceAsyncStub = ProviderServiceStub(channel)
+    def __init__(self, channel: RenewedChannel, *, timeout_s: float, traces: Traces) -> None:
+        self._channel = channel
         self._timeout_s = timeout_s
-        self._metrics = metrics
         self._traces = traces
+        self._providers: ProviderServiceAsyncStub | None = None
+        self._look_again_at = 0.0
 
     async def forward(
         self,
@@ -113,7 +123,8 @@ class Forwarder:
         )
         try:
             with self._traces.incoming("edge.callback", traceparent):
-                response = await self._providers.HandleCallback(
+                providers = await self._current_providers()
+                response = await providers.HandleCallback(
                     request, timeout=self._timeout_s, metadata=outgoing_metadata()
                 )
         except grpc.aio.AioRpcError as error:
@@ -128,6 +139,14 @@ class Forwarder:
                 if header.name.lower() in _ANSWER_HEADERS
             ),
         )
+
+    async def _current_providers(self) -> "ProviderServiceAsyncStub":
+        """By the certificates of now, or of a second ago: looking for new ones costs reading files."""
+        now = asyncio.get_running_loop().time()
+        if self._providers is None or now >= self._look_again_at:
+            self._look_again_at = now + _LOOK_EVERY_S
+            self._providers = ProviderServiceStub(await self._channel.current())
+        return self._providers
 
 
 def _forwarded_error(error: grpc.aio.AioRpcError) -> Forwarded:
