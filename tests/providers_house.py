@@ -29,17 +29,21 @@ if TYPE_CHECKING:
     from stakehold.v1.provider_service_pb2_grpc import ProviderServiceAsyncStub
 
 TIMEOUT_S = 30.0
-HUB88, ARCADE, SIGNED = "hub88", "arcade", "signed"
-"""Hub88; a game of the house with a secret; one with a key of its own (Ed25519)."""
+HUB88, ARCADE, SIGNED, UNPUT = "hub88", "arcade", "signed", "unput"
+"""Hub88; a game of the house with a secret; one with an Ed25519 key; one whose source is never put."""
 SECRET = b"a secret of the arcade's, long enough"
 TOKEN = "token-of-a-session-1"
 SIGNATURE_HEADER = "X-Hub88-Signature"
 
 
-@cache
 def rsa_key(name: str = "hub88") -> RSAPrivateKey:
     """The same for a name throughout the run."""
-    del name
+    return _new_rsa_key(name)
+
+
+@cache
+def _new_rsa_key(name: str) -> RSAPrivateKey:
+    assert name
     return generate_private_key(65537, 2048)
 
 
@@ -66,7 +70,7 @@ def hmac_headers(body: bytes, *, at: int | None = None, secret: bytes = SECRET) 
 
 
 def file_content(**hub88: Any) -> dict[str, Any]:
-    """Three providers. ``hub88`` changes the entry of the first one."""
+    """Four providers. ``hub88`` changes the entry of the first one."""
     return {
         "providers": [
             {
@@ -104,6 +108,20 @@ def file_content(**hub88: Any) -> dict[str, Any]:
                     "algorithm": "ed25519",
                     "header": "X-Signature",
                     "keys": [{"id": "ed", "public_key": public_pem(ed25519_key())}],
+                },
+            },
+            {
+                "id": UNPUT,
+                "adapter": "house-json",
+                "source_id": UNPUT,
+                "sessions": False,
+                "signature": {
+                    "algorithm": "hmac-sha256",
+                    "header": "X-Signature",
+                    "encoding": "hex",
+                    "signed": "timestamp.body",
+                    "timestamp_header": "X-Timestamp",
+                    "keys": [{"id": "secret", "secret_file": "arcade.secret"}],
                 },
             },
         ]

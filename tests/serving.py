@@ -40,8 +40,11 @@ class Grounds:
 
 
 @asynccontextmanager
-async def grounds(ledgers: Ledgers, valkey: EmbeddedValkey) -> AsyncIterator[Grounds]:
-    url = f"redis://{LOOPBACK}:{valkey.port}/{DATABASE}"
+async def grounds(
+    ledgers: Ledgers, valkey: EmbeddedValkey, *, database: int = DATABASE
+) -> AsyncIterator[Grounds]:
+    """Two at a time need two databases of the store."""
+    url = f"redis://{LOOPBACK}:{valkey.port}/{database}"
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Redis.from_url(url))
         await store.flushdb()

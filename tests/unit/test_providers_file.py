@@ -13,7 +13,7 @@ from persistence.errors import ProviderNotFound, SetupRefused
 from service.providers.book import ProviderBook
 from service.providers.metrics import ProviderMetrics
 from service.providers.providers_file import ProvidersInvalid, read_providers
-from tests.providers_house import ARCADE, HUB88, SECRET, SIGNED, file_content, write_file
+from tests.providers_house import ARCADE, HUB88, SECRET, SIGNED, UNPUT, file_content, write_file
 
 PASSWORD = "hunter2hunter2hunter2"
 
@@ -21,7 +21,7 @@ PASSWORD = "hunter2hunter2hunter2"
 def test_a_good_file_is_read(tmp_path: Path) -> None:
     providers = read_providers(write_file(tmp_path))
 
-    assert set(providers) == {HUB88, ARCADE, SIGNED}
+    assert set(providers) == {HUB88, ARCADE, SIGNED, UNPUT}
     assert providers[HUB88].uses_sessions
     assert SECRET.decode() not in repr(providers)
 

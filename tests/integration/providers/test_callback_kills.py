@@ -1,5 +1,5 @@
-"""The server is killed between any two steps of a callback: the provider's retry gets the answer that it should
-have got, and the money moves once.
+"""The server is killed between any two steps of a callback: the provider's retry gets the answer that it
+should have got, and the money moves once.
 
 Nothing is mocked: the record is locked, or the store frozen, until the callback waits where it is to be
 interrupted.
