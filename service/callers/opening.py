@@ -16,6 +16,7 @@ from service.callers.issuer_keys import IssuerKeys
 from service.callers.known_callers import Directory, KnownCallers
 from service.callers.metrics import CallerMetrics
 from service.settings import Settings
+from service.transport.complaints import Complaints
 from service.transport.doors import DevelopmentDoor, Door
 from service.transport.server_certificates import (
     CertificateFiles,
@@ -91,7 +92,7 @@ class _Roster:
         self._path = path
         self._file = file
         self._metrics = metrics
-        self._refused = ""
+        self._complaints = Complaints()
         self._keys: dict[str, IssuerKeys] = {}
         self._refreshers: dict[str, asyncio.Task[None]] = {}
         self._take_issuers(file)
@@ -117,7 +118,7 @@ class _Roster:
         await asyncio.gather(*(keys.arrival() for keys in self._keys.values()))
 
     def _use(self, found: CallersFile) -> None:
-        self._refused = ""
+        self._complaints.settled()
         if found == self._file:
             return
         self._file = found
@@ -126,9 +127,8 @@ class _Roster:
         _log.info("callers_changed", callers=sorted(entry.name for entry in found.callers))
 
     def _refuse(self, why: str) -> None:
-        """Told once for each thing that is wrong. The old file stays in use."""
-        if why != self._refused:
-            self._refused = why
+        """The old file stays in use."""
+        if self._complaints.is_due(why):
             self._metrics.count_callers_failure()
             _log.error("callers_file_refused", reason=why)
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from persistence.errors import SetupRefused
+from service.transport.complaints import Complaints
 from service.transport.doors import taken
 
 MAX_FILE_BYTES = 1 << 20
@@ -112,7 +113,7 @@ class WatchedCertificates:
         self._files = files
         self._on_change = on_change
         self._on_failure = on_failure
-        self._refused = ""
+        self._complaints = Complaints()
         try:
             self.current = read_certificates(files, datetime.now(UTC))
         except CertificatesUnusable as unusable:
@@ -132,7 +133,7 @@ class WatchedCertificates:
         return lambda: self._use(found)
 
     def _use(self, found: ServerCertificates) -> None:
-        self._refused = ""
+        self._complaints.settled()
         if found == self.current:
             return
         self.current = found
@@ -145,9 +146,8 @@ class WatchedCertificates:
         )
 
     def _refuse(self, why: str) -> None:
-        """Told once for each thing that is wrong. The old ones stay in use."""
-        if why != self._refused:
-            self._refused = why
+        """The old ones stay in use."""
+        if self._complaints.is_due(why):
             self._on_failure()
             _log.error(
                 "tls_certificates_unusable", reason=why, still_in_use=f"{self.current.serial_number:x}"
