@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
 from persistence.errors import (
     DeadlineExceeded,
@@ -24,6 +25,8 @@ from persistence.valkey.outbox_reader import outbox_reader
 from persistence.valkey.topology import Topology, read_topology
 from persistence.witness import Witness
 from service.embedded import EmbeddedCluster, EmbeddedValkey
+from service.telemetry.opening import open_traces
+from service.telemetry.trace_settings import TraceSettings
 from tests.cluster_calls import (
     PARTITIONS,
     TIMEOUT_S,
@@ -40,6 +43,7 @@ from tests.cluster_calls import (
     until_promoted,
 )
 from tests.hot_path import COUNT, Counting, counting, moment
+from tests.trace_collector import trace_collector
 from tests.waiting import until
 
 FEW = range(4)
@@ -77,6 +81,21 @@ async def test_partitions_spread_over_all_primaries_and_each_call_runs_once(
     assert all(kept.values())
     assert sum(calls.batches) == 2 * len(keys)
     assert calls.runner.waiting_count == 0
+
+
+async def test_a_traced_call_is_linked_with_the_batch_on_its_own_primary(calls: ClusterCalls) -> None:
+    async with trace_collector() as collector:
+        settings = TraceSettings(traces_endpoint=collector.endpoint, traces_ratio=1.0)
+        async with open_traces(settings, CollectorRegistry(), role="tests") as traces:
+            with traces.incoming("call"):
+                await asyncio.gather(*(calls.count(runs_key(partition)) for partition in PARTITIONS))
+
+    [call] = collector.named("call")
+    scripts, batches = collector.named("store.script"), collector.named("store.batch")
+    assert len(scripts) == len(PARTITIONS)
+    assert {span.parent_id for span in scripts} == {call.span_id}
+    assert len(batches) >= 3
+    assert {link for span in scripts for link in span.links} == {batch.span_id for batch in batches}
 
 
 async def test_each_partition_has_the_incarnation_of_its_own_primary(
