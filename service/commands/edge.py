@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from service.commands.starting import CANNOT_START, refuse_plainly
+from service.commands.starting import CANNOT_START, refuse_plainly, trace_variables
 from service.edge.edge_settings import EdgeSettings
 from service.edge.forwarding import CHANNEL_OPTIONS, Forwarder
 from service.edge.http_server import Edge, served_edge
@@ -23,7 +23,7 @@ from service.metrics import served_metrics
 from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
-from service.telemetry.trace_settings import TraceSettings
+from service.telemetry.trace_settings import read_trace_settings
 from service.transport.channels import renewed_channel
 from service.transport.client_settings import ClientSettings
 
@@ -47,7 +47,7 @@ def _shown(default: Any) -> str:
     return "none" if default in (None, "") else str(default)
 
 
-@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables()]))
+@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables(), *trace_variables()]))
 def command() -> None:
     """Serve HTTP for providers, and hand their callbacks to the service, until interrupted.
 
@@ -84,7 +84,7 @@ async def _serve(settings: EdgeSettings) -> None:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
             )
-        traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="edge"))
+        traces = await stack.enter_async_context(open_traces(read_trace_settings(), registry, role="edge"))
         channel = await stack.enter_async_context(renewed_channel(client, client.address, CHANNEL_OPTIONS))
         metrics = EdgeMetrics(registry)
         forwarder = Forwarder(channel, timeout_s=settings.answer_timeout_s, traces=traces)

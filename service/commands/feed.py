@@ -12,7 +12,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from service.commands.starting import CANNOT_START, refuse_plainly
+from service.commands.starting import CANNOT_START, refuse_plainly, trace_variables
 from service.feeding.feed_settings import FeedSettings
 from service.feeding.metrics import FeedMetrics
 from service.feeding.opening import open_feed, wall_clock_ms
@@ -24,7 +24,7 @@ from service.metrics import served_metrics
 from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
-from service.telemetry.trace_settings import TraceSettings
+from service.telemetry.trace_settings import read_trace_settings
 from service.transport.client_settings import ClientSettings
 
 _log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ def _shown(default: Any) -> str:
     return "none" if default in (None, "") else str(default)
 
 
-@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables()]))
+@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables(), *trace_variables()]))
 def command() -> None:
     """Fetch rates from a feed, and push them to the service, until interrupted.
 
@@ -84,7 +84,7 @@ async def _feed(settings: FeedSettings) -> None:
             stack.enter_context(
                 served_metrics(settings.metrics_listen, registry, is_ready=lambda: readiness.is_ready)
             )
-        traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="feed"))
+        traces = await stack.enter_async_context(open_traces(read_trace_settings(), registry, role="feed"))
         feeding = Feeding(
             await stack.enter_async_context(open_feed(settings)),
             await stack.enter_async_context(

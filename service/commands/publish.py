@@ -14,7 +14,7 @@ import uvloop
 from pydantic import ValidationError
 
 from persistence.errors import CursorNotInLedger
-from service.commands.starting import CANNOT_START, refuse_plainly
+from service.commands.starting import CANNOT_START, refuse_plainly, trace_variables
 from service.health_listener import served_health
 from service.logs import configure_logs
 from service.metrics import served_metrics
@@ -25,7 +25,7 @@ from service.publishing.publisher import Publisher
 from service.readiness import Readiness
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
-from service.telemetry.trace_settings import TraceSettings
+from service.telemetry.trace_settings import read_trace_settings
 from service.turns import await_migrations
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ def _shown(default: Any) -> str:
     return "none" if not str(default) or default is None else str(default)
 
 
-@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables()]))
+@click.command(epilog="\n\n".join(["Settings come from the environment:", *_variables(), *trace_variables()]))
 def command() -> None:
     """Publish the ledger's entries to NATS JetStream or Kafka as CloudEvents, until interrupted.
 
@@ -94,7 +94,7 @@ async def _publish(settings: PublishSettings) -> None:
         )
         if stop.is_set():
             return
-        traces = await stack.enter_async_context(open_traces(TraceSettings(), registry, role="publish"))
+        traces = await stack.enter_async_context(open_traces(read_trace_settings(), registry, role="publish"))
         ledger = await open_ledger_side(settings, stack)
         publisher = Publisher(settings, ledger, partial(open_sink, settings), metrics=metrics, traces=traces)
         _log.info(

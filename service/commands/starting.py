@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from persistence.errors import LedgerUnavailable, SetupRefused, StoreUnavailable
 from service.settings import Settings
+from service.telemetry.trace_settings import TraceSettings
 
 CANNOT_START = 2
 
@@ -23,6 +24,15 @@ def read_settings_or_exit() -> Settings:
             click.echo(f"STAKEHOLD_{name}: {error['msg']}", err=True)
         click.echo("see `stakehold settings`", err=True)
         sys.exit(CANNOT_START)
+
+
+def trace_variables() -> Iterator[str]:
+    """The settings of traces for the help of a command with others of its own, as paragraphs that click
+    leaves as they are.
+    """
+    for name, field in TraceSettings.model_fields.items():
+        default = field.default if field.default not in (None, "") else "none"
+        yield f"\b\nSTAKEHOLD_{name.upper()}  (default: {default})\n{field.description}"
 
 
 @contextmanager

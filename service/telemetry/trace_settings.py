@@ -3,8 +3,10 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from persistence.errors import SetupRefused
 
 
 class TraceSettings(BaseSettings):
@@ -46,3 +48,15 @@ class TraceSettings(BaseSettings):
         if address.username or address.password or address.query:
             raise ValueError("must have no credentials in it: they go into STAKEHOLD_TRACES_HEADERS_FILE")
         return endpoint
+
+
+def read_trace_settings() -> TraceSettings:
+    """For a command whose other settings are not the service's. Raises SetupRefused, with what to change."""
+    try:
+        return TraceSettings()
+    except ValidationError as invalid:
+        problems = (
+            f"STAKEHOLD_{str(error['loc'][0]).upper()}: {error['msg'].removeprefix('Value error, ')}"
+            for error in invalid.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise SetupRefused("; ".join(problems)) from None

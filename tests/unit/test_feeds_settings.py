@@ -12,6 +12,7 @@ from fx.feeds.ecb import DAILY_RATES_URL
 from fx.feeds.feed import PairName
 from service.cli import main
 from service.feeding.feed_settings import FeedKind, FeedSettings
+from service.telemetry.trace_settings import TraceSettings
 
 TOKEN = "hunter2"
 ECB = {"KIND": "ecb"}
@@ -132,6 +133,6 @@ def test_help_lists_every_variable_with_its_default_and_what_it_is_for() -> None
     listed = re.findall(
         r"^ +(STAKEHOLD_\w+)  \((?:required|default: .*)\)\n +\S.*\.$", helped.output, re.MULTILINE
     )
-    assert len(listed) == len(set(listed)) == len(FeedSettings.model_fields)
+    assert len(listed) == len(set(listed)) == len(FeedSettings.model_fields) + len(TraceSettings.model_fields)
     assert "STAKEHOLD_FEED_KIND  (required)" in helped.output
     assert "STAKEHOLD_LOG_LEVEL  (default: info)" in helped.output

@@ -17,7 +17,7 @@ from service.telemetry.exporting import MOST_WAITING, SpanSender
 from service.telemetry.opening import open_traces
 from service.telemetry.spans import MOST_LINKS, Spans
 from service.telemetry.trace_metrics import TraceMetrics
-from service.telemetry.trace_settings import TraceSettings
+from service.telemetry.trace_settings import TraceSettings, read_trace_settings
 
 
 class Gate(SpanExporter):
@@ -134,6 +134,18 @@ def test_an_endpoint_with_credentials_or_without_a_host_is_refused(endpoint: str
     with pytest.raises(ValidationError) as caught:
         TraceSettings(traces_endpoint=endpoint)
 
+    assert "secret" not in str(caught.value)
+
+
+def test_settings_that_are_none_are_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAKEHOLD_TRACES_RATIO", "2")
+    monkeypatch.setenv("STAKEHOLD_TRACES_ENDPOINT", "http://me:secret@collector/")
+
+    with pytest.raises(SetupRefused) as caught:
+        read_trace_settings()
+
+    assert "STAKEHOLD_TRACES_RATIO: Input should be less than or equal to 1" in str(caught.value)
+    assert "STAKEHOLD_TRACES_HEADERS_FILE" in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
