@@ -106,6 +106,6 @@ async def test_a_ledger_that_nobody_audits(ledger_dsn: str, tmp_path: Path) -> N
     timeline = Timeline()
     timeline.go_on(QUIET_MIN, house=await ledger_told(ledger_dsn))
 
-    timeline.go_on(DAY_AND_MORE_MIN, ageing=True, house=await ledger_told(ledger_dsn))
+    timeline.grow_old(DAY_AND_MORE_MIN, house=await ledger_told(ledger_dsn))
 
     await asyncio.to_thread(require_fires, timeline, tmp_path, "StakeholdAuditNotRun")

@@ -2,11 +2,14 @@
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
+import pytest
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from persistence.acknowledged import AcknowledgedTail
 from persistence.adoption import adopt_partitions
 from service.embedded import EmbeddedValkey, embedded_postgres
 from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
@@ -132,7 +135,22 @@ async def test_a_ledger_that_is_away(private_valkey: EmbeddedValkey, tmp_path: P
         await bets(seat, 3)  # the same ids
         assert await server.value("stakehold_unchecked_calls") > 0
 
-        timeline.go_on(FAULT_MIN, ageing=True, serve=await server.text(), drain=told(registry))
+        timeline.grow_old(FAULT_MIN, serve=await server.text(), drain=told(registry))
         stop.set()
         await watching
-    require_fires(timeline, tmp_path, "StakeholdUncheckedCalls", "StakeholdLedgerUnreachable")
+    alerts = ("StakeholdUncheckedCalls", "StakeholdLedgerUnreachable")
+    await asyncio.to_thread(require_fires, timeline, tmp_path, *alerts)
+
+
+async def test_answers_that_are_forgotten_before_the_ledger_has_them(
+    ground: Grounds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.hot_path.AcknowledgedTail", partial(AcknowledgedTail, most=5))
+    async with watched(ground, tmp_path) as server:
+        seat = await seated(server.api)
+        await server.is_well()
+
+        await bets(seat, 20)
+        await server.until_above(0, "stakehold_answers_let_go")
+
+        await server.require_fires("StakeholdAnswersLetGo")

@@ -2,7 +2,7 @@
 
 A phase is a scrape of each process that is repeated every minute for as long as the phase lasts: what
 happened stays so. Times (``…_timestamp_seconds``) move along, so that they are as old as they were when they
-were scraped; in a phase that is ``ageing`` they stand still.
+were scraped, unless they are told to stand still.
 """
 
 import math
@@ -54,10 +54,13 @@ class Timeline:
 
     _phases: list[_Phase] = field(default_factory=list)
 
-    def go_on(self, minutes: int, *, ageing: bool = False, **processes: str | None) -> None:
+    def go_on(self, minutes: int, **processes: str | None) -> None:
         """A phase in which each process tells that text; None: it does not answer."""
-        samples = {series: value for found in processes.items() for series, value in _samples(*found)}
-        self._phases.append(_Phase(samples, minutes, time.time(), ageing))
+        self._phases.append(_Phase(_all_samples(processes), minutes, time.time(), ageing=False))
+
+    def grow_old(self, minutes: int, **processes: str | None) -> None:
+        """The same, and what was done last stays the last."""
+        self._phases.append(_Phase(_all_samples(processes), minutes, time.time(), ageing=True))
 
     def minutes(self) -> int:
         return sum(phase.minutes for phase in self._phases)
@@ -105,6 +108,10 @@ def _asked(alert: str, window: str, *, at: str, expected: int) -> dict[str, Any]
         "eval_time": at,
         "exp_samples": [{"labels": "{}", "value": expected}],
     }
+
+
+def _all_samples(processes: Mapping[str, str | None]) -> dict[Series, float]:
+    return {series: value for found in processes.items() for series, value in _samples(*found)}
 
 
 def _samples(instance: str, text: str | None) -> Iterator[tuple[Series, float]]:
