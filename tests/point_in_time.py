@@ -79,6 +79,40 @@ class BackedUpPostgres:
 
         await until(archived, what=f"{last} is archived")
 
+    @asynccontextmanager
+    async def received(self) -> AsyncIterator[Path]:
+        """The WAL as it is written, on another machine: no commit is answered before it is there."""
+        assert self.server is not None
+        folder = self.folder / "received"
+        folder.mkdir()
+        folder.chmod(0o777)
+        words = ("--directory", folder, "--synchronous", "--host", LOOPBACK, "--port", self.port)
+        receiver = await asyncio.create_subprocess_exec(
+            postgres_server().path.with_name("pg_receivewal"),
+            *map(str, (*words, "--username", SUPERUSER)),
+            env={**os.environ, "PGPASSWORD": self.server.password, "PGAPPNAME": "receiver"},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+
+            async def attached() -> bool:
+                return bool(await self._ask("SELECT count(*) FROM pg_stat_replication"))
+
+            await until(attached, what="the receiver is attached")
+            await self._ask("ALTER SYSTEM SET synchronous_standby_names = 'receiver'")
+            await self._ask("SELECT pg_reload_conf()")
+
+            async def waited_for() -> bool:
+                return await self._ask("SELECT sync_state FROM pg_stat_replication") == "sync"
+
+            await until(waited_for, what="commits wait for the receiver")
+            yield folder
+        finally:
+            if receiver.returncode is None:
+                receiver.terminate()
+            await receiver.wait()
+
     async def stop(self) -> None:
         await self._running.aclose()
 
@@ -92,8 +126,10 @@ class BackedUpPostgres:
         self._account = (lost.st_uid, lost.st_gid)
         shutil.rmtree(self._life())
 
-    async def restore(self, **target: str) -> None:
-        """From the base backup and the archive up to a ``recovery_target_…``, at the address of before."""
+    async def restore(self, *, restore_command: str = "", **target: str) -> None:
+        """From the base backup and the archive up to a ``recovery_target_…``, or to the end of the WAL; at
+        the address of before.
+        """
         assert self.server is not None
         self._lives += 1
         folder = self._life()
@@ -104,9 +140,8 @@ class BackedUpPostgres:
         _give(data_folder(folder), self._account)
         await self._start(
             {
-                "restore_command": f"cp {self.archive}/%f %p",
-                "recovery_target_action": "promote",
-                **target,
+                "restore_command": restore_command or f"cp {self.archive}/%f %p",
+                **({"recovery_target_action": "promote", **target} if target else {}),
             }
         )
 

@@ -238,3 +238,36 @@ async def test_with_the_store_lost_as_well_play_goes_on_from_the_moment_that_was
     assert status == 0, said
     status, said = await house.deployment.run("doctor")
     assert (status, said.count("the store is empty")) == (1, PARTITION_COUNT), said
+
+
+@pytest.mark.timeout(300)
+async def test_with_a_synchronous_receiver_of_the_wal_nothing_is_lost_and_nobody_is_fenced(
+    house: House,
+) -> None:
+    api, postgres = house.api, house.postgres
+    seats = [await seated(api) for _ in range(PLAYERS)]
+    await postgres.back_up()
+    async with postgres.received() as received:
+        await asyncio.gather(*(play_on(seat, "received") for seat in seats))
+        await house.deployment.require_agreement()
+        await postgres.destroy()
+    await seats[3].one(bet("meanwhile", "3"))
+    balances = await balances_of(seats)
+
+    await postgres.restore(
+        restore_command=f"cp {received}/%f %p || cp {received}/%f.partial %p || cp {postgres.archive}/%f %p"
+    )
+
+    async def plays() -> bool:
+        try:
+            return (await seats[3].one(bet("meanwhile", "3"))).replayed
+        except Refused:
+            return False
+
+    await until(plays, what="play goes on", deadline_s=60.0)
+    await house.deployment.require_agreement()
+    assert await balances_of(seats) == balances
+    status, said = await house.deployment.run("doctor")
+    assert (status, "All is well." in said) == (0, True), said
+    status, said = await house.deployment.run("verify")
+    assert status == 0, said
