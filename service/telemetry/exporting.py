@@ -39,6 +39,7 @@ class SpanSender(SpanProcessor):
         self._metrics = metrics
         self._queue: deque[ReadableSpan] = deque()
         self._wake = threading.Event()
+        self._under_way = 0
         self._stopping = False
         self._given_up = False
         self._failing = False
@@ -61,7 +62,7 @@ class SpanSender(SpanProcessor):
         self._wake.set()
         self._thread.join(timeout_s)
         self._given_up = True
-        self._metrics.dropped_at_end.inc(len(self._queue))
+        self._metrics.dropped_at_end.inc(len(self._queue) + self._under_way)
         self._queue.clear()
         self._exporter.shutdown()
 
@@ -84,19 +85,23 @@ class SpanSender(SpanProcessor):
             self._send([self._queue.popleft() for _ in range(min(_SENT_AT_ONCE, len(self._queue)))])
 
     def _send(self, spans: list[ReadableSpan]) -> None:
+        self._under_way = len(spans)
         try:
             done = self._exporter.export(spans) is SpanExportResult.SUCCESS
         except Exception:
             done = False
+        if self._given_up:  # counted already
+            return
+        self._under_way = 0
         if done:
             self._metrics.exported.inc(len(spans))
-        elif not self._given_up:
+        else:
             self._metrics.dropped_refused.inc(len(spans))
         self._tell(failing=not done)
 
     def _tell(self, *, failing: bool) -> None:
         """Once, when it begins and when it is over: a collector that is away is not news every second."""
-        if failing != self._failing and not self._given_up:
+        if failing != self._failing:
             self._failing = failing
             if failing:
                 _log.warning("traces_not_taken", what_to_do="look at the collector; calls are not affected")

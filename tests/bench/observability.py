@@ -2,7 +2,7 @@
 
 import asyncio
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from service.embedded.ports import LOOPBACK, free_port
@@ -20,11 +20,12 @@ _SCRAPED_EVERY_S = 1.0
 async def in_turns(stack: BenchStack, loader: Loader, plan: Plan) -> tuple[dict[str, Figures], float, int]:
     """The figures of both, the ratio of their rates, with over without, and how many spans were collected.
 
-    Both servers are new and on the same store and ledger. Who comes first changes from pair to pair.
+    Both servers are new and on the same store and ledger. Who comes first changes from pair to pair, and two
+    pairs are compared together: with, without, without, with. So neither has an advantage by its place.
     """
     async with _loaders(stack) as (loaders, collector):
         rounds: dict[str, list[Figures]] = {name: [] for name in loaders}
-        for number in range(2 * plan.rounds + 2):  # twice as many as elsewhere: what is measured is small
+        for number in range(2 * plan.rounds + 1):
             for name in sorted(loaders, reverse=bool(number % 2)):
                 job = Job(
                     "debit",
@@ -37,8 +38,13 @@ async def in_turns(stack: BenchStack, loader: Loader, plan: Plan) -> tuple[dict[
                 if number:
                     rounds[name].append(figures)
         collected = len(collector.spans)
-    ratio = paired_ratio(*([one.per_s for one in rounds[name]] for name in (OBSERVED, UNOBSERVED)))
+    ratio = paired_ratio(*(_by_twos(rounds[name]) for name in (OBSERVED, UNOBSERVED)))
     return {name: medians(theirs) for name, theirs in rounds.items()}, ratio, collected
+
+
+def _by_twos(rounds: Sequence[Figures]) -> list[float]:
+    """The rates of the first and second round together, of the third and fourth, and so on."""
+    return [first.per_s + second.per_s for first, second in zip(rounds[::2], rounds[1::2], strict=True)]
 
 
 @asynccontextmanager

@@ -95,7 +95,7 @@ def test_the_end_waits_for_a_collector_that_hangs_no_longer_than_it_may() -> Non
 
         made.sender.close(0.01)
 
-        assert made.dropped("shutdown") == 7
+        assert made.dropped("shutdown") == 8
         assert not made.gate.taken
 
 
