@@ -101,8 +101,3 @@ class CallbackTable:
         """Erases what such old callbacks contained, up to so many of them; how many. Digests stay."""
         with translated_errors():
             return len(await self._pool.fetch(query("erase_old_callbacks"), older_than_s, most))
-
-    async def erase_of_player(self, player_id: str) -> int:
-        """Erases what a player's callbacks contained; how many. Their ids and digests stay."""
-        with translated_errors():
-            return len(await self._pool.fetch(query("erase_callbacks_of_player"), player_id))

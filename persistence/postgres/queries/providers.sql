@@ -37,11 +37,6 @@ UPDATE providers.callbacks SET body = NULL, headers = NULL, peer = NULL, erased_
 FROM old WHERE callbacks.callback_number = old.callback_number
 RETURNING callbacks.callback_number;
 
--- erase_callbacks_of_player --
-UPDATE providers.callbacks SET body = NULL, headers = NULL, peer = NULL, erased_time = clock_timestamp()
-WHERE player_id = $1 AND player_id <> '' AND erased_time IS NULL
-RETURNING callback_number;
-
 -- open_session --
 INSERT INTO providers.sessions (token_digest, provider_id, player_id, currency_code, game_id, expire_time)
 VALUES ($1, $2, $3, $4, $5, $6)
