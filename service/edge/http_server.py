@@ -5,6 +5,7 @@ client gets to know of us is a status; what an answer says is the service's.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -182,7 +183,7 @@ async def served_edge(edge: Edge, settings: EdgeSettings) -> AsyncIterator[str]:
     )
     loop = asyncio.get_running_loop()
     try:
-        listening = await loop.create_server(server, host.strip("[]"), int(port), backlog=_BACKLOG)
+        listening = await loop.create_server(server, sock=_bound(host.strip("[]"), int(port)))
     except (OSError, OverflowError) as error:
         raise SetupRefused(
             f"cannot listen on {settings.listen}: {error}; set STAKEHOLD_EDGE_LISTEN to a free one"
@@ -197,6 +198,16 @@ async def served_edge(edge: Edge, settings: EdgeSettings) -> AsyncIterator[str]:
         except TimeoutError:
             _log.warning("edge_requests_cut_off")
         await server.shutdown(_LINGER_S)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """On all addresses of IPv4, too, where the host is :: and the machine can. Raises OSError."""
+    if ":" not in host:
+        return socket.create_server((host, port), backlog=_BACKLOG)
+    is_dual = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server(
+        (host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=is_dual
+    )
 
 
 def _look_at(request: web.BaseRequest) -> tuple[Named, list[HttpHeader]] | Forwarded:
