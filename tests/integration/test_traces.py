@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
+from fx.feeds.feed import FeedRate
 from persistence.drain_metrics import DrainMetrics
 from persistence.drain_settings import DrainSettings
 from persistence.drainer import Drainer
@@ -33,9 +35,11 @@ from persistence.valkey.keys import outbox_key
 from service.embedded import EmbeddedValkey
 from service.embedded.children import spawn
 from service.embedded.ports import LOOPBACK, free_port
+from service.feeding.pushing import open_pusher
 from service.logs import add_trace
 from service.telemetry.opening import open_traces
 from service.telemetry.trace_settings import TraceSettings
+from service.transport.client_settings import ClientSettings
 from stakehold.v1 import bulk_service_pb2 as bulk_pb
 from stakehold.v1 import command_pb2
 from stakehold.v1.bulk_service_pb2_grpc import BulkServiceStub
@@ -379,6 +383,32 @@ async def test_what_is_logged_while_a_call_is_answered_has_its_trace(
     assert "trace_id" not in untraced
     assert call.is_error
     assert call.attributes["error.type"] == "INTERNAL"
+
+
+async def test_what_our_own_clients_begin_goes_on_in_the_server(
+    ground: Grounds, collector: TraceCollector
+) -> None:
+    """Here the feed; the edge makes its calls in the same way."""
+    push, answer = "feed.push", "stakehold.v1.FxService/PushRates"
+    traced = TraceSettings(traces_endpoint=collector.endpoint, traces_ratio=1.0)
+    async with (
+        ground.serving(traces_endpoint=collector.endpoint, traces_ratio=0.0) as server,
+        open_traces(traced, CollectorRegistry(), role="feed") as traces,
+        open_pusher(
+            ClientSettings(),
+            server.address,
+            source="feed",
+            batch_rates=10,
+            timeout_s=TIMEOUT_S,
+            traces=traces,
+        ) as pusher,
+    ):
+        await pusher.push([FeedRate("EUR", "USD", Decimal("1.1"), 0)])
+    await collector.until_named(push, answer)
+
+    [ours], [theirs] = collector.named(push), collector.named(answer)
+    assert (theirs.trace_id, theirs.parent_id) == (ours.trace_id, ours.span_id)
+    assert (ours.resource["stakehold.role"], theirs.resource["stakehold.role"]) == ("feed", "serve")
 
 
 async def test_an_older_drainer_keeps_the_record_of_a_traced_call_for_a_newer_one(
