@@ -1,15 +1,8 @@
 """Traces: what a collector gets of calls, whose calls it hears of, and what calls hear of a collector."""
 
 import asyncio
-import os
-import sys
-import urllib.request
-import zipfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,23 +10,11 @@ import pytest
 import pytest_asyncio
 import structlog.testing
 from google.protobuf.empty_pb2 import Empty
-from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.sdk.trace import Tracer
 from prometheus_client import CollectorRegistry
-from prometheus_client.parser import text_string_to_metric_families
-from redis.asyncio import Redis
 
 from fx.feeds.feed import FeedRate
-from persistence.drain_metrics import DrainMetrics
-from persistence.drain_settings import DrainSettings
-from persistence.drainer import Drainer
 from persistence.outbox import TRACE_NOTE
-from persistence.postgres.database import LedgerRole, ledger_connection
-from persistence.postgres.ledger_writer import redrive
-from persistence.transactions import PlayerId, partition_of
-from persistence.valkey.keys import outbox_key
 from service.embedded import EmbeddedValkey
-from service.embedded.children import spawn
 from service.embedded.ports import LOOPBACK, free_port
 from service.feeding.pushing import open_pusher
 from service.logs import add_trace
@@ -41,26 +22,13 @@ from service.telemetry.opening import open_traces
 from service.telemetry.trace_settings import TraceSettings
 from service.transport.client_settings import ClientSettings
 from stakehold.v1 import bulk_service_pb2 as bulk_pb
-from stakehold.v1 import command_pb2
 from stakehold.v1.bulk_service_pb2_grpc import BulkServiceStub
-from stakehold.v1.wallet_service_pb2_grpc import WalletServiceStub
-from tests import requests
-from tests.deployment import ROOT
-from tests.drained_ledger import PARTITION_COUNT
 from tests.ledgers import Ledgers
-from tests.reference import Step
 from tests.serving import Grounds, grounds
-from tests.steps import bet, deposit
+from tests.steps import bet
 from tests.trace_collector import TraceCollector, trace_collector
-from tests.waiting import until
-from tests.wallet_api import TIMEOUT_S, new_name, wallet_api
-
-TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-CALLERS_SPAN = "00f067aa0ba902b7"
-SAMPLED = f"00-{TRACE_ID}-{CALLERS_SPAN}-01"
-UNSAMPLED = f"00-{TRACE_ID}-{CALLERS_SPAN}-00"
-OLD_RELEASE = ROOT / "tests" / "upgrade" / "releases" / "stakehold-0.1.0-py3-none-any.whl"
-DEBIT = "stakehold.v1.WalletService/Debit"
+from tests.traced_table import CALLERS_SPAN, DEBIT, SAMPLED, TRACE_ID, UNSAMPLED, metrics, table
+from tests.wallet_api import TIMEOUT_S
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -72,58 +40,6 @@ async def ground(ledgers: Ledgers, valkey: EmbeddedValkey) -> AsyncIterator[Grou
 @pytest_asyncio.fixture
 async def collector() -> AsyncIterator[TraceCollector]:
     async with trace_collector() as made:
-        yield made
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A player at a server that traces."""
-
-    ground: Grounds
-    channel: grpc.aio.Channel
-    player_id: str
-
-    async def call(self, step: Step, traceparent: str = "") -> None:
-        metadata = (("traceparent", traceparent),) if traceparent else ()
-        await WalletServiceStub(self.channel).Debit(
-            self.command(step).debit, timeout=TIMEOUT_S, metadata=metadata
-        )
-
-    def command(self, step: Step) -> command_pb2.Command:
-        return requests.command(requests.call("games", self.player_id, [step]))
-
-    async def drain(self, endpoint: str = "") -> None:
-        settings = DrainSettings(self.ground.ledger_dsn, self.ground.valkey_url, worker_count=1, block_ms=1)
-        traced = TraceSettings(traces_endpoint=endpoint)
-        async with open_traces(traced, CollectorRegistry(), role="drain") as traces:
-            metrics = DrainMetrics(CollectorRegistry())
-            await Drainer(settings, metrics=metrics, tracing=traces.drains).run(
-                asyncio.Event(), until_empty=True
-            )
-
-    async def records(self) -> list[set[str]]:
-        """The names of the fields of each record in the outbox of the player's partition."""
-        partition = partition_of(PlayerId(self.player_id), PARTITION_COUNT)
-        async with Redis.from_url(self.ground.valkey_url) as store:
-            found: Any = await store.xrange(outbox_key(partition))
-            return [{name.decode() for name in fields} for _, fields in found]
-
-
-@asynccontextmanager
-async def table(ground: Grounds, endpoint: str, **changes: Any) -> AsyncIterator[Table]:
-    """The player's wallet is open and full, and nothing of this was traced."""
-    player_id = new_name("traced")
-    changes = {"traces_endpoint": endpoint, "traces_ratio": 0.0, **changes}
-    async with ground.serving() as server, wallet_api(server.address) as api:
-        await api.put_source("games")
-        await api.open_wallet(player_id, "EUR")
-        await api.transact("games", player_id, [deposit(f"start-{player_id}", "1000")])
-    async with (
-        ground.serving(**changes) as server,
-        grpc.aio.insecure_channel(server.address) as channel,
-    ):
-        made = Table(ground, channel, player_id)
-        await made.drain()
         yield made
 
 
@@ -331,29 +247,6 @@ async def test_commands_of_a_stream_are_traced_as_single_calls_are(
     assert call.attributes["rpc.response.status_code"] == "OK"
 
 
-@pytest.mark.parametrize("outage", ["away", "hanging", "refusing"])
-async def test_calls_do_not_notice_what_becomes_of_the_collector(
-    ground: Grounds, collector: TraceCollector, outage: str
-) -> None:
-    metrics_at = f"{LOOPBACK}:{free_port()}"
-    endpoint = f"http://{LOOPBACK}:{free_port()}/v1/traces" if outage == "away" else collector.endpoint
-    collector.hangs, collector.status = outage == "hanging", 400 if outage == "refusing" else 200
-    async with table(ground, endpoint, metrics_listen=metrics_at) as played:
-        for number in range(3):
-            await played.call(bet(f"b{number}", "1"), SAMPLED)
-
-        if outage != "hanging":
-
-            async def are_counted() -> bool:
-                figures = await metrics(metrics_at)
-                return figures['stakehold_trace_spans_dropped_total{"cause":"export"}'] >= 3
-
-            await until(are_counted, what="the spans that nobody took are counted")
-        await played.drain(endpoint)
-        assert (await metrics(metrics_at))["stakehold_trace_spans_exported_total"] == 0
-    assert not collector.spans
-
-
 async def test_what_is_logged_while_a_call_is_answered_has_its_trace(
     ground: Grounds, collector: TraceCollector
 ) -> None:
@@ -409,83 +302,3 @@ async def test_what_our_own_clients_begin_goes_on_in_the_server(
     [ours], [theirs] = collector.named(push), collector.named(answer)
     assert (theirs.trace_id, theirs.parent_id) == (ours.trace_id, ours.span_id)
     assert (ours.resource["stakehold.role"], theirs.resource["stakehold.role"]) == ("feed", "serve")
-
-
-async def test_an_older_drainer_keeps_the_record_of_a_traced_call_for_a_newer_one(
-    ground: Grounds, collector: TraceCollector, tmp_path: Path
-) -> None:
-    """Which is why tracing is off until it is switched on, after drainers were upgraded."""
-    old = tmp_path / "old"
-    with zipfile.ZipFile(OLD_RELEASE) as wheel:
-        wheel.extractall(old)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(old),
-        "STAKEHOLD_VALKEY_URL": ground.valkey_url,
-        "STAKEHOLD_POSTGRES_URL": ground.ledger_dsn,
-    }
-
-    async def drained_by_the_old_one() -> tuple[int, str]:
-        log = tmp_path / "old.log"
-        command = [sys.executable, "-m", "service.cli", "drain", "--until-empty"]
-        drain = spawn("old-drain", command, log=log, env=environment, cwd=old)
-        return await drain.exited(), log.read_text()
-
-    async with table(ground, collector.endpoint) as played:
-        await played.call(bet("b1", "10"))
-        without_a_trace, _ = await drained_by_the_old_one()
-        left = await played.records()
-        await played.call(bet("b2", "10"), SAMPLED)
-        with_a_trace, said = await drained_by_the_old_one()
-        kept = await played.records()
-        async with ledger_connection(
-            ground.ledger_dsn, role=LedgerRole.WRITER, statement_timeout_s=TIMEOUT_S
-        ) as connection:
-            assert await redrive(connection, partition_of(PlayerId(played.player_id), PARTITION_COUNT))
-        await played.drain(collector.endpoint)
-
-        assert (without_a_trace, left) == (0, [])
-        assert with_a_trace == 1
-        assert "OutboxRecordMalformed" in said
-        assert len(kept) == 1
-        assert not await played.records()
-    await collector.until_named("ledger.commit", DEBIT)
-    assert "ledger.commit" in {span.name for span in collector.connected_with(CALLERS_SPAN)}
-
-
-async def test_no_call_and_no_record_stands_still_because_tracing_fails(
-    ground: Grounds, collector: TraceCollector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("a bug of the library")
-
-    async with table(ground, collector.endpoint) as played:
-        with structlog.testing.capture_logs() as logs:
-            monkeypatch.setattr(Tracer, "start_span", fail)
-            await played.call(bet("b1", "10"), SAMPLED)
-            monkeypatch.undo()
-            monkeypatch.setattr(SdkSpan, "end", fail)
-            await played.call(bet("b2", "10"), SAMPLED)
-            await played.drain(collector.endpoint)
-        assert not await played.records()
-    monkeypatch.undo()
-
-    assert [event["event"] for event in logs].count("tracing_failed") == 2
-    assert not collector.spans
-
-
-async def metrics(address: str) -> dict[str, float]:
-    """Those of traces, by name and labels."""
-
-    def read() -> str:
-        with urllib.request.urlopen(f"http://{address}/metrics") as response:
-            return str(response.read().decode())
-
-    text = await asyncio.to_thread(read)
-    return {
-        sample.name
-        + (str(sample.labels).replace("'", '"').replace(" ", "") if sample.labels else ""): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if "trace" in sample.name
-    }
