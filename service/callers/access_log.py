@@ -190,19 +190,23 @@ class AccessLog:
 
     async def _write(self, now_s: float, *, deadline: float) -> None:
         """What was tried before comes first, as it was: it may be there already."""
+        most = _MOST_IN_A_WRITE
         async with self._writing:
             if not self._under_way:
                 self._under_way = self._due(now_s)
             while self._under_way:
-                some = self._under_way[:_MOST_IN_A_WRITE]
+                some = self._under_way[:most]
                 try:
                     await self._table.write(some, deadline=deadline)
                 except LedgerUnavailable:
                     raise
-                except Exception:
-                    # The database would refuse it again and again, and all that comes after it.
+                except Exception as error:
+                    if len(some) > 1:
+                        most = 1  # to find out which one the database refuses
+                        continue
+                    # It would be refused again and again, and hold up all that comes after it.
                     self._metrics.count_failure()
-                    _log.exception("access_records_refused", records=[_told(record) for record in some])
+                    _log.error("access_record_refused", error=cleaned(repr(error)), **_told(some[0]))
                 del self._under_way[: len(some)]
 
     def _due(self, now_s: float) -> list[AccessRecord]:

@@ -92,6 +92,14 @@ def operator_command(function: Callable[..., Report]) -> Callable[..., None]:
         help="Where the service is.",
     )
     @click.option(
+        "--admin-address",
+        default="",
+        envvar="STAKEHOLD_ADMIN_ADDRESS",
+        show_envvar=True,
+        metavar="HOST:PORT",
+        help="Where its administration is, if that has an address of its own.",
+    )
+    @click.option(
         "--timeout-s",
         type=click.FloatRange(min=0, min_open=True),
         default=30.0,
@@ -100,10 +108,10 @@ def operator_command(function: Callable[..., Report]) -> Callable[..., None]:
     )
     @click.option("--output", type=click.Choice(FORMATS), default=TABLE, show_default=True)
     @functools.wraps(function)
-    def run(*, address: str, timeout_s: float, output: str, **asked: Any) -> None:
+    def run(*, address: str, admin_address: str, timeout_s: float, output: str, **asked: Any) -> None:
         part = asked.pop("part", None)
         try:
-            with opened_office(address, timeout_s) as office:
+            with opened_office(address, timeout_s, admin_address=admin_address) as office:
                 try:
                     _write(function(office=office, **asked), output, part)
                 except Unsatisfied as unsatisfied:

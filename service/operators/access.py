@@ -55,6 +55,7 @@ class AccessWanted:
 
 def list_access_records(office: Office, wanted: AccessWanted, *, limit: int | None) -> Listing:
     """Newest first."""
+    office = office.administration()
     access = AccessServiceStub(office.channel)
 
     def fetch(size: int, token: str) -> Page[pb.AccessRecord]:

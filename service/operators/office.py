@@ -1,7 +1,7 @@
 """The line to the service: everything an operator sees or does goes through its API."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,11 +20,18 @@ _Response = TypeVar("_Response")
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """An open channel, and how long each call may take."""
+    """An open channel, and how long each call may take. ``apart`` is another one, where administration has an
+    address of its own.
+    """
 
     channel: grpc.Channel
     address: str
     timeout_s: float
+    apart: "Office | None" = None
+
+    def administration(self) -> "Office":
+        """Where AdminService and AccessService are."""
+        return self.apart or self
 
     def ask(
         self, method: "grpc.UnaryUnaryMultiCallable[_Request, _Response]", request: _Request
@@ -52,11 +59,20 @@ class Office:
 
 
 @contextmanager
-def opened_office(address: str, timeout_s: float) -> Iterator[Office]:
-    """Nothing is sent before something is asked. Raises NotDone."""
+def opened_office(address: str, timeout_s: float, *, admin_address: str = "") -> Iterator[Office]:
+    """Nothing is sent before something is asked. ``admin_address`` is "" where administration is not apart.
+
+    Raises NotDone.
+    """
+    with ExitStack() as stack:
+        apart = None
+        if admin_address:
+            apart = Office(stack.enter_context(_opened(admin_address)), admin_address, timeout_s)
+        yield Office(stack.enter_context(_opened(address)), address, timeout_s, apart)
+
+
+def _opened(address: str) -> grpc.Channel:
     try:
-        channel = open_blocking_channel(ClientSettings(), address, _OPTIONS)
+        return open_blocking_channel(ClientSettings(), address, _OPTIONS)
     except SetupRefused as refused:
         raise NotDone(f"{refused}.", status=USAGE) from None
-    with channel:
-        yield Office(channel, address, timeout_s)

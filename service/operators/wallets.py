@@ -82,7 +82,9 @@ def set_status(
             expected_version=balance.version,
         )
         try:
-            answer = office.change(AdminServiceStub(office.channel).SetWalletStatus, request)
+            administration = office.administration()
+            status_setter = AdminServiceStub(administration.channel).SetWalletStatus
+            answer = administration.change(status_setter, request)
         except NotDone as refused:
             if refused.reason != _MISMATCH:
                 raise

@@ -1,12 +1,16 @@
 """What callers may do, asked over mutual TLS; and what they were not let do is on record."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner, Result
 
+from service.cli import main
 from service.embedded import EmbeddedValkey
 from stakehold.v1 import access_service_pb2 as access_pb
 from stakehold.v1 import admin_service_pb2 as admin_pb
@@ -20,7 +24,7 @@ from stakehold.v1 import submission_service_pb2 as submission_pb
 from stakehold.v1 import wallet_service_pb2 as wallet_pb
 from tests import requests
 from tests.answers import Refused
-from tests.household import ROLES, Household, Visitor, household
+from tests.household import ROLES, Household, Visitor, household, spiffe_id
 from tests.ledgers import Ledgers
 from tests.reference import Policies, Step
 from tests.requests import transact
@@ -410,3 +414,40 @@ async def test_administration_may_have_an_address_of_its_own(ground: Grounds, tm
         with pytest.raises(Refused) as not_here:
             await inside.ask(wallet_pb.GetWalletRequest(player_id="p"))
         assert not_here.value.code == "UNIMPLEMENTED"
+
+
+async def test_an_operators_commands_know_both_addresses_and_who_they_are(
+    ground: Grounds, tmp_path: Path, player: str
+) -> None:
+    async with household(ground, tmp_path, admin_listen="127.0.0.1:0") as house:
+
+        def says(name: str, *words: str) -> Result:
+            certificate, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+            house.premises.client_authority.issue(uris=[spiffe_id(name)]).write(certificate, key)
+            authority = tmp_path / "servers.pem"
+            authority.write_bytes(house.premises.server_authority.certificate)
+            environment = {
+                "STAKEHOLD_ADDRESS": house.server.address,
+                "STAKEHOLD_ADMIN_ADDRESS": house.server.admin_address,
+                "STAKEHOLD_CA_FILE": str(authority),
+                "STAKEHOLD_CERT_FILE": str(certificate),
+                "STAKEHOLD_KEY_FILE": str(key),
+            }
+            return CliRunner(env=environment).invoke(main, words)
+
+        freeze = ("freeze", player, "--currency", "EUR", "--reason", "case 4711", "--yes")
+        by_olga = await asyncio.to_thread(says, "olga", *freeze)
+        by_aud = await asyncio.to_thread(says, "aud", *freeze)
+
+        assert by_olga.exit_code == 0, by_olga.output
+        assert (by_aud.exit_code, "VERB_NOT_PERMITTED" in by_aud.output) == (1, True)
+
+        async def both_are_listed() -> bool:
+            listed = await asyncio.to_thread(
+                says, "aud", "access-log", "--player", player, "--output", "json"
+            )
+            assert listed.exit_code == 0, listed.output
+            callers = {(record["caller"], record["code"]) for record in json.loads(listed.stdout)}
+            return callers == {("olga", ""), ("olga", "OK"), ("aud", "PERMISSION_DENIED")}
+
+        await until(both_are_listed, what="both are on record")

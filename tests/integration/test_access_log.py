@@ -253,6 +253,19 @@ async def test_what_was_written_and_is_not_known_to_be_is_not_written_again(offi
     assert written.record.count == 3
 
 
+async def test_a_record_that_the_database_refuses_takes_no_others_with_it(office: Office) -> None:
+    impossible = office.log.opening(GAME, details={}, why="")
+    for number in range(3):
+        deny(office.log, replace(GAME, source_id=f"s{number}"))
+        office.log.end(replace(impossible, count=-1), code="OK", reason="")
+    deny(office.log, replace(GAME, source_id="last"))
+
+    await office.flush()
+
+    assert [written.record.source_id for written in await office.records()] == ["s0", "s1", "s2", "last"]
+    assert office.log.unwritten() == 0
+
+
 async def test_an_administrative_call_is_not_begun_without_its_record(office: Office) -> None:
     opening = office.log.opening(GAME, details={"status": "CLOSED"}, why="fraud")
 

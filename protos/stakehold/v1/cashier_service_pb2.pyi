@@ -1019,7 +1019,7 @@ class RequestWithdrawalRequest(_message.Message):
     withdrawal_id: _builtins.str
     """The payment service's id of the withdrawal, unique among its withdrawals."""
     requested_by: _builtins.str
-    """Who asks for it: a person of the house, or empty for the player."""
+    """Who asks for it: a person of the house, or empty for the player. Where callers are identified, the caller: left out, or its name."""
     @_builtins.property
     def amount(self) -> _money_pb2.Money:
         """How much; more than zero."""
@@ -1088,7 +1088,7 @@ class ApproveWithdrawalRequest(_message.Message):
     withdrawal_id: _builtins.str
     """The withdrawal."""
     approver: _builtins.str
-    """Who approves: 1 to 128 printable ASCII characters."""
+    """Who approves: 1 to 128 printable ASCII characters. Where callers are identified, the caller: left out, or its name."""
     def __init__(
         self,
         *,
@@ -1147,7 +1147,7 @@ class RejectWithdrawalRequest(_message.Message):
     withdrawal_id: _builtins.str
     """The withdrawal."""
     rejected_by: _builtins.str
-    """Who rejects: 1 to 128 printable ASCII characters."""
+    """Who rejects: 1 to 128 printable ASCII characters. Where callers are identified, the caller: left out, or its name."""
     reason: _builtins.str
     """Why: at most 256 characters."""
     def __init__(
@@ -1399,7 +1399,7 @@ class CancelWithdrawalRequest(_message.Message):
     withdrawal_id: _builtins.str
     """The withdrawal."""
     cancelled_by: _builtins.str
-    """Who cancels it: a person of the house, or empty for the player."""
+    """Who cancels it: a person of the house, or empty for the player. Where callers are identified, the caller: left out, or its name."""
     reason: _builtins.str
     """Why: at most 256 characters."""
     def __init__(
@@ -1594,7 +1594,7 @@ class ProposeCorrectionRequest(_message.Message):
     reason: _builtins.str
     """Why: 1 to 256 characters. Kept with the entry."""
     author: _builtins.str
-    """Who proposes it: 1 to 128 printable ASCII characters. Kept with the entry."""
+    """Who proposes it: 1 to 128 printable ASCII characters. Kept with the entry. Where callers are identified, the caller: left out, or its name."""
     corrected_entry_id: _builtins.str
     """The entry that it corrects, where it corrects one. Kept with the entry."""
     def __init__(
@@ -1655,7 +1655,9 @@ class ApproveCorrectionRequest(_message.Message):
     correction_id: _builtins.str
     """The correction."""
     approver: _builtins.str
-    """Who approves, not the author: 1 to 128 printable ASCII characters. Kept with the entry."""
+    """Who approves, not the author: 1 to 128 printable ASCII characters. Kept with the entry.
+    Where callers are identified, the caller: left out, or its name.
+    """
     def __init__(
         self,
         *,
@@ -1710,7 +1712,7 @@ class RejectCorrectionRequest(_message.Message):
     correction_id: _builtins.str
     """The correction."""
     rejected_by: _builtins.str
-    """Who rejects: 1 to 128 printable ASCII characters."""
+    """Who rejects: 1 to 128 printable ASCII characters. Where callers are identified, the caller: left out, or its name."""
     reason: _builtins.str
     """Why: at most 256 characters."""
     def __init__(

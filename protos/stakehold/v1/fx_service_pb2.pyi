@@ -230,7 +230,9 @@ class PushRatesRequest(_message.Message):
     source: _builtins.str
     """Who published them: 1 to 64 characters, a to z, 0 to 9, "-", "_" and ".", starting with a letter or digit."""
     pushed_by: _builtins.str
-    """Who pushes them by hand, at most 128 printable ASCII characters; empty for feeds."""
+    """Who pushes them by hand, at most 128 printable ASCII characters; empty for feeds.
+    Where callers are identified, the caller: left out, or its name.
+    """
     @_builtins.property
     def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___PushedRate]:
         """1 to 500 rates. One malformed rate refuses the whole call."""
@@ -321,7 +323,7 @@ class ConfirmRateRequest(_message.Message):
     """The rate."""
     by: _builtins.str
     """Who confirms it: 1 to 128 printable ASCII characters. Not who pushed it, where it differs by more than the
-    pair's two_person_bps from what is used now.
+    pair's two_person_bps from what is used now. Where callers are identified, the caller: left out, or its name.
     """
     reason: _builtins.str
     """Why, for the audit. At most 256 characters."""
@@ -376,7 +378,7 @@ class RejectRateRequest(_message.Message):
     rate_id: _builtins.int
     """The rate."""
     by: _builtins.str
-    """Who rejects it: 1 to 128 printable ASCII characters."""
+    """Who rejects it: 1 to 128 printable ASCII characters. Where callers are identified, the caller: left out, or its name."""
     reason: _builtins.str
     """Why, for the audit. At most 256 characters."""
     def __init__(

@@ -784,7 +784,7 @@ class ResolveReviewRequest(_message.Message):
     review_id: _builtins.int
     """The review."""
     resolved_by: _builtins.str
-    """Who closes it: 1 to 128 printable ASCII characters."""
+    """Who closes it: 1 to 128 printable ASCII characters. Where callers are identified, the caller: left out, or its name."""
     note: _builtins.str
     """What was found and done, 1 to 1000 characters."""
     def __init__(
