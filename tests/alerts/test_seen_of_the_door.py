@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -28,12 +29,12 @@ CALLER = {"name": "books", "roles": ["auditor"], "certificate_dns_names": ["book
 
 
 @asynccontextmanager
-async def behind_tls(ground: Grounds, files: Premises) -> AsyncIterator[tuple[str, str]]:
+async def behind_tls(ground: Grounds, files: Premises, **more: Any) -> AsyncIterator[tuple[str, str]]:
     """A server for callers with tokens: its address, and its metrics'."""
     listen = f"{LOOPBACK}:{free_port()}"
     files.server_authority.issue_server(ends_in=LONG).write(files.certificate, files.key)
     files.write_callers(CALLER)
-    settings = files.settings(tls_client_certificates="optional")
+    settings = files.settings(tls_client_certificates="optional", **more)
     async with ground.serving(metrics_listen=listen, **settings) as server:
         yield server.address, listen
 
