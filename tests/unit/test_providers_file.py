@@ -1,6 +1,7 @@
 """The providers file is used as a whole or not at all, and says what is wrong without what it says."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,19 @@ from persistence.errors import ProviderNotFound, SetupRefused
 from service.providers.book import ProviderBook
 from service.providers.metrics import ProviderMetrics
 from service.providers.providers_file import ProvidersInvalid, read_providers
-from tests.providers_house import ARCADE, HUB88, SECRET, SIGNED, UNPUT, file_content, write_file
+from tests.providers_house import (
+    ARCADE,
+    HUB88,
+    SECRET,
+    SIGNED,
+    UNPUT,
+    file_content,
+    public_pem,
+    rsa_key,
+    write_file,
+)
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "hunter2hunter2hunter2"
 
 
@@ -120,3 +132,16 @@ async def test_a_service_does_not_start_with_a_broken_file(tmp_path: Path) -> No
     with pytest.raises(SetupRefused, match="STAKEHOLD_PROVIDERS_FILE"):
         await ProviderBook(path, ProviderMetrics(CollectorRegistry())).open()
     await asyncio.sleep(0)
+
+
+def test_the_examples_of_the_docs_are_good(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "providers.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    for name in ("2025", "2026"):
+        (tmp_path / f"hub88-{name}.pem").write_text(public_pem(rsa_key()))
+    path = write_file(tmp_path)
+
+    path.write_text(block)
+    assert set(read_providers(path)) == {HUB88, ARCADE}
+    path.write_text((ROOT / "examples" / "providers.yaml").read_text(encoding="utf-8"))
+    assert set(read_providers(path)) == {ARCADE}

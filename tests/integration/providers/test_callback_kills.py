@@ -30,6 +30,7 @@ from tests.providers_house import (
     write_file,
 )
 from tests.waiting import until
+from tests.working import working
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="session")]
 
@@ -223,3 +224,25 @@ async def test_without_the_store_a_callback_has_to_come_again(private_deployment
         assert (refused.status_code, refused.status) == (503, "RS_ERROR_UNKNOWN")
         await until(is_done, what="the callback is taken again", deadline_s=60.0)
         assert await made.api.cash(made.one.player) == "90.00"
+
+
+async def test_a_worker_erases_what_old_callbacks_contained(private_deployment: Deployment) -> None:
+    async with house(private_deployment) as made:
+        await made.ask()
+        settings = {"STAKEHOLD_CALLBACK_RETENTION_DAYS": "0.000001"}
+        async with working(private_deployment, settings=settings) as worker:
+
+            async def is_erased() -> bool:
+                return bool(
+                    await made.sql.fetchval(
+                        "SELECT count(*) FROM providers.callbacks WHERE erased_time IS NOT NULL"
+                    )
+                )
+
+            await until(is_erased, what="the callback is erased", deadline_s=60.0)
+
+            async def is_counted() -> bool:
+                return worker.metric("stakehold_erased_callbacks_total") == 1.0
+
+            await until(is_counted, what="it is counted")
+        assert (await made.ask()).said["balance"] == 9_000_000

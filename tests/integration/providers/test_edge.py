@@ -144,6 +144,19 @@ async def test_what_is_no_providers_is_not_there(served: Served, path: str) -> N
     assert said.endswith(b"\r\n\r\n")
 
 
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(served: Served) -> None:
+    edge, api = served
+    player = (await seat(api)).player
+    body = json.dumps({"player_id": player, "currency": "EUR"}).encode()
+    signed = "".join(f"{name}: {value}\r\n" for name, value in hmac_headers(body).items())
+    head = f"POST /{ARCADE}/balance HTTP/1.1\r\nHost: e\r\nContent-Length: {len(body)}\r\n{signed}"
+
+    said = await edge.say(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode() + body)
+
+    assert said.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
+    assert said.endswith(b'"balance":"100.00"}')
+
+
 async def test_only_posts_are_taken(served: Served) -> None:
     edge, _ = served
     async with httpx.AsyncClient() as client:

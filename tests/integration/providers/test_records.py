@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -43,10 +44,17 @@ BET = "/transaction/bet"
 class Records:
     """A house whose ledger can be looked into."""
 
-    def __init__(self, api: ProviderApi, sql: "asyncpg.Connection[asyncpg.Record]", ground: Grounds) -> None:
+    def __init__(
+        self, api: ProviderApi, sql: "asyncpg.Connection[asyncpg.Record]", ground: Grounds, metrics: str
+    ) -> None:
         self.api = api
         self.sql = sql
         self.ground = ground
+        self._metrics = metrics
+
+    async def metrics(self) -> str:
+        async with httpx.AsyncClient() as client:
+            return (await client.get(f"http://{self._metrics}/metrics")).text
 
     async def callbacks(self) -> list[dict[str, Any]]:
         rows = await self.sql.fetch("SELECT * FROM providers.callbacks ORDER BY callback_number")
@@ -75,7 +83,7 @@ async def records(valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path) -> A
             await api.wallets.put_source(source)
         sql = await asyncpg.connect(ground.ledger_dsn)
         try:
-            yield Records(api, sql, ground)
+            yield Records(api, sql, ground, metrics)
         finally:
             await sql.close()
 
@@ -135,6 +143,28 @@ async def test_nothing_is_kept_of_what_nobody_has_signed(records: Records) -> No
     assert reply.status == "RS_ERROR_WRONG_SYNTAX"
 
     assert await records.callbacks() == []
+
+
+async def test_what_became_of_callbacks_is_counted(records: Records) -> None:
+    one = await seat(records.api)
+    bet = hub88_bet(one.player, one.token)
+    for _ in range(3):
+        await records.api.hub88(BET, bet)
+    await records.api.hub88(BET, hub88_bet(one.player, one.token, amount=10**12))
+    await records.api.hand_over(HUB88, BET, b"{}", {})
+
+    told = await records.metrics()
+
+    for line in (
+        'stakehold_provider_callbacks_total{outcome="done",provider="hub88"} 3.0',
+        'stakehold_provider_callbacks_total{outcome="funds",provider="hub88"} 1.0',
+        'stakehold_provider_callbacks_total{outcome="signature",provider="hub88"} 1.0',
+        'stakehold_provider_callback_duplicates_total{provider="hub88"} 2.0',
+        'stakehold_provider_signature_failures_total{fault="missing",provider="hub88"} 1.0',
+        "stakehold_providers_file_unusable 0.0",
+    ):
+        assert line in told
+    assert one.player not in told
 
 
 async def test_garbage_that_is_signed_is_kept(records: Records) -> None:

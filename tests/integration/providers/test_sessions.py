@@ -1,15 +1,19 @@
 """Sessions: opened by the platform, named by tokens that are kept nowhere."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from service.embedded import EmbeddedValkey
 from stakehold.v1 import provider_service_pb2 as pb
 from tests.answers import Refused, refused
 from tests.integration.providers.seats import seat
-from tests.providers_house import HUB88, ProviderApi, hub88_bet
+from tests.ledgers import Ledgers
+from tests.providers_house import HUB88, ProviderApi, hub88_bet, provider_api, write_file
+from tests.serving import grounds
 from tests.waiting import until
 from tests.wallet_api import new_name
 
@@ -93,3 +97,34 @@ async def test_bets_end_when_the_session_does(house: ProviderApi) -> None:
 
     await until(is_over, what="the session is over")
     assert (await house.hub88("/transaction/bet", bet)).said["balance"] == 9_000_000
+
+
+async def test_a_closed_session_is_closed_for_all_servers_soon(
+    valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path
+) -> None:
+    path = write_file(tmp_path)
+    async with (
+        grounds(ledgers, valkey) as ground,
+        ground.serving(providers_file=path) as first,
+        ground.serving(providers_file=path) as second,
+        provider_api(first.address) as here,
+        provider_api(second.address) as there,
+    ):
+        for source in (HUB88, "cashier"):
+            await here.wallets.put_source(source)
+        one = await seat(here)
+
+        async def status(api: ProviderApi) -> str:
+            return (await api.hub88("/transaction/bet", hub88_bet(one.player, one.token, amount=0))).status
+
+        async def is_known_there() -> bool:
+            return await status(there) == "RS_OK"
+
+        await until(is_known_there, what="the other server knows the source and the session")
+        await here.providers.CloseSession(pb.CloseSessionRequest(token=one.token))
+        assert await status(here) == "RS_ERROR_TOKEN_EXPIRED"
+
+        async def is_closed_there() -> bool:
+            return await status(there) == "RS_ERROR_TOKEN_EXPIRED"
+
+        await until(is_closed_there, what="the other server knows that it is closed")
