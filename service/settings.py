@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -294,6 +295,14 @@ class Settings(TraceSettings):
         if not self.source_calls_per_s:
             return None
         return RateLimit(self.source_calls_per_s, self.source_burst or self.source_calls_per_s)
+
+    def service_login(self) -> str | None:
+        """As whom the service logs in to the ledger, where that is not its owner."""
+        if self.migration_postgres_url is None:
+            return None
+        login = urlsplit(self.postgres_url.get_secret_value()).username
+        owner = urlsplit(self.migration_postgres_url.get_secret_value()).username
+        return unquote(login) if login and login != owner else None
 
     def owner_postgres_url(self) -> str:
         """The ledger's address for migrations."""

@@ -66,6 +66,8 @@ _UNREACHABLE = (
     asyncpg.PostgresSystemError,
     # A database that lets nobody in, or a lock that is not to be had.
     asyncpg.ObjectNotInPrerequisiteStateError,
+    # A table has a column more than when the statement was prepared: the next try prepares it anew.
+    asyncpg.InvalidCachedStatementError,
     # A standby: the one that takes writes is elsewhere, or will be this one.
     asyncpg.ReadOnlySQLTransactionError,
 )

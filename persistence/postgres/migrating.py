@@ -50,12 +50,14 @@ async def migrate(
     url: str,
     *,
     partition_count: int | None = None,
+    service_login: str | None = None,
     on_applied: Callable[[Migration], None] = lambda migration: None,
     migrations: Sequence[Migration] | None = None,
 ) -> int:
     """Applies what is missing and returns how many migrations that were. Any number of programs may call it
     at once.
 
+    ``service_login`` is the role as which the service logs in, where that is not whoever migrates.
     ``partition_count`` is used by the first migration ever (None: 16); a later call with another raises
     SetupRefused, as does a database that a newer version migrated, or whose migrations were edited.
     """
@@ -66,7 +68,7 @@ async def migrate(
         with translated_errors():
             await connection.execute(query("lock_migrations"))
             try:
-                await ensure_roles(connection)
+                await ensure_roles(connection, service_login=service_login)
                 applied = await _apply_missing(connection, steps, on_applied)
                 await plant_settings(connection, partition_count)
             finally:

@@ -8,10 +8,13 @@ from persistence.postgres.queries import query
 
 _ATTEMPTS = 20
 _ROLES = [str(role) for role in LedgerRole]
+_SERVICES_ROLES = [str(role) for role in LedgerRole if role is not LedgerRole.ERASER]
+"""Those of the processes that run all the time. Erasing is done by hand, as the owner or as whom he lets."""
 
 
-async def ensure_roles(connection: Connection) -> None:
-    """Makes the roles that are missing and joins them, so that whoever migrates may also serve and drain.
+async def ensure_roles(connection: Connection, *, service_login: str | None = None) -> None:
+    """Makes the roles that are missing and joins them, so that whoever migrates may also serve and drain; so
+    does ``service_login``, where that is somebody else.
 
     Other databases of the same server may be doing the same at the same moment.
     """
@@ -19,6 +22,8 @@ async def ensure_roles(connection: Connection) -> None:
         try:
             await _create_missing(connection)
             await _join(connection)
+            if service_login is not None:
+                await _let_join(connection, service_login)
         except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError, asyncpg.InternalServerError):
             continue  # somebody else was faster ("tuple concurrently updated" is an internal error)
         except asyncpg.InsufficientPrivilegeError as error:
@@ -40,6 +45,19 @@ async def _join(connection: Connection) -> None:
     privilege = "SET" if connection.get_server_version() >= (16,) else "MEMBER"
     for row in await connection.fetch(query("roles_that_cannot_be_set"), _ROLES, privilege):
         await connection.execute(f"GRANT {row['rolname']} TO CURRENT_USER")
+
+
+async def _let_join(connection: Connection, login: str) -> None:
+    """A new release may have new roles: the service is made a member before it needs them."""
+    if not await connection.fetchval(query("role_exists"), login):
+        raise SetupRefused(f"the role {login}, as which STAKEHOLD_POSTGRES_URL logs in, does not exist")
+    privilege = "SET" if connection.get_server_version() >= (16,) else "MEMBER"
+    missing = await connection.fetch(
+        query("roles_that_another_cannot_set"), _SERVICES_ROLES, privilege, login
+    )
+    for row in missing:
+        quoted = login.replace('"', '""')
+        await connection.execute(f'GRANT {row["rolname"]} TO "{quoted}"')
 
 
 def _instructions(user: str) -> str:

@@ -12,14 +12,18 @@ from service.commands.starting import read_settings_or_exit, refuse_plainly
 def command() -> None:
     """Bring the ledger's schema up to date. Safe to run at any time, and by several at once.
 
-    The first time it also fixes the number of partitions (STAKEHOLD_PARTITIONS, default 16) and makes the
-    roles stakehold_reader, stakehold_writer and stakehold_registrar.
+    The first time it also fixes the number of partitions (STAKEHOLD_PARTITIONS, default 16). It makes the
+    group roles that are missing, and the role in STAKEHOLD_POSTGRES_URL a member of those that the service
+    needs.
     """
     settings = read_settings_or_exit()
     with refuse_plainly():
         applied = asyncio.run(
             migrate(
-                settings.owner_postgres_url(), partition_count=settings.partitions, on_applied=_say_applied
+                settings.owner_postgres_url(),
+                partition_count=settings.partitions,
+                service_login=settings.service_login(),
+                on_applied=_say_applied,
             )
         )
     click.echo(f"The ledger is up to date: {applied} migrations were missing.")

@@ -158,3 +158,34 @@ async def test_whoever_may_not_make_roles_is_told_what_to_do(new_server: Embedde
         await superuser.close()
     async with ledger_connection(dsn, role=LedgerRole.WRITER, statement_timeout_s=5.0) as connection:
         await require_migrated(connection)
+
+
+async def test_the_service_is_made_a_member_of_the_roles_that_it_needs(new_server: EmbeddedPostgres) -> None:
+    made = Ledgers(new_server)
+    dsn = await made.create("ledger")
+    superuser = await asyncpg.connect(new_server.dsn_for("postgres", superuser=True))
+    try:
+        await superuser.execute(f"CREATE ROLE \"the-service\" LOGIN PASSWORD '{new_server.password}'")
+    finally:
+        await superuser.close()
+    service = dsn.replace("//stakehold:", "//the-service:")
+
+    for _ in range(2):
+        await migrate(dsn, service_login="the-service")
+
+    for role in LedgerRole:
+        if role is LedgerRole.ERASER:
+            with pytest.raises(SetupRefused):
+                await as_role(service, role)
+        else:
+            assert await as_role(service, role) == role
+
+
+async def test_a_service_that_cannot_log_in_is_told_of_by_the_migration(ledger_dsn: str) -> None:
+    with pytest.raises(SetupRefused, match=r"nobody-yet.* does not exist"):
+        await migrate(ledger_dsn, service_login="nobody-yet")
+
+
+async def as_role(dsn: str, role: LedgerRole) -> str:
+    async with ledger_connection(dsn, role=role, statement_timeout_s=5.0) as connection:
+        return str(await connection.fetchval("SELECT current_user"))

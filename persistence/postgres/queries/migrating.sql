@@ -31,6 +31,12 @@ SELECT rolname FROM pg_roles WHERE rolname = ANY ($1::text[]);
 -- roles_that_cannot_be_set --
 SELECT rolname FROM pg_roles WHERE rolname = ANY ($1::text[]) AND NOT pg_has_role(current_user, oid, $2);
 
+-- role_exists --
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1);
+
+-- roles_that_another_cannot_set --
+SELECT rolname FROM pg_roles WHERE rolname = ANY ($1::text[]) AND NOT pg_has_role($3::name, oid, $2);
+
 -- plant_settings --
 INSERT INTO ledger.settings (partition_count) VALUES ($1) ON CONFLICT DO NOTHING;
 
