@@ -63,9 +63,9 @@ def rsa_signature(body: bytes, key: RSAPrivateKey | None = None) -> str:
     return base64.b64encode((key or rsa_key()).sign(body, padding.PKCS1v15(), hashes.SHA256())).decode()
 
 
-def hmac_headers(body: bytes, *, at: int | None = None, secret: bytes = SECRET) -> dict[str, str]:
+def hmac_headers(path: str, body: bytes, *, at: int | None = None) -> dict[str, str]:
     stamp = str(int(time.time()) if at is None else at)
-    digest = hmac.digest(secret, stamp.encode() + b"." + body, hashlib.sha256)
+    digest = hmac.digest(SECRET, f"{stamp}.{path}.".encode() + body, hashlib.sha256)
     return {"X-Timestamp": stamp, "X-Signature": digest.hex()}
 
 
@@ -94,7 +94,7 @@ def file_content(**hub88: Any) -> dict[str, Any]:
                     "algorithm": "hmac-sha256",
                     "header": "X-Signature",
                     "encoding": "hex",
-                    "signed": "timestamp.body",
+                    "signed": "timestamp.path.body",
                     "timestamp_header": "X-Timestamp",
                     "keys": [{"id": "secret", "secret_file": "arcade.secret"}],
                 },
@@ -119,7 +119,7 @@ def file_content(**hub88: Any) -> dict[str, Any]:
                     "algorithm": "hmac-sha256",
                     "header": "X-Signature",
                     "encoding": "hex",
-                    "signed": "timestamp.body",
+                    "signed": "timestamp.path.body",
                     "timestamp_header": "X-Timestamp",
                     "keys": [{"id": "secret", "secret_file": "arcade.secret"}],
                 },
@@ -185,7 +185,7 @@ class ProviderApi:
 
     async def arcade(self, path: str, **fields: Any) -> Reply:
         body = json.dumps(fields).encode()
-        return await self.hand_over(ARCADE, path, body, hmac_headers(body))
+        return await self.hand_over(ARCADE, path, body, hmac_headers(path, body))
 
     async def signed(self, path: str, **fields: Any) -> Reply:
         body = json.dumps(fields).encode()

@@ -78,7 +78,9 @@ class Callbacks:
             self._metrics.count_turned_away(provider.provider_id, Problem.TOO_LARGE)
             return provider.adapter.write(Asked(), Finding(Problem.TOO_LARGE))
         try:
-            key_id = provider.scheme.verify(delivery.headers, delivery.request.body, now=self._now())
+            key_id = provider.scheme.verify(
+                delivery.headers, delivery.request.path, delivery.request.body, now=self._now()
+            )
         except SignatureBad as bad:
             self._note_bad_signature(provider, delivery, bad)
             return provider.adapter.write(Asked(), Finding(Problem.SIGNATURE))

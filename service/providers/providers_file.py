@@ -79,7 +79,7 @@ class SignatureEntry(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.signed is Signed.TIMESTAMP_AND_BODY) != (self.timestamp_header is not None):
+        if (self.signed is Signed.BODY) != (self.timestamp_header is None):
             raise ValueError("timestamp_header belongs to what is signed with a timestamp, and only to that")
         is_hmac = self.algorithm is Algorithm.HMAC_SHA256
         if any((key.secret_file is not None) != is_hmac for key in self.keys):

@@ -45,10 +45,14 @@ class Encoding(StrEnum):
 
 
 class Signed(StrEnum):
-    """What a signature is over. A timestamp is the text of its header."""
+    """What a signature is over. A timestamp is the text of its header, a path what follows the provider's id.
+
+    Where the path is not signed, it takes the transactions' ids to keep a bet from being shown as a win.
+    """
 
     BODY = "body"
     TIMESTAMP_AND_BODY = "timestamp.body"
+    TIMESTAMP_PATH_AND_BODY = "timestamp.path.body"
 
 
 class SignatureFault(StrEnum):
@@ -105,14 +109,15 @@ class Scheme:
     tolerance_s: float
     keys: tuple[Key, ...]
 
-    def verify(self, headers: Headers, body: bytes, *, now: datetime) -> str:
+    def verify(self, headers: Headers, path: str, body: bytes, *, now: datetime) -> str:
         """The id of the key that has signed it. Raises SignatureBad."""
         signature = self._read_signature(_single(headers, self.header))
         message = body
-        if self.signed is Signed.TIMESTAMP_AND_BODY:
+        if self.signed is not Signed.BODY:
             timestamp = _single(headers, self.timestamp_header)
             self._require_fresh(timestamp, now)
-            message = timestamp.encode() + b"." + body
+            signed_path = path.encode() + b"." if self.signed is Signed.TIMESTAMP_PATH_AND_BODY else b""
+            message = timestamp.encode() + b"." + signed_path + body
         valid = [key for key in self.keys if key.is_valid_at(now)]
         if not valid:
             raise SignatureBad(SignatureFault.NO_KEY)

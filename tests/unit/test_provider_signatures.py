@@ -56,7 +56,7 @@ Sign = Callable[[bytes], bytes]
 
 
 def scheme(*keys: Key, signed: Signed = Signed.BODY, encoding: Encoding = Encoding.BASE64) -> Scheme:
-    header = "x-timestamp" if signed is Signed.TIMESTAMP_AND_BODY else ""
+    header = "" if signed is Signed.BODY else "x-timestamp"
     return Scheme("x-signature", encoding, signed, header, 1, 300.0, keys)
 
 
@@ -66,7 +66,7 @@ def key(check: Check, key_id: str = "k", start: datetime | None = None, end: dat
 
 def fault(one: Scheme, headers: dict[str, list[str]], body: bytes = BODY) -> SignatureFault:
     with pytest.raises(SignatureBad) as bad:
-        one.verify(headers, body, now=NOW)
+        one.verify(headers, "/bet", body, now=NOW)
     return bad.value.fault
 
 
@@ -76,7 +76,7 @@ def shown(signature: bytes) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(("check", "sign"), ALGORITHMS)
 def test_what_the_key_has_signed_is_its_word(check: Check, sign: Sign) -> None:
-    assert scheme(key(check)).verify(shown(sign(BODY)), BODY, now=NOW) == "k"
+    assert scheme(key(check)).verify(shown(sign(BODY)), "/bet", BODY, now=NOW) == "k"
 
 
 @pytest.mark.parametrize(("check", "sign"), ALGORITHMS)
@@ -129,8 +129,8 @@ def test_what_is_no_signature_is_not_looked_into(values: list[str], expected: Si
 def test_hexadecimal_is_read_as_strictly() -> None:
     one = scheme(key(hmac_check(SECRET)), encoding=Encoding.HEX)
 
-    assert one.verify({"x-signature": [hmac_of(BODY).hex()]}, BODY, now=NOW) == "k"
-    assert one.verify({"x-signature": [hmac_of(BODY).hex().upper()]}, BODY, now=NOW) == "k"
+    assert one.verify({"x-signature": [hmac_of(BODY).hex()]}, "/bet", BODY, now=NOW) == "k"
+    assert one.verify({"x-signature": [hmac_of(BODY).hex().upper()]}, "/bet", BODY, now=NOW) == "k"
     for text in (hmac_of(BODY).hex()[:-1], hmac_of(BODY).hex(" "), "zz", ""):
         assert fault(one, {"x-signature": [text]}) is SignatureFault.MALFORMED
 
@@ -144,7 +144,7 @@ def test_a_key_follows_another_without_a_gap() -> None:
 
     def signer(headers: dict[str, list[str]], at: datetime) -> str:
         try:
-            return one.verify(headers, BODY, now=at)
+            return one.verify(headers, "/bet", BODY, now=at)
         except SignatureBad as bad:
             return bad.fault.value
 
@@ -174,7 +174,7 @@ def test_a_timestamp_is_signed_and_fresh(text: str, expected: SignatureFault | N
     headers = {**signature, "x-timestamp": [text]}
 
     if expected is None:
-        assert one.verify(headers, BODY, now=NOW) == "k"
+        assert one.verify(headers, "/bet", BODY, now=NOW) == "k"
         # Another timestamp beside the same signature, or none.
         assert fault(one, {**headers, "x-timestamp": [str(int(text) + 1)]}) in {
             SignatureFault.MISMATCH,
@@ -190,3 +190,15 @@ def test_nothing_of_a_key_is_shown() -> None:
 
     assert SECRET.decode() not in repr(one)
     assert "check" not in repr(one)
+
+
+def test_a_path_that_is_signed_is_no_other() -> None:
+    one = scheme(key(hmac_check(SECRET)), signed=Signed.TIMESTAMP_PATH_AND_BODY)
+    stamp = str(int(NOW.timestamp()))
+    headers = {**shown(hmac_of(f"{stamp}./bet.".encode() + BODY)), "x-timestamp": [stamp]}
+
+    assert one.verify(headers, "/bet", BODY, now=NOW) == "k"
+    for path in ("/win", "/bet/", "/bet.", ""):
+        with pytest.raises(SignatureBad) as bad:
+            one.verify(headers, path, BODY, now=NOW)
+        assert bad.value.fault is SignatureFault.MISMATCH

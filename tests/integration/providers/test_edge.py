@@ -115,7 +115,7 @@ async def test_chunks_are_put_together_and_headers_passed_on(served: Served) -> 
 
     async with httpx.AsyncClient() as client:
         reply = await client.post(
-            f"{edge.url}/{ARCADE}/balance", content=chunks(), headers=hmac_headers(body)
+            f"{edge.url}/{ARCADE}/balance", content=chunks(), headers=hmac_headers("/balance", body)
         )
 
     assert reply.json() == {"status": "ok", "currency": "EUR", "balance": "100.00"}
@@ -148,7 +148,7 @@ async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(served: Ser
     edge, api = served
     player = (await seat(api)).player
     body = json.dumps({"player_id": player, "currency": "EUR"}).encode()
-    signed = "".join(f"{name}: {value}\r\n" for name, value in hmac_headers(body).items())
+    signed = "".join(f"{name}: {value}\r\n" for name, value in hmac_headers("/balance", body).items())
     head = f"POST /{ARCADE}/balance HTTP/1.1\r\nHost: e\r\nContent-Length: {len(body)}\r\n{signed}"
 
     said = await edge.say(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode() + body)

@@ -76,7 +76,7 @@ async def test_a_timestamp_is_fresh_and_a_replay_within_its_window_moves_nothing
     player = (await seat(house)).player
     bet = {"player_id": player, "currency": "EUR", "transaction_id": "b1", "amount": "10.00"}
     body = json.dumps(bet).encode()
-    fresh, stale = hmac_headers(body), hmac_headers(body, at=int(time.time()) - 400)
+    fresh, stale = hmac_headers("/bet", body), hmac_headers("/bet", body, at=int(time.time()) - 400)
 
     replies = [await house.hand_over(ARCADE, "/bet", body, headers) for headers in (fresh, fresh, stale)]
     moved_on = await house.hand_over(ARCADE, "/bet", body, {**stale, "X-Timestamp": str(int(time.time()))})
@@ -89,6 +89,17 @@ async def test_a_timestamp_is_fresh_and_a_replay_within_its_window_moves_nothing
 async def test_one_providers_signature_is_not_anothers(house: ProviderApi) -> None:
     body = b"{}"
 
-    reply = await house.hand_over("signed", "/balance", body, hmac_headers(body))
+    reply = await house.hand_over("signed", "/balance", body, hmac_headers("/balance", body))
 
     assert (reply.status_code, reply.said) == (401, {"status": "signature"})
+
+
+async def test_a_bet_cannot_be_shown_as_a_win(house: ProviderApi) -> None:
+    player = (await seat(house)).player
+    bet = {"player_id": player, "currency": "EUR", "transaction_id": "b1", "amount": "10.00"}
+    body = json.dumps(bet).encode()
+
+    shown = await house.hand_over(ARCADE, "/win", body, hmac_headers("/bet", body))
+
+    assert (shown.status_code, shown.status) == (401, "signature")
+    assert await house.cash(player) == "100.00"

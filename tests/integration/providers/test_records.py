@@ -323,9 +323,9 @@ async def test_a_source_that_was_never_put_is_nobodys_refusal(records: Records) 
     win = {"player_id": one.player, "currency": "EUR", "transaction_id": "t", "amount": "1.00", "prize": True}
     body = json.dumps(win).encode()
 
-    refused = await records.api.hand_over(UNPUT, "/win", body, hmac_headers(body))
+    refused = await records.api.hand_over(UNPUT, "/win", body, hmac_headers("/win", body))
     await records.api.wallets.put_source(UNPUT)
-    done = await records.api.hand_over(UNPUT, "/win", body, hmac_headers(body))
+    done = await records.api.hand_over(UNPUT, "/win", body, hmac_headers("/win", body))
 
     assert (refused.status_code, refused.status) == (503, "retry")
     assert (done.status_code, done.status) == (200, "ok")
