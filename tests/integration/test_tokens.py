@@ -168,6 +168,15 @@ async def test_an_authorization_that_is_no_one_token_is_refused(
     assert refused.value.cause == "token_malformed"
 
 
+async def test_two_tokens_are_nobodys_even_where_each_is_good(door: Entrance, issuer: TokenServer) -> None:
+    tokens = (f"Bearer {issuer.token()}", f"Bearer {issuer.token('slots')}")
+
+    with pytest.raises(NotLetIn) as refused:
+        await door.lets_in(authorizations=tokens)
+
+    assert refused.value.cause == "token_malformed"
+
+
 async def test_a_token_within_its_leeway_is_good_and_the_same_one_ends(
     house: Premises, issuer: TokenServer
 ) -> None:
