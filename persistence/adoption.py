@@ -30,6 +30,7 @@ from persistence.postgres.database import LedgerRole, ledger_connection
 from persistence.postgres.ledger_settings import read_settings
 from persistence.postgres.migrating import require_migrated
 from persistence.postgres.repairs import RepairList
+from persistence.transactions import OutboxPosition
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_reader
 from persistence.witness import CLOSED, Witness
 
@@ -170,6 +171,10 @@ class Adoption:
             async with self._ledger.locked(number):
                 await self._ledger.start_epoch(number, following)
                 await self._ledger.raise_incidents([_incident(number, following)])
+                await self._repairs.leave_quarantine(number)
+                await self._ledger.redrive(number)
+            # Before anybody may drain: what stands there is kept, and no part of the history that goes on.
+            await self._store.trim({number: OutboxPosition(following.witness.epoch, -1)})
             taken = await self._store.take_over(
                 number,
                 found=survey,

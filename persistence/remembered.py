@@ -34,6 +34,7 @@ from persistence.valkey.records import TRANSACTION_FIELDS, transaction_fields
 
 _ROLLED_BACK = "rolled_back"
 _NOT_YET_SEEN = "awaited"
+_CLOSED_ROUND_FIELDS = 8
 _NOWHERE = 2**62
 """Openings and statuses of wallets are known without the place of their records: they get one beyond all."""
 
@@ -177,17 +178,25 @@ def _with_slips(player: Remembered, lost: Sequence[_Lost]) -> list[_Lost]:
 
 
 def _with_closed_rounds(lost: Sequence[_Lost], rounds: Mapping[str, str]) -> list[_Lost]:
-    """The last of a round that is closed by now closes it: which one did is not remembered."""
+    """Rounds remember when they were closed: what was booked then, and was not too late, has closed them."""
     closing: dict[str, int] = {}
     for number, one in enumerate(lost):
-        field = SEPARATOR.join((one.entry.source, one.entry.game, one.entry.round))
-        if one.entry.round and rounds.get(field, "").partition(SEPARATOR)[0] == "closed":
-            closing[field] = number
-    last = set(closing.values())
+        entry = one.entry
+        text = rounds.get(SEPARATOR.join((entry.source, entry.game, entry.round)), "") if entry.round else ""
+        may_close = entry.type in (EntryType.APPLIED, EntryType.ROUND_CLOSED) and not entry.late
+        if may_close and text and _closed_ms(text) == one.booked_ms:
+            closing[entry.source + SEPARATOR + entry.game + SEPARATOR + entry.round] = number
+    closers = set(closing.values())
     return [
-        replace(one, entry=replace(one.entry, closes_round=True)) if number in last else one
+        replace(one, entry=replace(one.entry, closes_round=True)) if number in closers else one
         for number, one in enumerate(lost)
     ]
+
+
+def _closed_ms(round_text: str) -> int | None:
+    """Of a round as ``encode_round`` writes it; None for one that is open."""
+    state, *_, closed_ms = (fields := round_text.split(SEPARATOR))
+    return int(closed_ms) if state == "closed" and len(fields) == _CLOSED_ROUND_FIELDS else None
 
 
 def _wallet_entry(type_: EntryType, transaction_id: str, wallet: WalletBalance) -> OutboxEntry:

@@ -17,7 +17,6 @@ from persistence.errors import OutboxRecordMalformed
 from persistence.outbox import OutboxEntry, decode_record
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
 from persistence.postgres.database import Connection, Row, translated_errors
-from persistence.postgres.ledger_writer import redrive
 from persistence.postgres.queries import query
 from persistence.postgres.repairs import RepairList
 from persistence.remembered import (
@@ -114,9 +113,6 @@ class RestoredLedger:
         following = await self._adopting.follow_restored(number, keep)
         if following is None:
             return None
-        await self._store.trim({number: OutboxPosition(following.witness.epoch, -1)})
-        await self._repairs.leave_quarantine(number)
-        await redrive(self._connection, number)
         return Followed(
             number,
             following.witness.epoch,

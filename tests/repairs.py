@@ -87,14 +87,14 @@ class Evening:
         [memory] = await self.oblivion.memory.players([PLAYER], since_ms=0, most_ids=NO_LIMIT, most_older=0)
         keys = player_keys(PARTITION, PLAYER)
         for key, told in ((keys.ids, memory.ids), (keys.rounds, memory.rounds)):
-            remembered = await self._texts(key)
+            remembered = await self.texts(key)
             assert remembered == (told if complete else {name: told[name] for name in remembered})
 
-    async def play_at_random(self, dice: random.Random) -> None:
+    async def play_at_random(self, dice: random.Random, *, calls: int = CALLS) -> None:
         """Calls of all sources, some of them refused, that leave something of everything behind."""
         asked: defaultdict[str, list[Step]] = defaultdict(list)
         slips = {source: SlipDealer(dice) for source in SOURCES}
-        for number in range(CALLS):
+        for number in range(calls):
             source = dice.choice(tuple(SOURCES))
             steps = [some_step(dice, asked[source]) for _ in range(dice.choice((1, 1, 1, 2, 3)))]
             if number % 3 == 0:
@@ -130,7 +130,8 @@ class Evening:
         )
         return [row["description"] for row in rows]
 
-    async def _texts(self, key: str) -> dict[str, str]:
+    async def texts(self, key: str) -> dict[str, str]:
+        """A hash of the store."""
         texts = cast("dict[bytes, bytes]", await self.store.hgetall(key))
         return {name.decode(): text.decode() for name, text in texts.items()}
 

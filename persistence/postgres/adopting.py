@@ -108,6 +108,11 @@ class AdoptingLedger:
         with translated_errors():
             await self._connection.execute(query("epoch_is_open"), partition, epoch)
 
+    async def redrive(self, partition: int) -> None:
+        """Nothing stops the partition's drain any more."""
+        with translated_errors():
+            await self._connection.execute(query("redrive_partition"), partition)
+
     async def raise_incidents(self, incidents: Sequence[Incident]) -> None:
         """All of them or none; those that were raised before stay as they are."""
         rows = [
