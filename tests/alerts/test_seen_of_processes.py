@@ -83,6 +83,9 @@ async def test_commands_that_are_given_up(
             await inbox.submit("sports", "s1", [command("sports", "nobody", bet("b1", "1"))])
             await inbox.until_decided("sports", "s1")
 
+        told = await running.text("work") or ""
+        labels = {"kind": "bet", "source": "sports", "outcome": "refused_wallet"}
+        assert value_in(told, "stakehold_transactions_total", **labels) == 1
         await fires(timeline, running, "StakeholdDeadLetters")
 
 
