@@ -27,6 +27,7 @@ EVERYTHING: Sets = (
     "feed.enabled=true",
     "feed.existingSecret=feed",
     "edge.enabled=true",
+    "edge.settings.max_body_bytes=1024",
     "providers.existingSecret=providers",
     "traces.existingSecret=traces",
     "client.tokenKey=token",

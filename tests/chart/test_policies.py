@@ -161,6 +161,18 @@ def test_each_process_reaches_what_it_needs() -> None:
     }
 
 
+def test_without_callers_certificates_no_authority_is_named() -> None:
+    [server] = [
+        pods
+        for pods in all_pods(Case("region", ("server.tls.clientCertificates=none",)))
+        if pods.component == "server"
+    ]
+    names = environment(server.containers[0]).keys()
+
+    assert {"STAKEHOLD_TLS_CERT_FILE", "STAKEHOLD_CALLERS_FILE"} <= names
+    assert not {"STAKEHOLD_TLS_CLIENT_CA_FILE", "STAKEHOLD_TLS_CLIENT_CERTIFICATES"} & names
+
+
 def test_only_selected_pods_reach_the_admin_service() -> None:
     assert "admin" in ways_in(Case("region"))
     assert "admin" not in ways_in(Case("single-machine"))

@@ -27,23 +27,6 @@ KUBERNETES_OWN = {
     "namespaceSelector",
     "ipBlock",
 }
-COMING = {
-    f"STAKEHOLD_{name}"
-    for name in [
-        "ADMIN_LISTEN",
-        "CALLERS_FILE",
-        "CA_FILE",
-        "CERT_FILE",
-        "EDGE_LISTEN",
-        "KEY_FILE",
-        "PROVIDERS_FILE",
-        "TLS_CERT_FILE",
-        "TLS_CLIENT_CA_FILE",
-        "TLS_CLIENT_CERTIFICATES",
-        "TLS_KEY_FILE",
-        "TOKEN_FILE",
-    ]
-}
 
 
 def test_the_schema_is_what_the_values_and_the_settings_make() -> None:
@@ -76,6 +59,7 @@ def test_nothing_is_let_in_that_is_not_named() -> None:
         ("networkPolicy.clients[0].podSelektor.a=b", "podSelektor"),
         ("publisher.settings.password=hunter2", "password"),
         ("feed.settings.token=hunter2", "token"),
+        ("edge.settings.max_body=5", "max_body"),
         ("image.digest=latest", "digest"),
         ("monitoring.serviceMonitor.interval=often", "interval"),
     ],
@@ -126,7 +110,7 @@ def test_large_numbers_reach_the_process_as_they_were_written() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_variable_is_a_setting_of_the_process_that_gets_it(case: Case) -> None:
-    known = known_variables() | COMING
+    known = known_variables()
     for pods in all_pods(case):
         for container in pods.containers:
             told = {variable["name"] for variable in container["env"]}

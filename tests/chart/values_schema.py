@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic_settings import BaseSettings
 
+from service.edge.edge_settings import EdgeSettings
 from service.feeding.feed_settings import FeedSettings
 from service.publishing.publish_settings import PublishSettings
 from service.settings import Settings
@@ -92,7 +93,7 @@ _BY_NAME: Mapping[str, Schema] = {
     "limits": _LIMITS,
     "ports": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
-    "clientCertificates": {"enum": ["required", "optional"]},
+    "clientCertificates": {"enum": ["required", "optional", "none"]},
     "type": {"enum": ["ClusterIP", "LoadBalancer", "NodePort"]},
     "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
     "interval": {"type": "string", "pattern": "^[0-9]+(ms|s|m)$"},
@@ -118,6 +119,7 @@ _BY_NAME: Mapping[str, Schema] = {
 _SETTINGS: Mapping[tuple[str, ...], tuple[type[BaseSettings], Collection[str]]] = {
     ("settings",): (Settings, CHARTS_OWN),
     ("publisher", "settings"): (PublishSettings, {"servers", "password", "password_file", "ca_file"}),
+    ("edge", "settings"): (EdgeSettings, {"listen"}),
     ("feed", "settings"): (FeedSettings, {"target", "token", "token_file", "path"}),
 }
 """Where settings are given, of which class, and which of them are the chart's to make."""
