@@ -139,8 +139,13 @@ class AccessReader:
             page_size + 1,
         )
         with translated_errors():
-            async with asyncio.timeout_at(deadline):
-                rows = await self._pool.fetch(query("list_access_records"), *arguments)
+            async with (
+                asyncio.timeout_at(deadline),
+                self._pool.acquire() as connection,
+                connection.transaction(readonly=True),
+            ):
+                await connection.execute(query("plan_by_arguments"))
+                rows = await connection.fetch(query("list_access_records"), *arguments)
         records = [_written(row) for row in rows[:page_size]]
         is_last = len(rows) <= page_size
         return AccessPage(records, "" if is_last else write_token([records[-1].position], scope))

@@ -1646,6 +1646,8 @@ CREATE UNIQUE INDEX a_record_waits_in_quarantine_once ON ledger.quarantine USING
 
 CREATE UNIQUE INDEX a_wallet_has_each_version_once ON ledger.entries USING btree (player_id, currency, version) WHERE (version IS NOT NULL);
 
+CREATE INDEX access_records_about_a_player ON ledger.access_log USING btree (player_id, "position") WHERE (player_id <> ''::text);
+
 CREATE INDEX access_records_of_a_call ON ledger.access_log USING btree (call_id) WHERE (call_id <> ''::text);
 
 CREATE INDEX access_records_of_a_caller ON ledger.access_log USING btree (caller, "position");

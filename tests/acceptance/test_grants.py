@@ -451,3 +451,13 @@ async def test_an_operators_commands_know_both_addresses_and_who_they_are(
             return callers == {("olga", ""), ("olga", "OK"), ("aud", "PERMISSION_DENIED")}
 
         await until(both_are_listed, what="both are on record")
+
+
+async def test_what_is_denied_at_the_very_end_is_on_record(
+    ground: Grounds, tmp_path: Path, people: dict[str, Visitor]
+) -> None:
+    async with household(ground, tmp_path) as house, house.visitor("slots") as slots:
+        await denied(slots, ledger_pb.ListEntriesRequest(player_id="at-the-end"))
+
+    [record] = await people["aud"].access_records(player_id="at-the-end")
+    assert (record.caller, record.count) == ("slots", 1)

@@ -174,7 +174,10 @@ async def test_denials_that_are_alike_are_one_record_with_a_count(office: Office
 async def test_a_flood_that_is_not_alike_is_counted(office: Office) -> None:
     for number in range(10_000):
         deny(office.log, replace(GAME, source_id=f"s{number}"))
+    gauge = "stakehold_access_records_unwritten"
+    assert office.registry.get_sample_value(gauge) == pytest.approx(10_000)
     await office.flush()
+    assert office.registry.get_sample_value(gauge) == pytest.approx(0)
 
     records = [written.record for written in await office.records()]
     by_kind = Counter(record.kind for record in records)

@@ -39,6 +39,7 @@ COMMENT ON TABLE ledger.access_log IS 'Every denied call and every administrativ
 COMMENT ON COLUMN ledger.access_log.record_id IS 'The writer''s: so that it can try again without writing twice.';
 COMMENT ON COLUMN ledger.access_log.hash IS 'SHA-256 of the hash before and of all other columns: ledger.access_hash.';
 CREATE INDEX access_records_of_a_caller ON ledger.access_log (caller, position);
+CREATE INDEX access_records_about_a_player ON ledger.access_log (player_id, position) WHERE player_id <> '';
 CREATE INDEX access_records_of_a_call ON ledger.access_log (call_id) WHERE call_id <> '';
 
 CREATE TABLE ledger.access_head (

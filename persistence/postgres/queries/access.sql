@@ -22,6 +22,10 @@ FROM ROWS FROM (
 WHERE NOT EXISTS (SELECT FROM ledger.access_log AS written WHERE written.record_id = given.record_id)
 ORDER BY place;
 
+-- plan_by_arguments --
+-- Until the transaction's end: which index serves a list depends on its filters.
+SET LOCAL plan_cache_mode = force_custom_plan;
+
 -- list_access_records --
 SELECT *
 FROM ledger.access_log
