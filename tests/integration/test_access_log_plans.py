@@ -14,7 +14,8 @@ from tests.ledgers import Ledgers
 FILL = """
 INSERT INTO ledger.access_log (
     position, record_id, kind, call_id, caller, identified_by, claimed, peer, method, verb, source_id,
-    player_id, transaction_id, details, why, code, reason, count, first_time, last_time, server_id, recorded_time, hash
+    player_id, transaction_id, details, why, code, reason, count, first_time, last_time, server_id,
+    recorded_time, hash
 )
 SELECT
     number, gen_random_uuid(), CASE WHEN number % 10 = 0 THEN 'begun' ELSE 'denied' END,
