@@ -381,3 +381,17 @@ async def test_what_is_kept_of_a_bet_can_be_found_with_it(house: ProviderApi) ->
 
     assert (found.round_id, found.game_id) == ("round-1", "clt_dragonrising")
     assert found.amount.amount == "0.00"
+
+
+async def test_what_was_said_at_one_path_means_nothing_at_another(house: ProviderApi) -> None:
+    one = await seat(house)
+    bet = hub88_bet(one.player, one.token)
+    win = hub88_win(one.player, bet["transaction_uuid"], token=one.token)
+    await house.hub88(BET, bet)
+
+    assert shows(await house.hub88(WIN, bet), "RS_ERROR_WRONG_SYNTAX")
+    assert shows(await house.hub88(ROLLBACK, bet), "RS_ERROR_WRONG_SYNTAX")
+    assert shows(await house.hub88(WIN, win), "RS_OK", 11_500_000)
+    assert shows(await house.hub88(BET, win), "RS_ERROR_DUPLICATE_TRANSACTION")
+    assert shows(await house.hub88(WIN, {**bet, "is_free": True}), "RS_ERROR_DUPLICATE_TRANSACTION")
+    assert await house.cash(one.player) == "115.00"
