@@ -66,10 +66,16 @@ class Machine:
                 environment[variable["name"]] = str(self.secrets[source["name"]][source["key"]])
             else:
                 environment[variable["name"]] = self._here(variable["value"], pods.component, root)
-        words = [sys.executable, "-m", "service.cli", *container["args"]]
+        arguments = [self._argument(word, pods.component, root) for word in container["args"]]
+        words = [sys.executable, "-m", "service.cli", *arguments]
         return spawn(
             pods.component, words, log=self.folder / f"{pods.component}.log", env=environment, cwd=ROOT
         )
+
+    def _argument(self, word: str, component: str, root: Path) -> str:
+        if word.isdecimal():
+            return self.address(component, int(word)).rpartition(":")[2]
+        return str(root / word.lstrip("/")) if word.startswith("/") else word
 
     def _here(self, value: str, component: str, root: Path) -> str:
         if value.endswith(".svc:50051"):
@@ -85,7 +91,7 @@ class Machine:
         for mount in pods.containers[0]["volumeMounts"]:
             place = root / mount["mountPath"].lstrip("/")
             place.mkdir(parents=True, exist_ok=True)
-            if "secret" in volumes[mount["name"]]:
+            if "secret" in volumes.get(mount["name"], ()):
                 for key, text in self.secrets[volumes[mount["name"]]["secret"]["secretName"]].items():
                     (place / key).write_bytes(text if isinstance(text, bytes) else text.encode())
         return root
@@ -164,3 +170,19 @@ async def test_the_rendered_pods_run_and_the_test_of_the_release_passes(
         for component, child in running.items():
             async with asyncio.timeout(pods[component].spec["terminationGracePeriodSeconds"]):
                 assert await child.exited() == 0, f"{component}: {child.log_tail()}"
+
+
+async def test_the_trial_runs_by_itself_and_is_reached_by_loopback(tmp_path: Path) -> None:
+    [pods] = all_pods(Case("trial"))
+    here = Machine(tmp_path, {})
+    child = here.start(pods)
+    try:
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            await until_ready(child, partial(here.answers, pods, probe), timeout_s=2 * START_TIMEOUT_S)
+
+        assert await serves(here.address("trial", 50051))
+        child.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(pods.spec["terminationGracePeriodSeconds"]):
+            assert await child.exited() == 0, child.log_tail()
+    finally:
+        await child.stop()
