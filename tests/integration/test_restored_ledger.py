@@ -22,9 +22,10 @@ from persistence.postgres.repairs import RepairList
 from persistence.repairing import Repairing
 from persistence.restored_ledger import Followed, RestoredLedger
 from persistence.valkey.hot_wallets import hot_wallets
-from persistence.valkey.keys import player_keys
+from persistence.valkey.keys import epoch_key, player_keys
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
 from persistence.valkey.records import decode_round, transaction_fields
+from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, wallets
@@ -199,6 +200,39 @@ async def test_it_may_be_broken_off_anywhere_and_said_again(
                 await found.follow()
         await found.follow()
 
+        await require_all_back(found, answers, had)
+
+
+async def promote(store_url: str, dsn: str) -> None:
+    """The player's partition says that another primary was taken over than the one that it is."""
+    async with (
+        Redis.from_url(store_url, decode_responses=True) as store,
+        ledger_connection(dsn, role=None, statement_timeout_s=TIMEOUT_S) as sql,
+    ):
+        witness = Witness.parse(str(await store.get(epoch_key(PARTITION))))
+        await store.set(epoch_key(PARTITION), str(replace(witness, incarnation="0" * 40)))
+        await sql.execute(
+            "UPDATE ledger.epochs SET incarnation = $2 WHERE (partition, epoch) = ($1, $3)",
+            *(PARTITION, "0" * 40, witness.epoch),
+        )
+
+
+async def test_a_store_that_was_taken_over_since_the_backup_gives_back_what_it_knows(
+    ledgers: Ledgers, store_url: str
+) -> None:
+    async with two_ledgers(ledgers, store_url, random.Random(3), calls=40) as found:
+        await promote(store_url, found.newer)
+        async with evening(store_url, found.newer) as later:
+            await later.wallets.move(PLAYER, deposit("in epoch 2", 7), source="cashier")
+            await later.wallets.drain()
+            await later.wallets.move(PLAYER, deposit("waits in epoch 2", 8), source="cashier")
+        answers, had = await before_the_loss(found)
+        adopted = await adopt_partitions(postgres_url=found.older, valkey_url=store_url)
+        assert "it may be an old copy" in adopted.fenced[PARTITION]
+
+        [followed] = await found.follow()
+
+        assert (followed.epoch, followed.waiting, followed.unlike) == (3, 1, 0)
         await require_all_back(found, answers, had)
 
 
