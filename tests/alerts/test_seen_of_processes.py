@@ -73,15 +73,19 @@ async def test_a_worker_whose_ledger_is_away(private_valkey: EmbeddedValkey, tmp
 async def test_commands_that_are_given_up(
     private_valkey: EmbeddedValkey, ledger_dsn: str, tmp_path: Path
 ) -> None:
-    async with processes(tmp_path, private_valkey.url, ledger_dsn, "serve") as running:
+    async with (
+        processes(tmp_path, private_valkey.url, ledger_dsn, "serve") as running,
+        wallet_api(running.address) as api,
+        submission_api(running.address) as inbox,
+    ):
+        await api.put_source("sports")
         running.start("work", STAKEHOLD_WORK_MISSING_S="0")
         await running.until_told("work", "stakehold_inbox_partitions")
         timeline = Timeline()
         timeline.go_on(QUIET_MIN, **await running.texts())
-        async with wallet_api(running.address) as api, submission_api(running.address) as inbox:
-            await api.put_source("sports")
-            await inbox.submit("sports", "s1", [command("sports", "nobody", bet("b1", "1"))])
-            await inbox.until_decided("sports", "s1")
+
+        await inbox.submit("sports", "s1", [command("sports", "nobody", bet("b1", "1"))])
+        await inbox.until_decided("sports", "s1")
 
         told = await running.text("work") or ""
         labels = {"kind": "bet", "source": "sports", "outcome": "refused_wallet"}
