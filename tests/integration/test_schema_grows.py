@@ -1,7 +1,13 @@
 """A migration under a running server: what was prepared before is prepared anew, and nobody notices."""
 
-import asyncpg
+import asyncio
 
+import asyncpg
+import pytest
+
+from persistence.errors import LedgerUnavailable
+from persistence.postgres.database import LedgerRole, ledger_pool
+from persistence.postgres.timed_transactions import timed_transaction
 from service.embedded import EmbeddedValkey
 from stakehold.v1 import admin_service_pb2 as admin_pb
 from stakehold.v1 import submission_service_pb2 as submission_pb
@@ -15,6 +21,8 @@ from tests.serving import Grounds
 from tests.upgrade.balancing import balanced_channel
 
 TIMEOUT_S = 20.0
+TIMES = 10
+"""Often enough for each connection of a pool to have the statement prepared."""
 
 
 async def test_a_column_more_is_noticed_by_no_caller(private_valkey: EmbeddedValkey, ledger_dsn: str) -> None:
@@ -25,7 +33,8 @@ async def test_a_column_more_is_noticed_by_no_caller(private_valkey: EmbeddedVal
         source = admin_pb.PutSourceRequest(source=admin_pb.Source(source_id="games"))
         await AdminServiceStub(channel).PutSource(source, timeout=TIMEOUT_S)
         submissions = SubmissionServiceStub(channel)
-        await submissions.Submit(iter([submission("before")]), timeout=TIMEOUT_S)
+        for number in range(TIMES):
+            await submissions.Submit(iter([submission(f"before-{number}")]), timeout=TIMEOUT_S)
 
         owner = await asyncpg.connect(ledger_dsn)
         try:
@@ -33,8 +42,32 @@ async def test_a_column_more_is_noticed_by_no_caller(private_valkey: EmbeddedVal
         finally:
             await owner.close()
 
-        receipt = await submissions.Submit(iter([submission("after")]), timeout=TIMEOUT_S)
-    assert receipt.receipt.submission_id == "after"
+        for number in range(TIMES):
+            answer = await submissions.Submit(iter([submission(f"after-{number}")]), timeout=TIMEOUT_S)
+            assert not answer.replayed
+
+
+async def test_a_statement_of_before_fails_once_in_a_transaction_as_if_the_ledger_were_away(
+    ledger_dsn: str,
+) -> None:
+    async with ledger_pool(
+        ledger_dsn, role=LedgerRole.READER, size=1, statement_timeout_s=5.0, application="test"
+    ) as pool:
+
+        async def read_in_a_transaction() -> None:
+            async with timed_transaction(pool, asyncio.get_running_loop().time() + TIMEOUT_S) as connection:
+                await connection.fetch("SELECT * FROM inbox.submissions")
+
+        await read_in_a_transaction()
+        owner = await asyncpg.connect(ledger_dsn)
+        try:
+            await owner.execute("ALTER TABLE inbox.submissions ADD COLUMN of_the_next_release text")
+        finally:
+            await owner.close()
+
+        with pytest.raises(LedgerUnavailable):
+            await read_in_a_transaction()
+        await read_in_a_transaction()
 
 
 def submission(submission_id: str) -> submission_pb.SubmitRequest:
