@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol, TypeVar
-
-import grpc
+from typing import TypeVar
 
 from persistence.errors import Unauthenticated
 from service.callers.caller import Caller
@@ -12,31 +10,22 @@ from service.callers.identifying import Connection, Identifier, identified_at_on
 
 _Message = TypeVar("_Message")
 
-_GRACE_S = 5.0
-"""For what is on its way to the caller when the stream is to end."""
-
-
-class Held(Connection, Protocol):
-    """What is asked of a stream's gRPC context."""
-
-    def set_code(self, code: grpc.StatusCode) -> None: ...
-
-    def set_details(self, details: str) -> None: ...
-
 
 class Standing:
-    """Of one stream, whose task this is made in. Once it is ``lapsed`` the task is cancelled: at once where
-    the service has the word, and after a grace where an answer is on its way to the caller.
+    """Of one stream, whose task this is made in. Once it has ``lapsed`` the task is cancelled where it waits;
+    while a message is out of its hands, it is told as soon as it has the word again.
     """
 
-    def __init__(self, identifier: Identifier, context: Held, caller: Caller, *, every_s: float) -> None:
+    def __init__(
+        self, identifier: Identifier, context: Connection, caller: Caller, *, every_s: float
+    ) -> None:
         self._identifier = identifier
         self._context = context
         self._caller = caller
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._is_sending = False
+        self._is_out_of_hands = False
         self.lapsed: Unauthenticated | None = None
         self._next = self._loop.call_later(every_s, self._ask_again)
 
@@ -44,13 +33,14 @@ class Standing:
         """Nothing is asked any more."""
         self._next.cancel()
 
-    def sending(self) -> None:
-        """From now on an answer is on its way."""
-        self._is_sending = True
+    def hand_over(self) -> None:
+        """From now on a message is in somebody else's hands."""
+        self._is_out_of_hands = True
 
-    def sent(self) -> None:
-        """The service has the word again. Raises Unauthenticated where the standing has lapsed meanwhile."""
-        self._is_sending = False
+    def take_back(self) -> None:
+        """The word is here again. Raises Unauthenticated where the standing has lapsed meanwhile."""
+        self._is_out_of_hands = False
+        self._task = asyncio.current_task()
         if self.lapsed is not None:
             raise self.lapsed
 
@@ -64,23 +54,11 @@ class Standing:
         try:
             require_same(self._identifier, self._context, self._caller)
         except Unauthenticated as unknown:
-            self._lapse(unknown)
+            self.lapsed = unknown
+            if self._task is not None and not self._is_out_of_hands:
+                self._task.cancel()
         else:
             self._next = self._loop.call_later(self._every_s, self._ask_again)
-
-    def _lapse(self, why: Unauthenticated) -> None:
-        self.lapsed = why
-        if self._is_sending:
-            # Where the caller does not take it, gRPC's own part of the task is what is cancelled.
-            self._context.set_code(grpc.StatusCode.UNAUTHENTICATED)
-            self._context.set_details(str(why))
-            self._next = self._loop.call_later(_GRACE_S, self._cancel)
-        else:
-            self._cancel()
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
 
 
 def require_same(identifier: Identifier, context: Connection, caller: Caller) -> None:
@@ -97,14 +75,26 @@ async def while_same(
     *,
     every_s: float,
 ) -> AsyncIterator[_Message]:
-    """What a caller sends for one answer. Raises Unauthenticated instead of the next message, so that nothing
-    is cut off in the middle of being written.
+    """What a caller sends, for as long as it may.
+
+    Raises Unauthenticated in place of a message: so nothing is cut off in the middle of being done, and what
+    came before can still be answered.
     """
-    loop = asyncio.get_running_loop()
-    next_s = loop.time() + every_s
-    async for message in messages:
-        if loop.time() >= next_s:
-            require_same(identifier, context, caller)
-            next_s = loop.time() + every_s
-        yield message
-    require_same(identifier, context, caller)
+    standing = Standing(identifier, context, caller, every_s=every_s)
+    try:
+        coming = aiter(messages)
+        while True:
+            try:
+                message = await anext(coming)
+            except StopAsyncIteration:
+                break
+            except asyncio.CancelledError:
+                if lapsed := standing.take_cancellation():
+                    raise lapsed from None
+                raise
+            standing.hand_over()
+            yield message
+            standing.take_back()
+        require_same(identifier, context, caller)
+    finally:
+        standing.close()

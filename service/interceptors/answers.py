@@ -14,6 +14,7 @@ from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
 from persistence.errors import DeadlineExceeded, FieldInvalid, Overloaded, Shortage
 from service.admission import Admission
+from service.callers.caller import Caller
 from service.callers.gate import Gate
 from service.callers.identifying import Identifier, identified, note_caller
 from service.callers.standing import Standing, while_same
@@ -86,7 +87,7 @@ class AnswerInterceptor(ServerInterceptor):
         if handler.request_streaming and handler.response_streaming:
             assert inspect.isasyncgenfunction(handler.stream_stream), f"{method} does not yield its responses"
             return grpc.stream_stream_rpc_method_handler(
-                self._around_stream(method, handler.stream_stream),
+                self._around_stream(method, handler.stream_stream, reads=True),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
@@ -125,7 +126,7 @@ class AnswerInterceptor(ServerInterceptor):
                 caller = await identified(self._identifier, context)
                 note_caller(caller)
                 if lasts:
-                    request = while_same(request, self._identifier, context, caller, every_s=self._recheck_s)
+                    request = self._while_same(request, context, caller)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
                 require(caller, method, request)
@@ -152,7 +153,10 @@ class AnswerInterceptor(ServerInterceptor):
 
         return answered
 
-    def _around_stream(self, method: str, operation: Callable[..., AsyncGenerator[Any, None]]) -> Any:
+    def _around_stream(
+        self, method: str, operation: Callable[..., AsyncGenerator[Any, None]], *, reads: bool = False
+    ) -> Any:
+        """``reads``: the request is a stream, too; with its end the answers end."""
         observe = self._metrics.observer_of(method)
         enter, leave = self._door_of(method)
         require, deny = self._gate.require, self._gate.deny
@@ -163,16 +167,21 @@ class AnswerInterceptor(ServerInterceptor):
             try:
                 caller = await identified(self._identifier, context)
                 note_caller(caller)
-                standing = Standing(self._identifier, context, caller, every_s=self._recheck_s)
+                if reads:
+                    request = self._while_same(request, context, caller)
+                else:
+                    standing = Standing(self._identifier, context, caller, every_s=self._recheck_s)
                 if request is _UNREADABLE:
                     raise FieldInvalid("request", UNREADABLE)
                 require(caller, method, request)
                 entered = enter(request, context)
                 async with aclosing(operation(request, context)) as responses:
                     async for response in responses:
-                        standing.sending()
+                        if standing is not None:
+                            standing.hand_over()
                         yield response
-                        standing.sent()
+                        if standing is not None:
+                            standing.take_back()
             except AbortError:  # answered already
                 raise
             except (asyncio.CancelledError, GeneratorExit, Exception) as error:
@@ -192,6 +201,9 @@ class AnswerInterceptor(ServerInterceptor):
             observe("OK", time.perf_counter() - started)
 
         return answered
+
+    def _while_same(self, messages: Any, context: Context, caller: Caller) -> AsyncIterator[Any]:
+        return while_same(messages, self._identifier, context, caller, every_s=self._recheck_s)
 
     def _door_of(self, method: str) -> tuple[Callable[[Any, CallContext], str | None], Callable[[str], None]]:
         """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""

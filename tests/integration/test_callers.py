@@ -113,6 +113,13 @@ async def test_a_caller_plays_over_tls_by_certificate_and_by_token(house: House)
         api, player_id = await player_of(certified)
         await api.transact(player_id, player_id, [bet("b1", "10")])
 
+        async def is_source_known() -> bool:
+            with suppress(Refused):
+                await awaited_api(tokened).transact(player_id, player_id, [bet("b2", "15")])
+                return True
+            return False
+
+        await until(is_source_known, what="the other server has heard of the source")
         [done] = await awaited_api(tokened).transact(player_id, player_id, [bet("b2", "15")])
 
         assert done.after is not None
