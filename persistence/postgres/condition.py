@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from persistence.errors import SetupRefused
 from persistence.postgres.adopting import IncidentKind
 from persistence.postgres.database import Connection, translated_errors
 from persistence.postgres.queries import query
@@ -29,17 +30,27 @@ class LedgerCondition:
 
 
 async def read_condition(connection: Connection) -> LedgerCondition:
-    """Raises LedgerUnavailable, and SetupRefused where the ledger is of an older release."""
+    """Raises LedgerUnavailable, and SetupRefused for a database that is no ledger."""
     with translated_errors():
         incidents = await connection.fetch(query("open_incidents_by_kind"))
         reviews = await connection.fetch(query("open_reviews_by_kind"))
         quarantined = await connection.fetchval(query("quarantined_record_count"))
-        last = await connection.fetchrow(query("last_verification"))
+    last = await _last_verification(connection)
     return LedgerCondition(
         dict.fromkeys(IncidentKind, 0) | {IncidentKind(row["kind"]): row["count"] for row in incidents},
         dict.fromkeys(ReviewKind, 0) | {ReviewKind(row["kind"]): row["count"] for row in reviews},
         quarantined,
-        None
-        if last is None
-        else LastVerification(last["verification_id"], last["ended_time"].timestamp(), last["finding_count"]),
+        last,
     )
+
+
+async def _last_verification(connection: Connection) -> LastVerification | None:
+    """None, too, where the ledger is of a release that did not note them."""
+    try:
+        with translated_errors():
+            last = await connection.fetchrow(query("last_verification"))
+    except SetupRefused:
+        return None
+    if last is None:
+        return None
+    return LastVerification(last["verification_id"], last["ended_time"].timestamp(), last["finding_count"])

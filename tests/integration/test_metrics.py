@@ -179,6 +179,9 @@ async def test_an_audit_that_cannot_be_noted_stands_and_says_so(ledger_dsn: str)
     assert await findings_of(Audit(ledger_dsn, valkey_url=None, on_unrecorded=told_of.append)) == 0
 
     assert len(told_of) == 1
+    older = await ledger_told(ledger_dsn)
+    assert value_in(older, RUNS) == 0
+    assert value_in(older, "stakehold_ledger_seen_timestamp_seconds") > 0
 
 
 async def test_the_ledger_is_looked_at_again_and_again(ledger_dsn: str) -> None:

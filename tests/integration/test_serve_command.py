@@ -123,7 +123,7 @@ async def test_a_setting_that_cannot_be_used_is_told_in_a_sentence(
     said = await refusal(tmp_path, service_environment(url, ledger_dsn, settings=settings))
 
     assert says in said
-    assert len(said.splitlines()) <= 4
+    assert len([line for line in said.splitlines() if not line.startswith("{")]) <= 4
 
 
 @pytest.mark.parametrize("variable", ["STAKEHOLD_LISTEN", "STAKEHOLD_METRICS_LISTEN"])
