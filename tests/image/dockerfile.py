@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,9 +100,28 @@ def _run(words: Sequence[str], folder: Path) -> None:
         raise ValueError(f"a building stage runs something else than the steps: {words}")
     moved = [str(_within(folder, word)) if word.startswith("/") else word for word in words]
     kept = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    kept |= _python_with_pip(folder)
     done = subprocess.run(moved, capture_output=True, text=True, check=False, env=kept, cwd=folder)
     if done.returncode != 0:
         raise RuntimeError(f"{shlex.join(words)} failed:\n{done.stdout}{done.stderr}")
+
+
+def _python_with_pip(folder: Path) -> dict[str, str]:
+    """The variables with which `python` is one that has pip, as the image's is: this one, the machine's, or
+    this one with the pip that scripts/pip.sh unpacked where the machine has none.
+    """
+    shims = folder / "shims"
+    shims.mkdir(exist_ok=True)
+    unpacked = [str(wheel) for wheel in ROOT.glob(".tools/pip/usr/share/python-wheels/pip-*.whl")]
+    machines = str(Path(sys.base_prefix) / "bin" / "python3")
+    for python, wheels in ((sys.executable, []), (machines, []), (sys.executable, unpacked)):
+        shim = shims / "python"
+        found = f"PYTHONPATH={shlex.quote(wheels[0])} " if wheels else ""
+        shim.write_text(f'#!/bin/sh\n{found}exec {shlex.quote(python)} "$@"\n')
+        shim.chmod(0o755)
+        if subprocess.run([shim, "-m", "pip", "--version"], capture_output=True, check=False).returncode == 0:
+            return {"PATH": f"{shims}:{os.environ['PATH']}"}
+    raise RuntimeError("no Python here has pip: install python3-venv (or python3-pip) and try again")
 
 
 def _within(folder: Path, path: str) -> Path:
