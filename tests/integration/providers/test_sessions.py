@@ -71,7 +71,16 @@ async def test_the_platform_may_choose_the_token_once(house: ProviderApi) -> Non
         ({"expire_time": in_future(seconds=-1)}, "INVALID_FIELD"),
         ({"expire_time": in_future(days=31)}, "INVALID_FIELD"),
     ],
-    ids=str,
+    ids=[
+        "provider",
+        "currency",
+        "no player",
+        "short token",
+        "long token",
+        "blank in token",
+        "over",
+        "too long",
+    ],
 )
 async def test_what_is_no_session_is_not_opened(
     house: ProviderApi, fields: dict[str, object], reason: str
