@@ -18,7 +18,7 @@ class PruneCounts:
 
 
 class Pruning:
-    """The pool's connections need LedgerRole.ERASER. Any number may run: each takes what no other one holds.
+    """The pool's connections need LedgerRole.ERASER. Any number may run: one of them prunes at a time.
 
     Raises LedgerUnavailable.
     """
@@ -32,10 +32,10 @@ class Pruning:
         """One submission; where there is none left, raw records. Whether there may be more."""
         with translated_errors():
             async with self._pool.acquire() as connection, connection.transaction():
-                number = await connection.fetchval(query("submission_to_prune"), self._older_than_s)
-                if number is not None:
-                    done = await connection.execute(query("prune_commands"), number)
-                    await connection.execute(query("submission_is_pruned"), number)
+                found = await connection.fetchrow(query("submission_to_prune"), self._older_than_s)
+                if found is not None:
+                    done = await connection.execute(query("prune_commands"), found["submission_number"])
+                    await connection.execute(query("submission_is_pruned"), *found)
                     self.counts.commands += _rows(done)
                     return True
                 for name in ("prune_salvaged", "prune_quarantined"):

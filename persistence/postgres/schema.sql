@@ -679,6 +679,17 @@ COMMENT ON COLUMN inbox.commands.due_time IS 'When it is tried again, where it w
 
 COMMENT ON COLUMN inbox.commands.result IS 'The last answer: a CommandResult of the API, serialised.';
 
+CREATE TABLE inbox.origins (
+    submission_number bigint NOT NULL,
+    submitted_by text NOT NULL,
+    trace_context text,
+    CONSTRAINT a_trace_context_is_a_traceparent CHECK ((trace_context ~ '^[0-9a-f-]{55}$'::text))
+);
+
+COMMENT ON TABLE inbox.origins IS 'Where submissions came from. What is from before callers had names has none.';
+
+COMMENT ON COLUMN inbox.origins.trace_context IS 'A W3C traceparent; null: its call was not traced.';
+
 CREATE TABLE inbox.partitions (
     partition integer NOT NULL,
     lease bigint DEFAULT 0 NOT NULL,
@@ -688,6 +699,15 @@ CREATE TABLE inbox.partitions (
 );
 
 COMMENT ON TABLE inbox.partitions IS 'Who applies the commands of a partition''s players. The lease grows with each worker that gets it.';
+
+CREATE TABLE inbox.pruned (
+    the_only_row boolean DEFAULT true NOT NULL,
+    finished_time timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    submission_number bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT there_is_one_order CHECK (the_only_row)
+);
+
+COMMENT ON TABLE inbox.pruned IS 'Up to where the contents of applied and refused commands were taken away, by when their submissions finished.';
 
 CREATE SEQUENCE inbox.submission_numbers
     START WITH 1
@@ -707,24 +727,14 @@ CREATE TABLE inbox.submissions (
     accepted_time timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     redrives integer DEFAULT 0 NOT NULL,
     finished_time timestamp with time zone,
-    submitted_by text DEFAULT ''::text NOT NULL,
-    trace_context text,
-    pruned_time timestamp with time zone,
     CONSTRAINT a_digest_has_32_bytes CHECK ((octet_length(digest) = 32)),
     CONSTRAINT a_submission_has_commands CHECK ((command_count > 0)),
-    CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text)),
-    CONSTRAINT a_trace_context_is_a_traceparent CHECK ((trace_context ~ '^[0-9a-f-]{55}$'::text))
+    CONSTRAINT a_submission_id_is_1_to_128_printable_characters CHECK ((submission_id ~ '^[ -~]{1,128}$'::text))
 );
 
 COMMENT ON COLUMN inbox.submissions.redrives IS 'Grows with each redrive: workers look through its commands again.';
 
 COMMENT ON COLUMN inbox.submissions.finished_time IS 'When none of its commands was found waiting any more.';
-
-COMMENT ON COLUMN inbox.submissions.submitted_by IS 'The caller''s name; empty for what is from before callers had names.';
-
-COMMENT ON COLUMN inbox.submissions.trace_context IS 'A W3C traceparent; null: its call was not traced.';
-
-COMMENT ON COLUMN inbox.submissions.pruned_time IS 'When the contents of its applied and refused commands were taken away; what became of them stays.';
 
 CREATE TABLE inbox.workers (
     worker_id text NOT NULL,
@@ -1466,6 +1476,9 @@ ALTER TABLE ONLY fx.rates
 ALTER TABLE ONLY inbox.partitions
     ADD CONSTRAINT a_partition_of_the_inbox_is_one_row PRIMARY KEY (partition);
 
+ALTER TABLE ONLY inbox.origins
+    ADD CONSTRAINT a_submission_has_one_origin PRIMARY KEY (submission_number);
+
 ALTER TABLE ONLY inbox.submissions
     ADD CONSTRAINT a_submission_id_is_used_once UNIQUE (source_id, submission_id);
 
@@ -1477,6 +1490,9 @@ ALTER TABLE ONLY inbox.commands
 
 ALTER TABLE ONLY inbox.submissions
     ADD CONSTRAINT submissions_are_numbered PRIMARY KEY (submission_number);
+
+ALTER TABLE ONLY inbox.pruned
+    ADD CONSTRAINT submissions_are_pruned_in_one_order PRIMARY KEY (the_only_row);
 
 ALTER TABLE ONLY ledger.drainers
     ADD CONSTRAINT a_drainer_is_listed_once PRIMARY KEY (drainer_id);
@@ -1630,11 +1646,11 @@ CREATE INDEX rates_by_source ON fx.rates USING btree (base, quote, source, rate_
 
 CREATE INDEX dead_letters ON inbox.commands USING btree (submission_number, command_index) WHERE (state = 'dead'::text);
 
+CREATE INDEX finished_submissions ON inbox.submissions USING btree (finished_time, submission_number) WHERE (finished_time IS NOT NULL);
+
 CREATE INDEX retried_commands ON inbox.commands USING btree (due_time) WHERE ((state = 'waiting'::text) AND (due_time IS NOT NULL));
 
 CREATE INDEX submissions_of_a_source ON inbox.submissions USING btree (source_id, submission_number);
-
-CREATE INDEX submissions_to_prune ON inbox.submissions USING btree (finished_time) WHERE ((pruned_time IS NULL) OR (pruned_time < finished_time));
 
 CREATE INDEX unfinished_submissions ON inbox.submissions USING btree (submission_number) WHERE (finished_time IS NULL);
 
@@ -1772,6 +1788,9 @@ ALTER TABLE ONLY fx.pairs
 
 ALTER TABLE ONLY fx.rates
     ADD CONSTRAINT a_rate_is_of_a_pair FOREIGN KEY (base, quote) REFERENCES fx.pairs(base, quote);
+
+ALTER TABLE ONLY inbox.origins
+    ADD CONSTRAINT an_origin_is_of_a_submission FOREIGN KEY (submission_number) REFERENCES inbox.submissions(submission_number);
 
 ALTER TABLE ONLY ledger.balances
     ADD CONSTRAINT a_balance_is_of_an_account FOREIGN KEY (account_id) REFERENCES ledger.accounts(account_id);
@@ -1997,6 +2016,10 @@ GRANT UPDATE(due_time) ON TABLE inbox.commands TO stakehold_inbox;
 
 GRANT UPDATE(result) ON TABLE inbox.commands TO stakehold_inbox;
 
+GRANT SELECT,INSERT ON TABLE inbox.origins TO stakehold_inbox;
+GRANT SELECT ON TABLE inbox.origins TO stakehold_reader;
+GRANT SELECT ON TABLE inbox.origins TO stakehold_eraser;
+
 GRANT SELECT ON TABLE inbox.partitions TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.partitions TO stakehold_inbox;
 GRANT SELECT ON TABLE inbox.partitions TO stakehold_eraser;
@@ -2007,6 +2030,13 @@ GRANT UPDATE(leased_by) ON TABLE inbox.partitions TO stakehold_inbox;
 
 GRANT UPDATE(leased_until) ON TABLE inbox.partitions TO stakehold_inbox;
 
+GRANT SELECT ON TABLE inbox.pruned TO stakehold_reader;
+GRANT SELECT ON TABLE inbox.pruned TO stakehold_eraser;
+
+GRANT UPDATE(finished_time) ON TABLE inbox.pruned TO stakehold_eraser;
+
+GRANT UPDATE(submission_number) ON TABLE inbox.pruned TO stakehold_eraser;
+
 GRANT USAGE ON SEQUENCE inbox.submission_numbers TO stakehold_inbox;
 
 GRANT SELECT ON TABLE inbox.submissions TO stakehold_reader;
@@ -2016,8 +2046,6 @@ GRANT SELECT ON TABLE inbox.submissions TO stakehold_eraser;
 GRANT UPDATE(redrives) ON TABLE inbox.submissions TO stakehold_inbox;
 
 GRANT UPDATE(finished_time) ON TABLE inbox.submissions TO stakehold_inbox;
-
-GRANT UPDATE(pruned_time) ON TABLE inbox.submissions TO stakehold_eraser;
 
 GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;

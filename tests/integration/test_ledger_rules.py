@@ -76,6 +76,7 @@ WRITABLE = {
     ("stakehold_writer", "reviews", "INSERT"),
     ("stakehold_registrar", "reviews", "UPDATE"),
     *((("stakehold_inbox", "submissions", privilege)) for privilege in ("INSERT", "UPDATE")),
+    ("stakehold_inbox", "origins", "INSERT"),
     *((("stakehold_inbox", "commands", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "partitions", privilege)) for privilege in ("INSERT", "UPDATE")),
     *((("stakehold_inbox", "workers", privilege)) for privilege in ("INSERT", "UPDATE", "DELETE")),
@@ -92,7 +93,7 @@ WRITABLE = {
     *((("stakehold_callbacks", "sessions", privilege)) for privilege in ("INSERT", "UPDATE")),
     ("stakehold_writer", "archives", "INSERT"),
     ("stakehold_eraser", "erasures", "INSERT"),
-    ("stakehold_eraser", "submissions", "UPDATE"),
+    ("stakehold_eraser", "pruned", "UPDATE"),
     *(
         ("stakehold_eraser", table, "UPDATE")
         for table in (

@@ -27,24 +27,20 @@ PAUSE_S = 0.02
 """Of a player, between two rounds: the machine is to be under load, not out of breath."""
 
 SHED_PAUSE_S = 0.2
-SAY_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
-"""The machine is busy; or the server failed, and says itself that the same id is safe."""
+"""Before what was shed, as the machine is busy, is said again."""
 
 _Kind = transaction_pb2.TransactionKind
 
 
 @dataclass(slots=True)
 class Play:
-    """``refused`` says what ended otherwise than it should have, after the channel's own retries.
-    ``told_again`` counts what was answered as an internal error, with the advice to say it again.
-    """
+    """``refused`` says what ended otherwise than it should have, after the channel's own retries."""
 
     channel: grpc.aio.Channel
     player_ids: list[str]
     answered: Counter[str] = field(default_factory=Counter)
     expected_cents: Counter[str] = field(default_factory=Counter)
     refused: list[str] = field(default_factory=list)
-    told_again: Counter[str] = field(default_factory=Counter)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def begin(self) -> None:
@@ -136,24 +132,22 @@ class Play:
     async def _call(self, player_id: str, cents: int, method: Any, request: Any) -> None:
         name = type(request[0] if isinstance(request, list) else request).__name__
         try:
-            await self._until_answered(method, request, name)
+            await self._until_answered(method, request)
         except grpc.aio.AioRpcError as error:
             self.refused.append(f"{name} of {player_id}: {error.code().name} {error.details()}")
             return
         self.answered[name] += 1
         self.expected_cents[player_id] += cents
 
-    async def _until_answered(self, method: Any, request: Any, name: str) -> None:
+    async def _until_answered(self, method: Any, request: Any) -> None:
         """Says it again, under the same id, where the answer says so."""
         while True:
             try:
                 await method(request, timeout=TIMEOUT_S)
                 return
             except grpc.aio.AioRpcError as error:
-                if error.code() not in SAY_AGAIN:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
                     raise
-                if error.code() is grpc.StatusCode.INTERNAL:
-                    self.told_again[name] += 1
             await asyncio.sleep(SHED_PAUSE_S)
 
 

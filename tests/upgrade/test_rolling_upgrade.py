@@ -159,9 +159,6 @@ async def test_no_call_is_refused_for_an_upgrade_across_a_change_of_schema(
                 await played_on(play)
                 rollout.require_alive(new)
             await require_clean_books(play, rollout, new)
-            # 0.1.0 does not know what it means that a table has a column more: once for each connection.
-            assert play.told_again.keys() <= {"SubmitRequest"}
-            assert play.told_again.total() <= 2 * PLAYERS
 
 
 async def test_no_call_is_refused_for_going_back_to_the_old_release(
@@ -186,7 +183,6 @@ async def test_no_call_is_refused_for_going_back_to_the_old_release(
                 rollout.require_alive(old)
             await require_clean_books(play, rollout, old)
             await rollout.verify(new)
-            assert play.told_again.total() == 0
 
 
 async def applied(dsn: str) -> int:

@@ -86,6 +86,14 @@ GRANT SELECT, INSERT ON ledger.access_log TO stakehold_recorder;
 GRANT SELECT ON ledger.access_log, ledger.access_head TO stakehold_reader;
 GRANT EXECUTE ON FUNCTION ledger.access_hash TO stakehold_reader;
 
--- On whose authority a submission is applied: what a caller may do is asked when it submits.
-ALTER TABLE inbox.submissions ADD COLUMN submitted_by text NOT NULL DEFAULT '';
-COMMENT ON COLUMN inbox.submissions.submitted_by IS 'The caller''s name; empty for what is from before callers had names.';
+-- On whose authority a submission is applied: what a caller may do is asked when it submits. A table of its own, as
+-- servers of before read all columns that a submission has, and fail where these change while they serve.
+CREATE TABLE inbox.origins (
+    submission_number bigint NOT NULL,
+    submitted_by text NOT NULL,
+    CONSTRAINT a_submission_has_one_origin PRIMARY KEY (submission_number),
+    CONSTRAINT an_origin_is_of_a_submission FOREIGN KEY (submission_number) REFERENCES inbox.submissions
+);
+COMMENT ON TABLE inbox.origins IS 'Where submissions came from. What is from before callers had names has none.';
+GRANT INSERT ON inbox.origins TO stakehold_inbox;
+GRANT SELECT ON inbox.origins TO stakehold_inbox, stakehold_reader;

@@ -1,5 +1,5 @@
 -- A submission that came in a traced call says so: the trace goes on where its commands are applied.
 
-ALTER TABLE inbox.submissions
+ALTER TABLE inbox.origins
     ADD COLUMN trace_context text CONSTRAINT a_trace_context_is_a_traceparent CHECK (trace_context ~ '^[0-9a-f-]{55}$');
-COMMENT ON COLUMN inbox.submissions.trace_context IS 'A W3C traceparent; null: its call was not traced.';
+COMMENT ON COLUMN inbox.origins.trace_context IS 'A W3C traceparent; null: its call was not traced.';

@@ -26,9 +26,17 @@ CREATE TRIGGER archives_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON l
 GRANT SELECT, INSERT ON ledger.archives TO stakehold_writer;
 GRANT SELECT ON ledger.archives TO stakehold_reader;
 
-ALTER TABLE inbox.submissions ADD COLUMN pruned_time timestamptz;
-COMMENT ON COLUMN inbox.submissions.pruned_time IS
-    'When the contents of its applied and refused commands were taken away; what became of them stays.';
-CREATE INDEX submissions_to_prune ON inbox.submissions (finished_time)
-    WHERE pruned_time IS NULL OR pruned_time < finished_time;
-GRANT UPDATE (pruned_time) ON inbox.submissions TO stakehold_eraser;
+CREATE TABLE inbox.pruned (
+    the_only_row boolean NOT NULL DEFAULT true,
+    finished_time timestamptz NOT NULL DEFAULT '-infinity',
+    submission_number bigint NOT NULL DEFAULT 0,
+    CONSTRAINT submissions_are_pruned_in_one_order PRIMARY KEY (the_only_row),
+    CONSTRAINT there_is_one_order CHECK (the_only_row)
+);
+COMMENT ON TABLE inbox.pruned IS
+    'Up to where the contents of applied and refused commands were taken away, by when their submissions finished.';
+INSERT INTO inbox.pruned DEFAULT VALUES;
+CREATE INDEX finished_submissions ON inbox.submissions (finished_time, submission_number)
+    WHERE finished_time IS NOT NULL;
+GRANT SELECT ON inbox.pruned TO stakehold_reader, stakehold_eraser;
+GRANT UPDATE (finished_time, submission_number) ON inbox.pruned TO stakehold_eraser;

@@ -13,19 +13,20 @@ INSERT INTO ledger.archives (
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- submission_to_prune --
-SELECT submission_number FROM inbox.submissions
-WHERE (pruned_time IS NULL OR pruned_time < finished_time)
-    AND finished_time < clock_timestamp() - make_interval(secs => $1::double precision)
-ORDER BY finished_time
-LIMIT 1
-FOR NO KEY UPDATE SKIP LOCKED;
+WITH pruned AS (SELECT finished_time, submission_number FROM inbox.pruned FOR UPDATE SKIP LOCKED)
+SELECT submissions.submission_number, submissions.finished_time
+FROM pruned, inbox.submissions
+WHERE (submissions.finished_time, submissions.submission_number) > (pruned.finished_time, pruned.submission_number)
+    AND submissions.finished_time < clock_timestamp() - make_interval(secs => $1::double precision)
+ORDER BY submissions.finished_time, submissions.submission_number
+LIMIT 1;
 
 -- prune_commands --
 UPDATE inbox.commands SET command = ''
 WHERE submission_number = $1 AND state IN ('applied', 'refused') AND command <> '';
 
 -- submission_is_pruned --
-UPDATE inbox.submissions SET pruned_time = clock_timestamp() WHERE submission_number = $1;
+UPDATE inbox.pruned SET submission_number = $1, finished_time = $2;
 
 -- prune_salvaged --
 UPDATE ledger.salvaged SET fields = '{}'

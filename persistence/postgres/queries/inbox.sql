@@ -4,16 +4,28 @@
 SELECT nextval('inbox.submission_numbers');
 
 -- accept_submission --
-INSERT INTO inbox.submissions (
-    submission_number, source_id, submission_id, digest, command_count, submitted_by,
-    trace_context
+WITH accepted AS (
+    INSERT INTO inbox.submissions (submission_number, source_id, submission_id, digest, command_count)
+    VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT ON CONSTRAINT a_submission_id_is_used_once DO NOTHING
+    RETURNING submission_number, source_id, submission_id, digest, command_count, accepted_time, redrives, finished_time
+), origin AS (
+    INSERT INTO inbox.origins (submission_number, submitted_by, trace_context)
+    SELECT submission_number, $6, $7 FROM accepted
+    RETURNING submission_number, submitted_by
 )
-VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT ON CONSTRAINT a_submission_id_is_used_once DO NOTHING
-RETURNING *;
+SELECT
+    submission_number, source_id, submission_id, digest, command_count, accepted_time, redrives, finished_time, submitted_by
+FROM accepted
+JOIN origin USING (submission_number);
 
 -- submission --
-SELECT * FROM inbox.submissions WHERE source_id = $1 AND submission_id = $2;
+SELECT
+    submission_number, source_id, submission_id, digest, command_count, accepted_time, redrives, finished_time,
+    coalesce(submitted_by, '') AS submitted_by
+FROM inbox.submissions
+LEFT JOIN inbox.origins USING (submission_number)
+WHERE source_id = $1 AND submission_id = $2;
 
 -- submission_counts --
 SELECT
@@ -29,7 +41,11 @@ FROM inbox.commands
 WHERE submission_number = $1;
 
 -- list_submissions --
-SELECT * FROM inbox.submissions
+SELECT
+    submission_number, source_id, submission_id, digest, command_count, accepted_time, redrives, finished_time,
+    coalesce(submitted_by, '') AS submitted_by
+FROM inbox.submissions
+LEFT JOIN inbox.origins USING (submission_number)
 WHERE submission_number < $1 AND ($2 = '' OR source_id = $2) AND (NOT $3 OR finished_time IS NULL)
 ORDER BY submission_number DESC
 LIMIT $4;
@@ -56,7 +72,13 @@ ORDER BY submission_number, command_index
 LIMIT $5;
 
 -- lock_submission --
-SELECT * FROM inbox.submissions WHERE source_id = $1 AND submission_id = $2 FOR NO KEY UPDATE;
+SELECT
+    submission_number, source_id, submission_id, digest, command_count, accepted_time, redrives, finished_time,
+    coalesce(submitted_by, '') AS submitted_by
+FROM inbox.submissions
+LEFT JOIN inbox.origins USING (submission_number)
+WHERE source_id = $1 AND submission_id = $2
+FOR NO KEY UPDATE OF submissions;
 
 -- redrive_dead_letters --
 WITH redriven AS (
@@ -121,7 +143,9 @@ WHERE partition IN (
 );
 
 -- unfinished_submissions --
-SELECT submission_number, redrives, accepted_time, trace_context FROM inbox.submissions
+SELECT submission_number, redrives, accepted_time, trace_context
+FROM inbox.submissions
+LEFT JOIN inbox.origins USING (submission_number)
 WHERE finished_time IS NULL
 ORDER BY submission_number
 LIMIT $1;
