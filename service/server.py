@@ -117,6 +117,7 @@ async def running_server(
             [admission, bulk_admission],
             api.subscriptions,
             readiness,
+            notice_s=settings.stop_notice_s,
             grace_s=settings.shutdown_grace_s,
         )
         if settings.metrics_listen:
@@ -150,13 +151,15 @@ async def _stop(
     subscriptions: Subscriptions,
     readiness: Readiness,
     *,
+    notice_s: float,
     grace_s: float,
 ) -> None:
-    """Says that it stops, refuses what comes, answers what is in flight, and closes."""
-    _log.info("stopping", grace_s=grace_s)
+    """Says that it stops; then refuses what comes, answers what is in flight, and closes."""
+    _log.info("stopping", notice_s=notice_s, grace_s=grace_s)
     readiness.stopping()
     for listener in listeners:
         listener.announce_end()
+    await asyncio.sleep(notice_s)
     for admission in admissions:
         admission.stop()
     subscriptions.stop()

@@ -194,6 +194,13 @@ class Settings(TraceSettings):
     quote_grace_s: float = Field(
         default=2.0, ge=0, le=60, description="For how long after its end a quote's exchange still counts."
     )
+    stop_notice_s: float = Field(
+        default=0.5,
+        ge=0,
+        le=60,
+        description="How long a server that is told to stop goes on taking calls after it has said so to who "
+        "watches its health: callers that balance are gone before anything is refused.",
+    )
     shutdown_grace_s: float = Field(
         default=10.0, ge=0, description="How long calls in flight may take when the service stops."
     )

@@ -28,7 +28,12 @@ class Grounds:
 
     def settings(self, **changes: Any) -> Settings:
         urls = {"valkey_url": SecretStr(self.valkey_url), "postgres_url": SecretStr(self.ledger_dsn)}
-        usual = {"listen": f"{LOOPBACK}:0", "insecure_development": True, "shutdown_grace_s": 5.0}
+        usual = {
+            "listen": f"{LOOPBACK}:0",
+            "insecure_development": True,
+            "shutdown_grace_s": 5.0,
+            "stop_notice_s": 0.0,
+        }
         return Settings(**{**urls, **usual, **changes})
 
     @asynccontextmanager

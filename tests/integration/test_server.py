@@ -4,7 +4,7 @@ import asyncio
 import signal
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from typing import Any, cast
 from uuid import uuid4
@@ -15,6 +15,7 @@ import pytest_asyncio
 import structlog.testing
 from google.protobuf.empty_pb2 import Empty
 from grpc.aio import ServicerContext
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from redis.asyncio import Redis
 
 from persistence.valkey.keys import epoch_key
@@ -199,6 +200,22 @@ async def test_a_server_that_stops_answers_what_is_under_way_and_takes_nothing_n
 
         assert await under_way == Empty()
         await serving
+
+
+async def test_a_server_that_stops_says_so_before_it_refuses_anything(ground: Grounds) -> None:
+    """Who watches its health has gone elsewhere by then."""
+    serving = AsyncExitStack()
+    server = await serving.enter_async_context(ground.serving(stop_notice_s=2.0))
+    async with wallet_api(server.address) as api, grpc.aio.insecure_channel(server.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert (await health.read()).status == health_pb2.HealthCheckResponse.SERVING
+        stopping = asyncio.create_task(serving.aclose())
+
+        assert (await health.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(Refused, match="WALLET_NOT_FOUND"):
+            await api.balances("nobody")
+
+        await stopping
 
 
 async def test_a_call_that_never_ends_is_waited_for_no_longer_than_the_grace(ground: Grounds) -> None:

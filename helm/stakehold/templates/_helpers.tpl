@@ -263,12 +263,12 @@ livenessProbe:
 
 {{- /* How long a stop may take: what comes before it, the calls under way, and a margin to close everything. */}}
 {{- define "stakehold.terminationGrace" -}}
-{{- $needed := add (default 0 .values.preStopSeconds) (ceil (default 0 .root.Values.settings.shutdown_grace_s)) 15 }}
+{{- $needed := add (default 0 .values.preStopSeconds) (ceil (default 0 .root.Values.settings.stop_notice_s)) (ceil (default 0 .root.Values.settings.shutdown_grace_s)) 15 }}
 {{- $given := int .values.terminationGracePeriodSeconds }}
 {{- if not $given }}
 {{- $needed }}
 {{- else if lt $given (int $needed) }}
-{{- fail (printf "%s.terminationGracePeriodSeconds is %d, and a stop takes up to %d s: preStopSeconds, settings.shutdown_grace_s and 15 s to close everything" .component $given (int $needed)) }}
+{{- fail (printf "%s.terminationGracePeriodSeconds is %d, and a stop takes up to %d s: preStopSeconds, settings.stop_notice_s, settings.shutdown_grace_s and 15 s to close everything" .component $given (int $needed)) }}
 {{- else }}
 {{- $given }}
 {{- end }}
