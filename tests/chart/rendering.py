@@ -43,6 +43,7 @@ NOTHING_OPTIONAL: Sets = (
     "worker.podDisruptionBudget.enabled=false",
     "networkPolicy.enabled=false",
     "migration.enabled=false",
+    "verifier.enabled=false",
     "serviceAccount.create=false",
     "client.existingSecret=",
 )
@@ -129,10 +130,12 @@ def all_pods(case: Case) -> Iterator[Pods]:
     for found in manifests(case):
         if found["kind"] == "Pod":
             metadata, spec = found["metadata"], found["spec"]
-        elif "template" in found.get("spec", {}):
-            metadata, spec = found["spec"]["template"]["metadata"], found["spec"]["template"]["spec"]
         else:
-            continue
+            made = found.get("spec", {})
+            made = made.get("jobTemplate", {}).get("spec", made)
+            if "template" not in made:
+                continue
+            metadata, spec = made["template"]["metadata"], made["template"]["spec"]
         component = metadata["labels"]["app.kubernetes.io/component"]
         yield Pods(found["metadata"]["name"], component, metadata["labels"], spec)
 

@@ -157,6 +157,9 @@ async def test_the_rendered_pods_run_and_the_test_of_the_release_passes(
                 answers = partial(here.answers, pods[component], probe)
                 await until_ready(child, answers, timeout_s=START_TIMEOUT_S)
 
+        verifier = here.start(pods["verifier"])
+        assert await verifier.exited() == 0, verifier.log_tail()
+
         test = here.start(pods["test"])
         assert await test.exited() == 0, test.log_tail()
 

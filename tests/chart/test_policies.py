@@ -12,7 +12,7 @@ PODS = [pytest.param(case, pods, id=f"{case}-{pods.component}") for case, pods i
 LONG_LIVED = [
     pytest.param(case, pods, id=f"{case}-{pods.component}")
     for case, pods in ALL
-    if pods.component not in {"migration", "test"}
+    if pods.component not in {"migration", "test", "verifier"}
 ]
 CREDENTIALS = ("URL", "SERVERS", "PASSWORD", "TOKEN")
 STOPS_WITHIN_S = 15
@@ -153,6 +153,7 @@ def test_each_process_reaches_what_it_needs() -> None:
         "server": stores | {443},
         "drainer": stores,
         "worker": stores,
+        "verifier": stores,
         "publisher": {5432, 4222, 4318, 53},
         "feed": {50051, 443, 4318, 53},
         "edge": {50051, 4318, 53},

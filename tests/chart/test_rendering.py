@@ -127,6 +127,7 @@ def test_every_kind_of_object_is_rendered_by_some_case() -> None:
 
     assert kinds >= {
         "ConfigMap",
+        "CronJob",
         "Deployment",
         "HorizontalPodAutoscaler",
         "Job",
