@@ -16,7 +16,7 @@ MAX_METADATA_BYTES = 16 << 10
 _PENDING_CALLS = 512
 """That are not read yet. A longer queue would be no kindness: what comes out of it is out of time."""
 
-_STREAMS_PER_CONNECTION = 100
+STREAMS_PER_CONNECTION = 100
 """Calls beyond that wait with the caller, until its own deadline, and cost nothing here."""
 
 _HANDSHAKE_MS = 10_000
@@ -33,7 +33,7 @@ _OPTIONS = (
     ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
     ("grpc.http2.settings_timeout", _HANDSHAKE_MS),
     ("grpc.so_reuseport", 0),
-    ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+    ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
     # It refuses streams that a client may well open, while calls that ended are still being cleared away.
     ("grpc.http.overload_protection", 0),
     # Beyond them gRPC drops calls as CANCELLED, without a word, for a tenth of what a refusal costs here.

@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from grpc.aio import ServicerContext
 
 from service.embedded import EmbeddedValkey
-from service.listener import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES
+from service.listener import MAX_MESSAGE_BYTES, MAX_METADATA_BYTES, STREAMS_PER_CONNECTION
 from service.server import RunningServer
 from stakehold.v1 import wallet_service_pb2 as pb
 from tests.acceptance.seat import seated
@@ -26,7 +26,7 @@ from tests.message_forms import SOURCE_ID, unary_rpcs
 from tests.serving import Grounds, grounds
 from tests.steps import bet
 from tests.waiting import until
-from tests.wallet_api import TIMEOUT_S, wallet_api
+from tests.wallet_api import TIMEOUT_S, awaited_api, wallet_api
 
 Context = ServicerContext[Any, Any]
 _OWN_CONNECTION = (("grpc.use_local_subchannel_pool", 1),)
@@ -244,6 +244,30 @@ async def test_callers_that_never_finish_what_they_say_disturb_nobody(ground: Gr
         assert sum(not call.done() for call in unfinished) > 400  # gRPC drops some where all come at once
         for call in unfinished:
             call.cancel()
+
+
+async def test_a_connection_has_only_so_many_calls_and_others_wait_with_the_caller(ground: Grounds) -> None:
+    async with (
+        ground.serving() as server,
+        grpc.aio.insecure_channel(server.address, options=_OWN_CONNECTION) as full,
+        wallet_api(server.address) as another,
+    ):
+        unfinished = unfinished_calls(full, STREAMS_PER_CONNECTION + 20)
+        api = awaited_api(full)
+
+        async def is_full() -> bool:
+            with pytest.raises(grpc.RpcError) as caught:
+                await api.wallets.GetWallet(pb.GetWalletRequest(player_id="nobody"), timeout=1.0)
+            return refused(caught.value).code == "DEADLINE_EXCEEDED"
+
+        await until(is_full, what="no further call gets through")
+        with pytest.raises(Refused, match="WALLET_NOT_FOUND"):
+            await another.balances("nobody")
+
+        for call in unfinished:
+            call.cancel()
+        with pytest.raises(Refused, match="WALLET_NOT_FOUND"):
+            await api.balances("nobody")
 
 
 async def test_a_server_ends_though_callers_never_finish_what_they_say(ground: Grounds) -> None:
