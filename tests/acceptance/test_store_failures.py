@@ -280,7 +280,16 @@ async def ledger_answers(deployment: Deployment) -> bool:
 
 
 async def ledger_refusal(deployment: Deployment) -> Refused:
-    async with grpc.aio.insecure_channel(deployment.address) as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            await LedgerServiceStub(channel).ListEntries(ledger_service_pb2.ListEntriesRequest())
-    return refused(caught.value)
+    """Postgres' other processes may answer for a moment after the one that was killed."""
+    told: list[Refused] = []
+
+    async def refuses() -> bool:
+        async with grpc.aio.insecure_channel(deployment.address) as channel:
+            try:
+                await LedgerServiceStub(channel).ListEntries(ledger_service_pb2.ListEntriesRequest())
+            except grpc.RpcError as error:
+                told.append(refused(error))
+        return bool(told)
+
+    await until(refuses, what="the ledger is away")
+    return told[0]

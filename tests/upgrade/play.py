@@ -26,8 +26,10 @@ BET_CENTS, WIN_CENTS, BONUS_CENTS = 100, 30, 7
 PAUSE_S = 0.02
 """Of a player, between two rounds: the machine is to be under load, not out of breath."""
 
+SAY_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
+"""Nothing was done, or it is not known: the same id may ask again, as every caller does."""
 SHED_PAUSE_S = 0.2
-"""Before what was shed, as the machine is busy, is said again."""
+"""Before that."""
 
 _Kind = transaction_pb2.TransactionKind
 
@@ -140,13 +142,15 @@ class Play:
         self.expected_cents[player_id] += cents
 
     async def _until_answered(self, method: Any, request: Any) -> None:
-        """Says it again, under the same id, where the answer says so."""
+        """Says it again, under the same id, where the answer says so, for as long as a call may take."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + TIMEOUT_S
         while True:
             try:
                 await method(request, timeout=TIMEOUT_S)
                 return
             except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                if error.code() not in SAY_AGAIN or loop.time() > latest:
                     raise
             await asyncio.sleep(SHED_PAUSE_S)
 
