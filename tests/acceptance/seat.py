@@ -1,6 +1,9 @@
 """A player at one source: what tests of the rules call."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pytest
 
@@ -9,6 +12,8 @@ from tests.answers import Balance, Done, Refused
 from tests.reference import Policies, Step
 from tests.steps import deposit
 from tests.wallet_api import WalletApi, new_name
+
+_Answer = TypeVar("_Answer")
 
 CASHIER = "cashier"
 """The source of starting balances, so that a test's own source sees only the test's own ids."""
@@ -58,9 +63,21 @@ async def seated(
 ) -> Seat:
     """A new player with money at a new source; with ``start`` empty the wallet is opened only."""
     seat = Seat(api, new_name("games"), new_name("player"))
-    await api.put_source(seat.source_id, policies)
-    await api.open_wallet(seat.player_id, currency, credit_line=credit_line)
+    await answered(lambda: api.put_source(seat.source_id, policies))
+    await answered(lambda: api.open_wallet(seat.player_id, currency, credit_line=credit_line))
     if start:
-        await api.put_source(CASHIER)
-        await api.transact(CASHIER, seat.player_id, [deposit("start", start, currency)])
+        await answered(lambda: api.put_source(CASHIER))
+        await answered(lambda: api.transact(CASHIER, seat.player_id, [deposit("start", start, currency)]))
     return seat
+
+
+async def answered(call: Callable[[], Awaitable[_Answer]], *, tries: int = 20) -> _Answer:
+    """Sends the same again where nothing was done, as every caller has to: set-up is no test of that."""
+    for _ in range(tries - 1):
+        try:
+            return await call()
+        except Refused as refusal:
+            if refusal.code != "UNAVAILABLE":
+                raise
+            await asyncio.sleep((refusal.details.retry_delay_ms or 0) / 1000)
+    return await call()
