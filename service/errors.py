@@ -173,7 +173,7 @@ def explain(error: errors.StakeholdError, scales: CurrencyScales) -> Explanation
         code,
         reason,
         _ADVICE.get(reason, str(error)),
-        _metadata_of(error),
+        error.metadata(),
         violation=(error.field, error.description) if isinstance(error, errors.FieldInvalid) else None,
         retry_delay_ms=_retry_delay_ms_of(error),
     )
@@ -247,129 +247,6 @@ def _retry_delay_ms_of(error: errors.StakeholdError) -> int | None:
             return _UNAVAILABLE_RETRY_MS
         case _:
             return None
-
-
-def _missing_metadata(error: errors.NotFound) -> dict[str, str]:
-    metadata: dict[str, str] = {}
-    match error:
-        case errors.WalletNotFound():
-            metadata = {"player_id": error.player_id, "currency_code": error.currency}
-        case errors.SourceNotFound():
-            metadata = {"source_id": error.source_id}
-        case errors.BalanceNotFound():
-            version = "" if error.version is None else str(error.version)
-            metadata = {"currency_code": error.currency, "version": version}
-        case errors.SlipNotFound():
-            metadata = {"slip_id": error.slip_id}
-        case errors.PairUnknown():
-            metadata = {"base": error.base, "quote": error.quote}
-        case errors.SubmissionNotFound() | errors.RoundNotFound() | errors.ReviewNotFound():
-            metadata = _named_metadata(error)
-        case errors.CaseNotFound():
-            metadata = _case_metadata(error)
-        case errors.ProviderNotFound():
-            metadata = {"provider_id": error.provider_id}
-        case _:
-            pass
-    return metadata
-
-
-def _metadata_of(error: errors.StakeholdError) -> dict[str, str]:
-    metadata: dict[str, str] = {}
-    match error:
-        case errors.Unauthenticated():
-            metadata = {"cause": error.cause}
-        case errors.NotPermitted():
-            metadata = _permission_metadata(error)
-        case errors.PartitionFenced():
-            metadata = {"partition": str(error.partition)}
-        case errors.Overloaded():
-            metadata = _overload_metadata(error)
-        case errors.NotFound():
-            metadata = _missing_metadata(error)
-        case errors.QuoteMismatch():
-            metadata = dict(error.quoted)
-        case errors.CurrencyUnknown() | errors.CurrencyImmutable() | errors.CurrencyDisabled():
-            metadata = {"currency_code": error.currency}
-        case errors.RateUnusable():
-            metadata = {"amount_currency_code": error.currency, "currency_code": error.wallet_currency}
-        case errors.RateNotHeld() | errors.SamePerson():
-            metadata = _held_rate_metadata(error)
-        case errors.SubmissionIdConflict() | errors.ReviewResolved():
-            metadata = _named_metadata(error)
-        case errors.InvalidTransition() | errors.CaseIdConflict() | errors.ApprovalBySamePerson():
-            metadata = _case_metadata(error)
-        case _:
-            metadata = _subscription_metadata(error)
-    return metadata
-
-
-def _permission_metadata(error: errors.NotPermitted) -> dict[str, str]:
-    metadata = {"caller": error.caller, "method": error.method, "verb": error.verb}
-    return (
-        {**metadata, "source_id": error.source_id}
-        if isinstance(error, errors.SourceNotPermitted)
-        else metadata
-    )
-
-
-def _held_rate_metadata(error: errors.RateNotHeld | errors.SamePerson) -> dict[str, str]:
-    if isinstance(error, errors.SamePerson):
-        return {"rate_id": str(error.rate_id), "pushed_by": error.pushed_by}
-    return {"rate_id": str(error.rate_id), "state": error.state}
-
-
-def _subscription_metadata(error: errors.StakeholdError) -> dict[str, str]:
-    match error:
-        case errors.CursorNotInLedger():
-            return {"cause": error.cause}
-        case errors.SubscriberStalled():
-            return {"cursor": error.cursor}
-        case _:
-            return {}
-
-
-def _overload_metadata(error: errors.Overloaded) -> dict[str, str]:
-    metadata = {"cause": str(error.cause)}
-    if error.source_id:
-        metadata["source_id"] = error.source_id
-    if error.partition is not None:
-        metadata["partition"] = str(error.partition)
-    return metadata
-
-
-def _named_metadata(
-    error: errors.SubmissionNotFound
-    | errors.SubmissionIdConflict
-    | errors.RoundNotFound
-    | errors.ReviewNotFound
-    | errors.ReviewResolved,
-) -> dict[str, str]:
-    match error:
-        case errors.RoundNotFound():
-            return {"round_id": error.round, "game_id": error.game}
-        case errors.ReviewNotFound():
-            return {"review_id": str(error.review_id)}
-        case errors.ReviewResolved():
-            return {"review_id": str(error.review_id), "resolved_by": error.resolved_by}
-        case errors.SubmissionNotFound() | errors.SubmissionIdConflict():
-            return {"submission_id": error.submission_id}
-
-
-def _case_metadata(
-    error: errors.CaseNotFound
-    | errors.InvalidTransition
-    | errors.CaseIdConflict
-    | errors.ApprovalBySamePerson,
-) -> dict[str, str]:
-    metadata = {"case_kind": error.case_kind, "case_id": error.case_id}
-    match error:
-        case errors.InvalidTransition():
-            return {**metadata, "state": error.state, "message": error.message}
-        case errors.ApprovalBySamePerson():
-            return {**metadata, "person": error.person}
-        case errors.CaseNotFound() | errors.CaseIdConflict():
-            return metadata
 
 
 def _error_info(reason: str, metadata: Mapping[str, str]) -> error_details_pb2.ErrorInfo:

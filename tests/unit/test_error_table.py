@@ -133,7 +133,7 @@ def words_of_scripts() -> Iterator[tuple[str, str]]:
 
 def exceptions_for_callers(root: type[errors.StakeholdError]) -> Iterator[type[errors.StakeholdError]]:
     for kind in root.__subclasses__():
-        if kind.__module__ == errors.__name__ and kind not in UNTOLD:
+        if kind.__module__.startswith(f"{errors.__name__}.") and kind not in UNTOLD:
             yield kind
             yield from exceptions_for_callers(kind)
 
