@@ -1,0 +1,1 @@
+"""Publishing to brokers: real ones, and real publishers."""
