@@ -1,7 +1,9 @@
 """Every reason for which a call is not done is reached, with its code and the metadata that it promises."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -20,24 +22,27 @@ from tests.wallet_api import WalletApi, new_name
 if TYPE_CHECKING:  # this exists for type checkers only
     from stakehold.v1.ledger_service_pb2_grpc import LedgerServiceAsyncStub
 
+TESTS = Path(__file__).parents[1]
+
 FINAL = "FAILED_PRECONDITION"
 
 ELSEWHERE = {
-    "UNAUTHENTICATED": "test_callers",
-    "SOURCE_NOT_PERMITTED": "test_grants",
-    "VERB_NOT_PERMITTED": "test_grants",
-    "OUTCOME_UNKNOWN": "test_store_failures",
-    "STORE_UNAVAILABLE": "test_store_failures",
-    "PARTITION_FENCED": "test_store_failures",
-    "INCARNATION_CHANGED": "test_batcher_incarnations, test_cluster",
-    "LEDGER_UNAVAILABLE": "test_store_failures",
-    "OVERLOADED": "test_store_failures, test_outbox_pressure, test_admission",
-    "STOPPING": "test_shutdown",
-    "DEADLINE_EXCEEDED": "test_store_failures",
-    "RATE_UNKNOWN": "fx/test_conversions_of_now",
-    "RATE_STALE": "fx/test_conversions_of_now",
-    "RATE_HELD": "fx/test_conversions_of_now",
-    "CURRENCY_DEPEGGED": "fx/test_conversions_of_now",
+    "UNAUTHENTICATED": "integration/test_callers",
+    "SOURCE_NOT_PERMITTED": "acceptance/test_grants",
+    "VERB_NOT_PERMITTED": "acceptance/test_grants",
+    **dict.fromkeys(
+        ("OUTCOME_UNKNOWN", "STORE_UNAVAILABLE", "PARTITION_FENCED"),
+        "acceptance/test_store_failures",
+    ),
+    "INCARNATION_CHANGED": "integration/test_batcher_incarnations, integration/cluster/test_failovers",
+    "LEDGER_UNAVAILABLE": "acceptance/test_store_failures",
+    "OVERLOADED": "acceptance/test_store_failures, integration/test_admission, integration/test_rate_limits",
+    "STOPPING": "integration/test_shutdown",
+    "DEADLINE_EXCEEDED": "acceptance/test_store_failures",
+    **dict.fromkeys(
+        ("RATE_UNKNOWN", "RATE_STALE", "RATE_HELD", "CURRENCY_DEPEGGED"),
+        "integration/fx/test_conversions_of_now",
+    ),
     **dict.fromkeys(
         (
             "WALLET_AMBIGUOUS",
@@ -49,22 +54,23 @@ ELSEWHERE = {
             "QUOTE_SIDE_MISMATCH",
             "QUOTE_AMOUNT_MISMATCH",
         ),
-        "fx/test_play_in_other_currencies",
+        "integration/fx/test_play_in_other_currencies",
     ),
-    "PAIR_UNKNOWN": "fx/test_fx_service",
-    "RATE_NOT_FOUND": "fx/test_fx_service, fx/test_rate_history",
-    "RATE_NOT_HELD": "fx/test_held_rates",
-    "SAME_PERSON": "fx/test_held_rates",
+    "PAIR_UNKNOWN": "integration/fx/test_fx_service",
+    "RATE_NOT_FOUND": "integration/fx/test_fx_service, integration/fx/test_rate_history",
+    "RATE_NOT_HELD": "integration/fx/test_held_rates",
+    "SAME_PERSON": "integration/fx/test_held_rates",
+    "INVALID_TRANSITION": "acceptance/cashier/test_deposits, acceptance/cashier/test_withdrawals",
+    "CASE_NOT_FOUND": "acceptance/cashier/test_cases",
+    "CASE_ID_CONFLICT": "acceptance/cashier/test_deposits",
+    "APPROVAL_BY_SAME_PERSON": "acceptance/cashier/test_withdrawals, acceptance/cashier/test_corrections",
+    "SUBMISSION_ID_CONFLICT": "acceptance/test_submitting",
+    "SUBMISSION_NOT_FOUND": "acceptance/test_submitting",
     **dict.fromkeys(
-        ("INVALID_TRANSITION", "CASE_NOT_FOUND", "CASE_ID_CONFLICT", "APPROVAL_BY_SAME_PERSON"),
-        "test_cashier_service",
+        ("CURSOR_INVALID", "CURSOR_NOT_IN_LEDGER", "SUBSCRIBER_STALLED"),
+        "integration/test_events",
     ),
-    "SUBMISSION_ID_CONFLICT": "test_submitting",
-    "SUBMISSION_NOT_FOUND": "test_submitting",
-    "CURSOR_INVALID": "test_events",
-    "CURSOR_NOT_IN_LEDGER": "test_events",
-    "SUBSCRIBER_STALLED": "test_events",
-    "ROUND_NOT_FOUND": "test_round_service",
+    "ROUND_NOT_FOUND": "acceptance/test_round_service",
     **dict.fromkeys(
         (
             "HOLD_CLOSED",
@@ -81,15 +87,15 @@ ELSEWHERE = {
             "SLIP_MOVED_ON",
             "SLIP_NOT_FOUND",
         ),
-        "test_slip_service",
+        "acceptance/test_slip_service",
     ),
-    "HOLD_NOT_DUE": "test_slips",
-    "PROVIDER_NOT_FOUND": "providers/test_records",
-    "SESSION_NOT_FOUND": "providers/test_sessions",
-    "SESSION_CONFLICT": "providers/test_sessions",
-    "REVIEW_NOT_FOUND": "test_round_service",
-    "REVIEW_RESOLVED": "test_sweeping_bets",
-    "INTERNAL": "a bug: no request is known that causes it",
+    "HOLD_NOT_DUE": "integration/test_slips",
+    "PROVIDER_NOT_FOUND": "integration/providers/test_records",
+    "SESSION_NOT_FOUND": "integration/providers/test_sessions",
+    "SESSION_CONFLICT": "integration/providers/test_sessions",
+    "REVIEW_NOT_FOUND": "acceptance/test_round_service",
+    "REVIEW_RESOLVED": "integration/test_sweeping_bets",
+    "INTERNAL": "integration/test_server",
 }
 """Reasons that only a broken infrastructure causes, rates or streams, and where they are reached."""
 
@@ -134,6 +140,14 @@ def test_no_way_is_left_for_a_reason_that_is_gone() -> None:
     names = [name.removeprefix("ERROR_REASON_") for name, _ in error_reason_pb2.ErrorReason.items()]
 
     assert set(WAYS) | set(ELSEWHERE) <= set(names)
+
+
+@pytest.mark.parametrize(("reason", "files"), ELSEWHERE.items(), ids=list(ELSEWHERE))
+def test_what_is_shown_elsewhere_is(reason: str, files: str) -> None:
+    exception = "".join(word.capitalize() for word in reason.split("_"))
+    for name in files.split(", "):
+        text = (TESTS / f"{name}.py").read_text(encoding="utf-8")
+        assert re.search(rf"\b({reason}|{exception})\b", text), name
 
 
 @way("INVALID_FIELD", "INVALID_ARGUMENT")
