@@ -26,7 +26,7 @@ from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, Wallets, movement, wallets
 from tests.forgetful import Oblivion, oblivion
-from tests.integration.test_ledger_memory import SOURCES, some_step
+from tests.mixed_play import SOURCES, some_step
 from tests.slip_steps import SlipDealer
 
 DATABASE = 11

@@ -30,8 +30,8 @@ from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK
 from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S, USD, wallets
 from tests.forgetful import oblivion
-from tests.integration.test_ledger_memory import SOURCES
 from tests.ledgers import Ledgers
+from tests.mixed_play import SOURCES
 from tests.repairs import NO_LIMIT, PARTITION, PLAYER, Crash, Evening, bet, deposit
 
 DATABASE = 14

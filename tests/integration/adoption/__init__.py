@@ -1,0 +1,1 @@
+"""How a ledger and a store become one deployment, and how a store that is not the ledger's is found."""
