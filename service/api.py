@@ -94,6 +94,7 @@ class Api:
     rate_limits: RateLimits
     subscriptions: Subscriptions
     is_usable: Callable[[], bool]
+    is_provider: Callable[[str], bool]
 
 
 async def open_api(
@@ -223,4 +224,4 @@ async def open_api(
             partial(add_ProviderServiceServicer_to_server, providers),
         ),
     )
-    return Api(services, registry, rate_limits, subscriptions, hot_path.is_usable)
+    return Api(services, registry, rate_limits, subscriptions, hot_path.is_usable, book.has)

@@ -15,6 +15,7 @@ from service.callers.gate_opening import open_gate
 from service.callers.opening import open_entrance
 from service.eventing.subscriptions import Subscriptions
 from service.interceptors.answers import AnswerInterceptor
+from service.interceptors.doors import Doors
 from service.listener import Listener
 from service.metrics import CallMetrics, served_metrics
 from service.readiness import Readiness
@@ -76,6 +77,7 @@ async def running_server(
             bulk_admission=bulk_admission,
             traces=traces,
         )
+        doors = Doors(api.rate_limits, admission, bulk_admission, is_provider=api.is_provider)
 
         def listener(
             listen: str,
@@ -88,9 +90,7 @@ async def running_server(
                 gate,
                 api.registry,
                 metrics,
-                api.rate_limits,
-                admission,
-                bulk_admission,
+                doors,
                 recheck_s=settings.caller_recheck_s,
             )
             return Listener(

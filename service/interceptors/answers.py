@@ -12,18 +12,16 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc.aio import AbortError, ServerInterceptor, ServicerContext
 
-from persistence.errors import DeadlineExceeded, FieldInvalid, Overloaded, Shortage
-from service.admission import Admission
+from persistence.errors import FieldInvalid, Overloaded, Shortage
 from service.callers.caller import Caller
 from service.callers.gate import Gate
 from service.callers.identifying import Identifier, identified, note_caller
 from service.callers.standing import Standing, while_same
 from service.conversions.bulk import UNREADABLE
-from service.conversions.commands import source_id_of
 from service.errors import status_of
 from service.explanations import explanation_of
+from service.interceptors.doors import Doors
 from service.metrics import CallMetrics
-from service.rate_limits import RateLimits
 from service.registry import Registry
 from service.servicers.deadlines import CallContext
 
@@ -32,12 +30,6 @@ Answer = tuple[grpc.StatusCode, str, bytes]
 """What is sent in place of a response: code, message, and the serialised rich status."""
 
 _STATUS_DETAILS = "grpc-status-details-bin"
-_ALWAYS_ADMITTED = ("/grpc.", "/stakehold.v1.EventService/")
-"""Health and reflection answer however busy it is, and do not hold up the end. Subscriptions are no calls in
-flight either: they last, they count themselves, and they are ended when the server stops."""
-_IN_BULK = "/stakehold.v1.BulkService/"
-"""Their commands are admitted one by one, in service/flow.py; the calls themselves are only counted."""
-_LONGEST_SOURCE_ID = 128
 _UNREADABLE = object()
 """Stands for a request that is no message of its type."""
 
@@ -51,9 +43,7 @@ class AnswerInterceptor(ServerInterceptor):
         gate: Gate,
         registry: Registry,
         metrics: CallMetrics,
-        rate_limits: RateLimits,
-        admission: Admission,
-        bulk_admission: Admission,
+        doors: Doors,
         *,
         recheck_s: float,
     ) -> None:
@@ -61,10 +51,8 @@ class AnswerInterceptor(ServerInterceptor):
         self._identifier = identifier
         self._gate = gate
         self._registry = registry
-        self._rate_limits = rate_limits
         self._metrics = metrics
-        self._admission = admission
-        self._bulk_admission = bulk_admission
+        self._doors = doors
         self._wrapped: dict[str, Any] = {}
         self._overload_answer = lru_cache(maxsize=256)(self._answer_overload)
 
@@ -115,7 +103,7 @@ class AnswerInterceptor(ServerInterceptor):
     ) -> Any:
         """``lasts``: the request is a stream, so that the answer may be long in coming."""
         observe = self._metrics.observer_of(method)
-        enter, leave = self._door_of(method)
+        enter, leave = self._doors.of(method)
         require, deny = self._gate.require, self._gate.deny
         operation = self._gate.around(method, operation)
 
@@ -158,7 +146,7 @@ class AnswerInterceptor(ServerInterceptor):
     ) -> Any:
         """``reads``: the request is a stream, too; with its end the answers end."""
         observe = self._metrics.observer_of(method)
-        enter, leave = self._door_of(method)
+        enter, leave = self._doors.of(method)
         require, deny = self._gate.require, self._gate.deny
 
         async def answered(request: Any, context: Context) -> AsyncIterator[Any]:
@@ -205,27 +193,6 @@ class AnswerInterceptor(ServerInterceptor):
     def _while_same(self, messages: Any, context: Context, caller: Caller) -> AsyncIterator[Any]:
         return while_same(messages, self._identifier, context, caller, every_s=self._recheck_s)
 
-    def _door_of(self, method: str) -> tuple[Callable[[Any, CallContext], str | None], Callable[[str], None]]:
-        """Lets a call in, and out again by the source that it was let in with; None: it is not counted."""
-        if method.startswith(_ALWAYS_ADMITTED):
-            return lambda request, context: None, lambda source_id: None
-        in_bulk = method.startswith(_IN_BULK)
-        admission = self._bulk_admission if in_bulk else self._admission
-
-        def enter(request: Any, context: CallContext) -> str:
-            remaining_s = context.time_remaining()
-            if remaining_s is not None and remaining_s <= 0:
-                raise DeadlineExceeded("the deadline passed before the call was looked at")
-            source_id = _source_id_of(request)
-            if len(source_id) > _LONGEST_SOURCE_ID:  # nobody's: it will be refused
-                source_id = ""
-            if not in_bulk:
-                self._rate_limits.take(source_id)
-            admission.enter(source_id)
-            return source_id
-
-        return enter, admission.leave
-
     async def _answer(self, method: str, error: Exception) -> Answer:
         if isinstance(error, Overloaded):
             self._metrics.count_shed(error.cause)
@@ -261,14 +228,6 @@ def _reading(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _UNREADABLE
 
     return read
-
-
-def _source_id_of(request: Any) -> str:
-    """Who calls, as far as it says so at once: a batch is its first command's source's, a stream nobody's."""
-    if isinstance(request, list):
-        return source_id_of(request[0]) if request and request[0] is not None else ""
-    source_id: str = getattr(request, "source_id", "")
-    return source_id
 
 
 def _code_of_given_up(context: CallContext) -> str:

@@ -35,6 +35,9 @@ class ProviderBook:
             raise ProviderNotFound(provider_id)
         return provider
 
+    def has(self, provider_id: str) -> bool:
+        return provider_id in self._providers
+
     async def open(self) -> None:
         """Reads the file for the first time. Raises SetupRefused."""
         if self._path is None:
