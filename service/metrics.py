@@ -198,7 +198,7 @@ def served_metrics(
     """
     host, _, port = listen.rpartition(":")
     try:
-        http_server, thread = start_http_server(int(port), addr=host, registry=registry)
+        http_server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
     except (OSError, ValueError) as error:
         raise SetupRefused(
             f"metrics cannot be served at {listen}: {error}; set STAKEHOLD_METRICS_LISTEN to a free one"

@@ -1,11 +1,11 @@
-"""A process of a new version may start before the rest is ready for it: then it waits, unready."""
+"""A process may start before the rest is ready for it, or the ledger is there: then it waits, unready."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 
-from persistence.errors import SetupRefused
+from persistence.errors import LedgerUnavailable, SetupRefused
 from persistence.outbox import REVISION_OF_NOTES
 from persistence.postgres.database import Connection, LedgerRole, ledger_connection
 from persistence.postgres.leases import drainers_that_read_less
@@ -22,7 +22,7 @@ _STATEMENT_TIMEOUT_S = 5.0
 async def await_migrations(postgres_url: str, stop: asyncio.Event, *, wait_s: float) -> None:
     """Returns when the ledger has all migrations of this version, or when ``stop`` is set.
 
-    Raises SetupRefused where it has not got them in time, LedgerUnavailable where it cannot be asked.
+    Raises SetupRefused where it has not got them in time, LedgerUnavailable where it cannot be asked by then.
     """
     await _until_accepted(require_migrated, postgres_url, stop, wait_s=wait_s, event="waiting_for_migrations")
 
@@ -57,7 +57,7 @@ async def _until_accepted(
 ) -> None:
     loop = asyncio.get_running_loop()
     latest = loop.time() + wait_s
-    told = False
+    told = ""
     while not stop.is_set():
         try:
             async with ledger_connection(
@@ -67,11 +67,12 @@ async def _until_accepted(
                 application="stakehold start",
             ) as connection:
                 return await require(connection)
-        except SetupRefused as refused:
+        except (SetupRefused, LedgerUnavailable) as refused:
             if loop.time() >= latest:
                 raise
-            if not told:
-                _log.warning(event, wait_s=wait_s, reason=str(refused))
-                told = True
+            what = "waiting_for_ledger" if isinstance(refused, LedgerUnavailable) else event
+            if what != told:
+                _log.warning(what, wait_s=wait_s, reason=str(refused))
+                told = what
         await pause(stop, _LOOK_EVERY_S)
     return None

@@ -114,7 +114,7 @@ class PublishSettings(BaseSettings):
         ge=0,
         le=86_400,
         validation_alias="STAKEHOLD_MIGRATION_WAIT_S",
-        description="For how long a start waits, unready, where the ledger lacks migrations.",
+        description="For how long a start waits, unready, where the ledger lacks migrations or is away.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", validation_alias="STAKEHOLD_LOG_LEVEL", description="debug, info, warning or error."

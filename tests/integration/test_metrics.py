@@ -1,11 +1,13 @@
 """What Prometheus is told of transactions, batches, events and audits: each once, whichever way it came."""
 
 import asyncio
+import urllib.request
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
+import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,7 +16,9 @@ from persistence.errors import StakeholdError
 from persistence.transactions import PlayerId
 from persistence.valkey.stages import Stage
 from service.embedded import EmbeddedValkey, embedded_replica
+from service.embedded.ports import LOOPBACK, free_port
 from service.embedded.postgres_data import OWNER, SUPERUSER
+from service.metrics import served_metrics
 from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
 from stakehold.v1 import event_service_pb2
 from tests.acceptance.seat import seated
@@ -197,3 +201,14 @@ async def test_the_ledger_is_looked_at_again_and_again(ledger_dsn: str) -> None:
     await until(lambda: has_seen(1), what="the audit is seen")
     stop.set()
     await watching
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "[::1]", "localhost"])
+def test_metrics_are_served_at_addresses_of_either_kind(host: str) -> None:
+    listen = f"{host}:{free_port()}"
+
+    with (
+        served_metrics(listen, CollectorRegistry()),
+        urllib.request.urlopen(f"http://{listen}/metrics") as page,
+    ):
+        assert page.status == 200

@@ -255,6 +255,24 @@ async def test_a_process_waits_unready_for_migrations_and_then_starts(
             await connection.close()
 
 
+@pytest.mark.parametrize("command", ["serve", "drain", "work"])
+async def test_a_process_that_starts_while_the_ledger_is_away_waits_for_it(
+    private_valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path, command: str
+) -> None:
+    async with ledgers.fresh() as dsn:
+        await ledgers.cut_off(dsn)
+        async with commanded(tmp_path, command, private_valkey, dsn) as (child, probe):
+            await until(lambda: says(probe, LIVENESS), what="it answers probes", deadline_s=60.0)
+            for _ in range(20):
+                assert await probe.told() == STARTING
+                assert child.running
+                await asyncio.sleep(0.05)
+
+            await ledgers.let_in_again(dsn)
+
+            await until(probe.is_ready, what="it has started", deadline_s=60.0)
+
+
 @pytest.mark.parametrize("command", ["serve", "work"])
 async def test_who_writes_notes_waits_for_drainers_that_read_them(
     private_valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path, command: str
