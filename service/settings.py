@@ -99,8 +99,8 @@ class Settings(TraceSettings):
         default=0.0,
         ge=0,
         le=86_400,
-        description="For how long a start waits, unready, where the ledger lacks migrations or is away; then it "
-        "is refused.",
+        description="For how long a start waits, unready, where the ledger lacks migrations or is away; then "
+        "it is refused.",
     )
     partitions: int | None = Field(
         default=None,
