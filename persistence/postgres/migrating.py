@@ -53,13 +53,15 @@ async def migrate(
     service_login: str | None = None,
     on_applied: Callable[[Migration], None] = lambda migration: None,
     migrations: Sequence[Migration] | None = None,
+    accept_newer: bool = False,
 ) -> int:
     """Applies what is missing and returns how many migrations that were. Any number of programs may call it
     at once.
 
     ``service_login`` is the role as which the service logs in, where that is not whoever migrates.
     ``partition_count`` is used by the first migration ever (None: 16); a later call with another raises
-    SetupRefused, as does a database that a newer version migrated, or whose migrations were edited.
+    SetupRefused, as does a database whose migrations were edited, or that a newer version migrated; with
+    ``accept_newer`` the latter is left as it is: code that goes back runs on it.
     """
     steps = all_migrations() if migrations is None else tuple(migrations)
     async with ledger_connection(
@@ -69,7 +71,7 @@ async def migrate(
             await connection.execute(query("lock_migrations"))
             try:
                 await ensure_roles(connection, service_login=service_login)
-                applied = await _apply_missing(connection, steps, on_applied)
+                applied = await _apply_missing(connection, steps, on_applied, accept_newer=accept_newer)
                 await plant_settings(connection, partition_count)
             finally:
                 await connection.execute(query("unlock_migrations"))
@@ -90,14 +92,19 @@ async def require_migrated(connection: Connection) -> None:
 
 
 async def _apply_missing(
-    connection: Connection, steps: Sequence[Migration], on_applied: Callable[[Migration], None]
+    connection: Connection,
+    steps: Sequence[Migration],
+    on_applied: Callable[[Migration], None],
+    *,
+    accept_newer: bool,
 ) -> int:
     if not await connection.fetchval(query("schema_exists")):
         await connection.execute("CREATE SCHEMA IF NOT EXISTS ledger")
     await connection.execute(query("create_migrations_table"))
     applied = await _applied(connection)
     _require_unedited(applied, steps)
-    if newer := sorted(set(applied) - {migration.number for migration in steps}):
+    newer = sorted(set(applied) - {migration.number for migration in steps})
+    if newer and not accept_newer:
         raise SetupRefused(
             f"the database has migration {newer[-1]}, which this version does not know: run the newer version"
         )

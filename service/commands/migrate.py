@@ -9,7 +9,12 @@ from service.commands.starting import read_settings_or_exit, refuse_plainly
 
 
 @click.command()
-def command() -> None:
+@click.option(
+    "--accept-newer",
+    is_flag=True,
+    help="Leave a ledger as it is that a newer version migrated, for going back to this one.",
+)
+def command(*, accept_newer: bool) -> None:
     """Bring the ledger's schema up to date. Safe to run at any time, and by several at once.
 
     The first time it also fixes the number of partitions (STAKEHOLD_PARTITIONS, default 16). It makes the
@@ -24,6 +29,7 @@ def command() -> None:
                 partition_count=settings.partitions,
                 service_login=settings.service_login(),
                 on_applied=_say_applied,
+                accept_newer=accept_newer,
             )
         )
     click.echo(f"The ledger is up to date: {applied} migrations were missing.")

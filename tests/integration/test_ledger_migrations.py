@@ -97,7 +97,18 @@ async def test_a_database_of_a_newer_version_is_not_migrated_but_may_be_used(led
 
         with pytest.raises(SetupRefused, match="migration 9999, which this version does not know"):
             await migrate(ledger_dsn)
+        assert await migrate(ledger_dsn, accept_newer=True) == 0
         await require_migrated(sql)
+
+
+async def test_an_edited_migration_is_refused_by_who_goes_back_too(ledger_dsn: str) -> None:
+    first, *others = all_migrations()
+    edited = replace(first, statements=first.statements + "-- a better idea")
+    async with owner(ledger_dsn) as sql:
+        await sql.execute("INSERT INTO ledger.migrations VALUES (9999, 'later', '\\x00')")
+
+    with pytest.raises(SetupRefused, match="0001_settings_and_partitions is not the one"):
+        await migrate(ledger_dsn, migrations=[edited, *others], accept_newer=True)
 
 
 async def test_an_empty_database_is_not_served(ledgers: Ledgers) -> None:
