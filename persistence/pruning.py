@@ -18,7 +18,7 @@ class PruneCounts:
 
 
 class Pruning:
-    """The pool's connections need LedgerRole.ERASER. Any number may run: one of them prunes at a time.
+    """The pool's connections need LedgerRole.PRUNER. Any number may run: one of them prunes at a time.
 
     Raises LedgerUnavailable.
     """

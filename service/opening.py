@@ -29,7 +29,7 @@ _CASHIER_POOL_SIZE = 4
 _RECORDER_POOL_SIZE = 3
 """One for what is written in the background, and some for administrative calls."""
 _CALLBACKS_POOL_SIZE = 8
-_ERASER_POOL_SIZE = 1
+_PRUNER_POOL_SIZE = 1
 
 
 async def open_registrar_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
@@ -69,9 +69,9 @@ async def open_callbacks_pool(settings: Settings, stack: AsyncExitStack, *, appl
     return await _open_pool(settings, stack, LedgerRole.CALLBACKS, _CALLBACKS_POOL_SIZE, application)
 
 
-async def open_eraser_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
-    """May take away contents that are old; never an entry, a posting or an id."""
-    return await _open_pool(settings, stack, LedgerRole.ERASER, _ERASER_POOL_SIZE, application)
+async def open_pruner_pool(settings: Settings, stack: AsyncExitStack, *, application: str) -> Pool:
+    """May take away contents of old submitted commands and raw records; nothing of an entry or a case."""
+    return await _open_pool(settings, stack, LedgerRole.PRUNER, _PRUNER_POOL_SIZE, application)
 
 
 def cash_desk(pool: Pool, engine: Engine, registry: Registry) -> tuple[CashDesk, CaseTable, Finisher]:

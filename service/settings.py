@@ -46,6 +46,11 @@ class Settings(TraceSettings):
     migration_postgres_url: SecretStr | None = Field(
         default=None, description="The ledger as its owner, for `stakehold migrate`; default: postgres_url."
     )
+    erase_postgres_url: SecretStr | None = Field(
+        default=None,
+        description="The ledger as somebody who may erase a player's data, for `stakehold erase`; default: "
+        "postgres_url.",
+    )
     listen: str = Field(default="127.0.0.1:50051", description="Where gRPC is served; port 0 takes any.")
     admin_listen: str = Field(
         default="",
@@ -314,3 +319,7 @@ class Settings(TraceSettings):
     def owner_postgres_url(self) -> str:
         """The ledger's address for migrations."""
         return (self.migration_postgres_url or self.postgres_url).get_secret_value()
+
+    def eraser_postgres_url(self) -> str:
+        """The ledger's address for erasing a player's data."""
+        return (self.erase_postgres_url or self.postgres_url).get_secret_value()

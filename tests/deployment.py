@@ -63,11 +63,12 @@ class Deployment:
 
         await until(drained_and_clean, what="the outbox is drained", deadline_s=60.0, poll_s=0.1)
 
-    async def run(self, *words: str) -> tuple[int, str]:
+    async def run(self, *words: str, settings: Mapping[str, str] | None = None) -> tuple[int, str]:
         """Runs a command of the command line to its end; its exit status and what it said."""
         log = self.folder / f"{words[0]}.log"
         log.unlink(missing_ok=True)
-        command = spawn(words[0], cli(*words), log=log, env=self.environment, cwd=ROOT)
+        environment = {**self.environment, **(settings or {})}
+        command = spawn(words[0], cli(*words), log=log, env=environment, cwd=ROOT)
         status = await command.exited()
         return status, log.read_text()
 

@@ -3,13 +3,14 @@
 import signal
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from service.embedded.children import Child, spawn
 from service.embedded.ports import LOOPBACK, free_port
@@ -31,16 +32,25 @@ class Worker:
 
     def metric(self, name: str, **labels: str) -> float | None:
         """A sample's value now; None while it is not there, or nobody answers."""
+        for sample in self._samples():
+            if sample.name == name and sample.labels == labels:
+                return float(sample.value)
+        return None
+
+    def of_jobs(self, name: str) -> dict[str, float]:
+        """A metric's value now for each job; of none while nobody answers."""
+        return {
+            sample.labels["job"]: float(sample.value) for sample in self._samples() if sample.name == name
+        }
+
+    def _samples(self) -> Iterator[Sample]:
         try:
             with urllib.request.urlopen(f"http://{self.metrics_address}/metrics", timeout=5.0) as answer:
                 text = answer.read().decode()
         except OSError:
-            return None
+            return
         for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                if sample.name == name and sample.labels == labels:
-                    return float(sample.value)
-        return None
+            yield from family.samples
 
     def attempts(self, outcome: str) -> float:
         return self.metric("stakehold_inbox_attempts_total", outcome=outcome) or 0.0

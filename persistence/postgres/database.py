@@ -41,7 +41,12 @@ class LedgerRole(StrEnum):
     PUBLISHER = "stakehold_publisher"
     RECORDER = "stakehold_recorder"
     CALLBACKS = "stakehold_callbacks"
+    PRUNER = "stakehold_pruner"
     ERASER = "stakehold_eraser"
+
+
+SERVICES_ROLES = tuple(role for role in LedgerRole if role is not LedgerRole.ERASER)
+"""Those of the processes that run all the time. Erasing is done by hand, by whom the owner lets."""
 
 
 class RecordRefused(StakeholdError):
@@ -96,13 +101,17 @@ def translated_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _translated_connect_errors() -> Iterator[None]:
+def _translated_connect_errors(role: LedgerRole | None) -> Iterator[None]:
     """As translated_errors; a role that does not exist yet is an invalid parameter to the driver."""
     with translated_errors():
         try:
             yield
         except asyncpg.InvalidParameterValueError as error:
             raise _not_set_up(error) from error
+        except asyncpg.InsufficientPrivilegeError as error:
+            if role is LedgerRole.ERASER:
+                raise _may_not_erase(error) from error
+            raise
 
 
 @asynccontextmanager
@@ -119,7 +128,7 @@ async def ledger_connection(
     What it commits is on disk, unless it can only read. Left by an exception it is cut off rather than
     closed, so that the server gives its locks back at once.
     """
-    with _translated_connect_errors():
+    with _translated_connect_errors(role):
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_TIMEOUT_S,
@@ -163,7 +172,7 @@ async def ledger_pool(
         setup=None if role is LedgerRole.READER else _commit_durably,
     )
     try:
-        with _translated_connect_errors():
+        with _translated_connect_errors(role):
             await pool
             await pool.release(await pool.acquire())
         yield pool
@@ -204,7 +213,15 @@ async def _close(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
 def _not_set_up(error: BaseException) -> SetupRefused:
     return SetupRefused(
         f"Postgres refuses: {_sentence(error)}. Run `stakehold migrate`, and see to it that the role in "
-        f"STAKEHOLD_POSTGRES_URL may log in and is a member of {', '.join(LedgerRole)}."
+        f"STAKEHOLD_POSTGRES_URL may log in and is a member of {', '.join(SERVICES_ROLES)}."
+    )
+
+
+def _may_not_erase(error: BaseException) -> SetupRefused:
+    return SetupRefused(
+        f"Postgres refuses: {_sentence(error)}. Erasing is not among the service's rights: let the ledger's "
+        f"owner run `GRANT {LedgerRole.ERASER} TO …` for a login of whoever erases, and set "
+        "STAKEHOLD_ERASE_POSTGRES_URL to the ledger's address with that login (docs/privacy.md)."
     )
 
 

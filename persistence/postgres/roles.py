@@ -3,13 +3,12 @@
 import asyncpg
 
 from persistence.errors import SetupRefused
-from persistence.postgres.database import Connection, LedgerRole
+from persistence.postgres.database import SERVICES_ROLES, Connection, LedgerRole
 from persistence.postgres.queries import query
 
 _ATTEMPTS = 20
 _ROLES = [str(role) for role in LedgerRole]
-_SERVICES_ROLES = [str(role) for role in LedgerRole if role is not LedgerRole.ERASER]
-"""Those of the processes that run all the time. Erasing is done by hand, as the owner or as whom he lets."""
+_SERVICES_ROLES = [str(role) for role in SERVICES_ROLES]
 
 
 async def ensure_roles(connection: Connection, *, service_login: str | None = None) -> None:

@@ -1851,6 +1851,7 @@ GRANT USAGE ON SCHEMA fx TO stakehold_registrar;
 GRANT USAGE ON SCHEMA inbox TO stakehold_reader;
 GRANT USAGE ON SCHEMA inbox TO stakehold_inbox;
 GRANT USAGE ON SCHEMA inbox TO stakehold_eraser;
+GRANT USAGE ON SCHEMA inbox TO stakehold_pruner;
 
 GRANT USAGE ON SCHEMA ledger TO stakehold_reader;
 GRANT USAGE ON SCHEMA ledger TO stakehold_writer;
@@ -1860,6 +1861,7 @@ GRANT USAGE ON SCHEMA ledger TO stakehold_publisher;
 GRANT USAGE ON SCHEMA ledger TO stakehold_cashier;
 GRANT USAGE ON SCHEMA ledger TO stakehold_recorder;
 GRANT USAGE ON SCHEMA ledger TO stakehold_eraser;
+GRANT USAGE ON SCHEMA ledger TO stakehold_pruner;
 
 GRANT USAGE ON SCHEMA providers TO stakehold_reader;
 GRANT USAGE ON SCHEMA providers TO stakehold_callbacks;
@@ -2002,9 +2004,13 @@ GRANT SELECT ON TABLE inbox.commands TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.commands TO stakehold_inbox;
 GRANT SELECT ON TABLE inbox.commands TO stakehold_eraser;
 
+GRANT SELECT(submission_number) ON TABLE inbox.commands TO stakehold_pruner;
+
 GRANT UPDATE(command) ON TABLE inbox.commands TO stakehold_eraser;
+GRANT SELECT(command),UPDATE(command) ON TABLE inbox.commands TO stakehold_pruner;
 
 GRANT UPDATE(state) ON TABLE inbox.commands TO stakehold_inbox;
+GRANT SELECT(state) ON TABLE inbox.commands TO stakehold_pruner;
 
 GRANT UPDATE(attempts) ON TABLE inbox.commands TO stakehold_inbox;
 
@@ -2032,10 +2038,13 @@ GRANT UPDATE(leased_until) ON TABLE inbox.partitions TO stakehold_inbox;
 
 GRANT SELECT ON TABLE inbox.pruned TO stakehold_reader;
 GRANT SELECT ON TABLE inbox.pruned TO stakehold_eraser;
+GRANT SELECT ON TABLE inbox.pruned TO stakehold_pruner;
 
 GRANT UPDATE(finished_time) ON TABLE inbox.pruned TO stakehold_eraser;
+GRANT UPDATE(finished_time) ON TABLE inbox.pruned TO stakehold_pruner;
 
 GRANT UPDATE(submission_number) ON TABLE inbox.pruned TO stakehold_eraser;
+GRANT UPDATE(submission_number) ON TABLE inbox.pruned TO stakehold_pruner;
 
 GRANT USAGE ON SEQUENCE inbox.submission_numbers TO stakehold_inbox;
 
@@ -2043,9 +2052,12 @@ GRANT SELECT ON TABLE inbox.submissions TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE inbox.submissions TO stakehold_inbox;
 GRANT SELECT ON TABLE inbox.submissions TO stakehold_eraser;
 
+GRANT SELECT(submission_number) ON TABLE inbox.submissions TO stakehold_pruner;
+
 GRANT UPDATE(redrives) ON TABLE inbox.submissions TO stakehold_inbox;
 
 GRANT UPDATE(finished_time) ON TABLE inbox.submissions TO stakehold_inbox;
+GRANT SELECT(finished_time) ON TABLE inbox.submissions TO stakehold_pruner;
 
 GRANT SELECT ON TABLE inbox.workers TO stakehold_reader;
 GRANT SELECT,INSERT,DELETE ON TABLE inbox.workers TO stakehold_inbox;
@@ -2167,6 +2179,7 @@ GRANT SELECT ON TABLE ledger.quarantine TO stakehold_eraser;
 
 GRANT UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_writer;
 GRANT UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_eraser;
+GRANT SELECT(fields),UPDATE(fields) ON TABLE ledger.quarantine TO stakehold_pruner;
 
 GRANT UPDATE(reason) ON TABLE ledger.quarantine TO stakehold_writer;
 
@@ -2175,6 +2188,7 @@ GRANT UPDATE(problem) ON TABLE ledger.quarantine TO stakehold_writer;
 GRANT UPDATE(quarantined_time) ON TABLE ledger.quarantine TO stakehold_writer;
 
 GRANT UPDATE(resolved_time) ON TABLE ledger.quarantine TO stakehold_writer;
+GRANT SELECT(resolved_time) ON TABLE ledger.quarantine TO stakehold_pruner;
 
 GRANT SELECT ON TABLE ledger.repairs TO stakehold_reader;
 GRANT SELECT,INSERT ON TABLE ledger.repairs TO stakehold_writer;
@@ -2205,8 +2219,10 @@ GRANT SELECT,INSERT ON TABLE ledger.salvaged TO stakehold_writer;
 GRANT SELECT ON TABLE ledger.salvaged TO stakehold_eraser;
 
 GRANT UPDATE(fields) ON TABLE ledger.salvaged TO stakehold_eraser;
+GRANT SELECT(fields),UPDATE(fields) ON TABLE ledger.salvaged TO stakehold_pruner;
 
 GRANT UPDATE(restored_time) ON TABLE ledger.salvaged TO stakehold_writer;
+GRANT SELECT(restored_time) ON TABLE ledger.salvaged TO stakehold_pruner;
 
 GRANT SELECT ON TABLE ledger.settings TO stakehold_reader;
 GRANT SELECT ON TABLE ledger.settings TO stakehold_writer;

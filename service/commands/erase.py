@@ -30,6 +30,9 @@ def command(*, player: str, reason: str, by: str, dry_run: bool) -> None:
     Amounts, ids and the chain of hashes stay, and go on to verify; so does the player's id, which must be a
     pseudonym. Nothing is erased while something is open: entries that are not drained, submitted commands
     that wait, cases that have not ended. May be said again. docs/privacy.md says what is not reached.
+
+    The role in STAKEHOLD_ERASE_POSTGRES_URL (default: STAKEHOLD_POSTGRES_URL) must be a member of
+    stakehold_eraser; the service's own is not.
     """
     settings = read_settings_or_exit()
     with refuse_plainly():
@@ -50,7 +53,7 @@ def command(*, player: str, reason: str, by: str, dry_run: bool) -> None:
 
 async def _erase(settings: Settings, player: PlayerId, by: str, reason: str, *, dry_run: bool) -> Erased:
     async with ledger_connection(
-        settings.postgres_url.get_secret_value(),
+        settings.eraser_postgres_url(),
         role=LedgerRole.ERASER,
         statement_timeout_s=_TIMEOUT_S,
         application="stakehold erase",

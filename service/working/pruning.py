@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from prometheus_client import Counter
 
 from persistence.pruning import Pruning
-from service.opening import open_eraser_pool
+from service.opening import open_pruner_pool
 from service.working.jobs import Job, pause
 from service.working.workplace import APPLICATION, Workplace
 
@@ -30,7 +30,7 @@ def pruning_job(workplace: Workplace) -> Job:
 
     async def run(stop: asyncio.Event) -> None:
         async with AsyncExitStack() as stack:
-            pool = await open_eraser_pool(workplace.settings, stack, application=APPLICATION)
+            pool = await open_pruner_pool(workplace.settings, stack, application=APPLICATION)
             pruning = Pruning(pool, older_than_s=older_than_s)
             while not stop.is_set():
                 before = (pruning.counts.commands, pruning.counts.records)

@@ -28,6 +28,7 @@ CHARTS_OWN = frozenset(
         "valkey_url",
         "postgres_url",
         "migration_postgres_url",
+        "erase_postgres_url",
         "callers_file",
         "providers_file",
         "tls_cert_file",

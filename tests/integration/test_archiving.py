@@ -165,7 +165,7 @@ async def test_what_was_decided_long_ago_loses_its_contents_and_nothing_else(led
         await sql.execute(COMMANDS, number)
     await sql.execute(SALVAGED)
 
-    async with ledger_pool(ledger_dsn, role=LedgerRole.ERASER, size=1, statement_timeout_s=10.0) as pool:
+    async with ledger_pool(ledger_dsn, role=LedgerRole.PRUNER, size=1, statement_timeout_s=10.0) as pool:
         pruning = Pruning(pool, older_than_s=90 * DAY_S)
         while await pruning.run_once():
             pass

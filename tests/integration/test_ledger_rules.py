@@ -94,6 +94,7 @@ WRITABLE = {
     ("stakehold_writer", "archives", "INSERT"),
     ("stakehold_eraser", "erasures", "INSERT"),
     ("stakehold_eraser", "pruned", "UPDATE"),
+    *(("stakehold_pruner", table, "UPDATE") for table in ("pruned", "commands", "salvaged", "quarantine")),
     *(
         ("stakehold_eraser", table, "UPDATE")
         for table in (
