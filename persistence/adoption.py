@@ -18,6 +18,7 @@ from persistence.adoption_plan import (
     FoundStore,
     Keep,
     LedgerPartition,
+    RecoveryMode,
     Refuse,
     TakeOver,
     plan_abandoning,
@@ -51,11 +52,13 @@ class Adopted:
     """What became of the partitions: those that can be served, and why the others cannot.
 
     Of the ``unreached`` among these nothing is known; of what is fenced, ``passing`` may be over in moments.
+    What is ``left_alone`` is fenced too: it could be taken over, and was not to be.
     """
 
     witnesses: dict[int, Witness] = field(default_factory=dict)
     fenced: dict[int, str] = field(default_factory=dict)
     taken_over: dict[int, TakeOver] = field(default_factory=dict)
+    left_alone: dict[int, TakeOver] = field(default_factory=dict)
     unreached: set[int] = field(default_factory=set)
     passing: set[int] = field(default_factory=set)
 
@@ -71,7 +74,10 @@ class Adopted:
 
 
 class Adoption:
-    """Takes over, one partition after the other, what has to be."""
+    """Takes over, one partition after the other, what has to be.
+
+    With a ``recovery`` that is manual only what was never open is; the rest stays fenced until a person asks.
+    """
 
     def __init__(
         self,
@@ -81,15 +87,19 @@ class Adoption:
         *,
         ledger_id: UUID,
         server_id: str = "",
+        recovery: RecoveryMode = "automatic",
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._repairs = repairs
         self._ledger_id = ledger_id
         self._server_id = server_id
+        self._recovery = recovery
 
     async def adopt_all(self, *, dry_run: bool = False) -> Adopted:
-        """Looks at all partitions. With ``dry_run`` those that need it are fenced instead of taken over."""
+        """Looks at all partitions. With ``dry_run`` those that need it are fenced instead of taken over, and
+        with manual recovery too, but for those that were never open.
+        """
         partitions = await self._ledger.partitions()
         surveys = await self._store.survey(partition.partition for partition in partitions)
         unreached = self._store.unreached
@@ -99,7 +109,8 @@ class Adoption:
             if number in adopted.unreached:
                 continue
             plan = await plan_of(self._ledger, partition, surveys[number], self._ledger_id)
-            if not isinstance(plan, Keep) and not dry_run:
+            may_take_over = not dry_run and self._may_take_over(partition)
+            if not isinstance(plan, Keep) and may_take_over:
                 # Somebody may be in the middle of it: then ledger and store were seen at different times.
                 try:
                     plan = await self._take_over(number)
@@ -112,9 +123,8 @@ class Adoption:
                     continue
             elif isinstance(plan, Keep) and partition.state != "open" and not dry_run:
                 await self._ledger.open(number, partition.epoch)
-            _note(adopted, number, plan, dry_run=dry_run)
-        if not dry_run:
-            _log_taken_over(adopted)
+            _note(adopted, number, plan, was_to_be=may_take_over)
+        _log_taken_over(adopted)
         return adopted
 
     async def abandon(self, number: int, why: str) -> TakeOver:
@@ -229,6 +239,8 @@ class Adoption:
             survey, plan = await self._plan(partition, abandoned)
             if not isinstance(plan, TakeOver):
                 return survey, plan
+            if not abandoned and not self._may_take_over(partition):
+                return survey, Refuse(plan.reason)
             if voucher := await self._voucher_against(partition, plan):
                 why = f"server {voucher} reaches the store that was taken over before this one"
                 return survey, Refuse(why, passes=True)
@@ -247,6 +259,9 @@ class Adoption:
                 if plan.lost:
                     await self._ledger.raise_incidents([_incident(number, plan)])
         return survey, plan
+
+    def _may_take_over(self, partition: LedgerPartition) -> bool:
+        return self._recovery == "automatic" or partition.was_never_open
 
     async def _plan(
         self, partition: LedgerPartition, abandoned: str
@@ -270,7 +285,12 @@ class Adoption:
 
 @asynccontextmanager
 async def adoption(
-    *, postgres_url: str, valkey_url: str, server_id: str = "", timeout_s: float = _TIMEOUT_S
+    *,
+    postgres_url: str,
+    valkey_url: str,
+    server_id: str = "",
+    recovery: RecoveryMode = "automatic",
+    timeout_s: float = _TIMEOUT_S,
 ) -> AsyncIterator[Adoption]:
     """Connected to both. Raises LedgerUnavailable, StoreUnavailable, and SetupRefused where the database is
     not migrated.
@@ -294,12 +314,21 @@ async def adoption(
             RepairList(connection),
             ledger_id=ledger_id,
             server_id=server_id,
+            recovery=recovery,
         )
 
 
-async def adopt_partitions(*, postgres_url: str, valkey_url: str, timeout_s: float = _TIMEOUT_S) -> Adopted:
-    """Opens what is new, checks what is open, and takes over what has to be."""
-    async with adoption(postgres_url=postgres_url, valkey_url=valkey_url, timeout_s=timeout_s) as adopting:
+async def adopt_partitions(
+    *,
+    postgres_url: str,
+    valkey_url: str,
+    recovery: RecoveryMode = "automatic",
+    timeout_s: float = _TIMEOUT_S,
+) -> Adopted:
+    """Opens what is new, checks what is open, and takes over what has to be and may be."""
+    async with adoption(
+        postgres_url=postgres_url, valkey_url=valkey_url, recovery=recovery, timeout_s=timeout_s
+    ) as adopting:
         return await adopting.adopt_all()
 
 
@@ -328,15 +357,15 @@ def _log_taken_over(adopted: Adopted) -> None:
         log("partitions_taken_over", partitions=partitions, reason=reason, lost=lost)
 
 
-def _note(adopted: Adopted, number: int, plan: Keep | TakeOver | Refuse, *, dry_run: bool) -> None:
+def _note(adopted: Adopted, number: int, plan: Keep | TakeOver | Refuse, *, was_to_be: bool) -> None:
     match plan:
         case Refuse(why, passes):
             adopted.fenced[number] = why
             if passes:
                 adopted.passing.add(number)
-        case TakeOver() if dry_run:
+        case TakeOver() if not was_to_be:
             adopted.fenced[number] = plan.reason
-            adopted.taken_over[number] = plan
+            adopted.left_alone[number] = plan
         case TakeOver():
             adopted.witnesses[number] = plan.witness
             adopted.taken_over[number] = plan

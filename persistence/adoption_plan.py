@@ -16,6 +16,8 @@ from persistence.transactions import OutboxPosition
 from persistence.witness import CLOSED, Witness, shown
 
 OpeningState = Literal["new", "opening", "open"]
+RecoveryMode = Literal["automatic", "manual"]
+"""Whether a store that is not the one is taken over at once, or by a person."""
 
 FIRST_EPOCH = 1
 BEFORE_ALL = OutboxPosition(0, -1)
@@ -42,6 +44,11 @@ class LedgerPartition:
     state: OpeningState
     cursor: OutboxPosition
     epochs: Sequence[LedgerEpoch]
+
+    @property
+    def was_never_open(self) -> bool:
+        """Whether nobody ever served it: no store has anything of it that could be lost."""
+        return self.state != "open" and self.epoch == FIRST_EPOCH
 
     def witness(self, ledger_id: UUID) -> Witness | None:
         """What its store must say; None where it was never taken over."""

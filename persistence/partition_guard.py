@@ -8,14 +8,13 @@ answered with where the ledger is. A script that finds itself fenced asks for th
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 from uuid import UUID
 
 import structlog
 
 from persistence.acknowledged import Acknowledged, AcknowledgedTail, Told
-from persistence.adoption import VOUCHER_S, Adopted, Adoption, adoption, plan_of
-from persistence.adoption_plan import LedgerPartition, Refuse
+from persistence.adoption import VOUCHER_S, Adopted, adoption, plan_of
+from persistence.adoption_plan import LedgerPartition, RecoveryMode, Refuse
 from persistence.errors import DeadlineExceeded, PartitionFenced, StakeholdError
 from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import LedgerRole, ledger_connection
@@ -44,7 +43,7 @@ class GuardSettings:
     valkey_url: str
     ledger_id: UUID
     server_id: str
-    recovery: Literal["automatic", "manual"] = "automatic"
+    recovery: RecoveryMode = "automatic"
     every_s: float = 1.0
     timeout_s: float = 5.0
 
@@ -253,9 +252,10 @@ class PartitionGuard:
             postgres_url=settings.postgres_url,
             valkey_url=settings.valkey_url,
             server_id=settings.server_id,
+            recovery=settings.recovery,
             timeout_s=settings.timeout_s,
         ) as adopting:
-            adopted = await self._adopt_with(adopting)
+            adopted = await adopting.adopt_all()
         for partition, why in adopted.fenced.items():
             if self._fenced.get(partition) != why:
                 _log.error("partition_fenced", partition=partition, reason=why)
@@ -264,9 +264,6 @@ class PartitionGuard:
         self.view.adoptions += len(adopted.taken_over)
         self.view.fenced = len(adopted.fenced)
         return adopted
-
-    async def _adopt_with(self, adopting: Adoption) -> Adopted:
-        return await adopting.adopt_all(dry_run=self._settings.recovery == "manual")
 
 
 def _stands(told: Told, position: OutboxPosition, recorded: Told, recorded_at: OutboxPosition) -> bool:

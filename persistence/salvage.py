@@ -90,7 +90,7 @@ class Salvage:
 
     async def _require_going_on(self, partition: int, incarnation: str) -> None:
         adopted = await self._adopting.adopt_all(dry_run=True)
-        plan = adopted.taken_over.get(partition)
+        plan = adopted.left_alone.get(partition)
         witness = plan.witness if plan else adopted.witnesses.get(partition)
         if witness is None:
             raise SetupRefused(f"partition {partition} is fenced: {adopted.fenced.get(partition)}")

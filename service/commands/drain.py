@@ -7,6 +7,7 @@ import sys
 from contextlib import AsyncExitStack
 
 import click
+import structlog
 import uvloop
 
 from persistence.adoption import adopt_partitions
@@ -27,6 +28,8 @@ from service.telemetry.ledger_watch import LedgerMetrics, watch_ledger
 from service.telemetry.opening import open_traces
 from service.telemetry.process_metrics import Process, process_registry
 from service.turns import await_migrations
+
+_log = structlog.get_logger(__name__)
 
 _STATEMENT_TIMEOUT_S = 10.0
 _COLLECT_EVERY = 100_000
@@ -81,8 +84,16 @@ async def _drain(settings: Settings, *, until_empty: bool) -> None:
         await await_migrations(postgres_url, stop, wait_s=settings.migration_wait_s)
         if stop.is_set():
             return
-        adopted = await adopt_partitions(postgres_url=postgres_url, valkey_url=valkey_url)
-        if not adopted.witnesses:
+        adopted = await adopt_partitions(
+            postgres_url=postgres_url, valkey_url=valkey_url, recovery=settings.recovery.value
+        )
+        if adopted.left_alone:
+            _log.warning(
+                "partitions_wait_for_recovery",
+                partitions=sorted(adopted.left_alone),
+                reasons=sorted({adopted.fenced[number] for number in adopted.left_alone}),
+            )
+        elif not adopted.witnesses:
             adopted.require_all()
         drainer = Drainer(
             DrainSettings(postgres_url, valkey_url, batch_records=settings.drain_batch_records),

@@ -93,7 +93,7 @@ async def _recover(
         if is_ledger_restored:
             await _follow_restored(settings, adopting, dry_run=dry_run)
         adopted = await adopting.adopt_all(dry_run=dry_run)
-    for partition, plan in adopted.taken_over.items():
+    for partition, plan in (adopted.taken_over | adopted.left_alone).items():
         word = "would be" if dry_run else "was"
         click.echo(f"Partition {partition} {word} taken over in epoch {plan.witness.epoch}: {plan.reason}.")
     if not dry_run:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -14,9 +15,10 @@ import redis.asyncio as redis
 
 from persistence.valkey.keys import epoch_key
 from service.embedded import EmbeddedValkey, embedded_valkey
+from service.embedded.children import Child, spawn
 from tests.acceptance.seat import Seat, seated
 from tests.answers import Balance, Refused
-from tests.deployment import Deployment, deployed
+from tests.deployment import ROOT, STOP_GRACE_S, Deployment, cli, deployed
 from tests.steps import bet, closing, rollback, win
 from tests.waiting import until
 from tests.wallet_api import WalletApi, wallet_api
@@ -56,6 +58,29 @@ async def mortal_valkey(folder: Path) -> AsyncIterator[MortalValkey]:
 async def empty(valkey: EmbeddedValkey) -> None:
     async with redis.from_url(valkey.url) as client:
         await client.flushall()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingDrainer:
+    """A drainer that is asked for what it has logged."""
+
+    child: Child
+
+    async def has_logged(self, event: str) -> bool:
+        assert self.child.running, self.child.log_tail()
+        return event in self.child.log.read_text()
+
+
+@asynccontextmanager
+async def another_drainer(deployment: Deployment) -> AsyncIterator[LoggingDrainer]:
+    """In the place of the one that is at work."""
+    await deployment.drainer.stop(grace_s=STOP_GRACE_S)
+    log = deployment.folder / "another-drain.log"
+    child = spawn("drain", cli("drain"), log=log, env=deployment.environment, cwd=ROOT)
+    try:
+        yield LoggingDrainer(child)
+    finally:
+        await child.stop(grace_s=STOP_GRACE_S)
 
 
 async def incidents(deployment: Deployment, kind: str) -> list[asyncpg.Record]:
@@ -257,3 +282,26 @@ async def test_recovery_by_hand_leaves_an_emptied_store_fenced(
         await seat.balance()
     async with redis.from_url(private_deployment.valkey.url) as client:
         assert await client.get(epoch_key(0)) is None
+
+
+@pytest.mark.parametrize("deployment_settings", [{"STAKEHOLD_RECOVERY": "manual"}], ids=["manual"])
+async def test_recovery_by_hand_is_not_for_a_drainer_that_starts_but_for_a_person(
+    private_deployment: Deployment, seat: Seat
+) -> None:
+    await seat.one(bet("b1", "10"))
+    await private_deployment.require_agreement()
+    await empty(private_deployment.valkey)
+
+    async with another_drainer(private_deployment) as drainer:
+        await until(partial(drainer.has_logged, "partitions_wait_for_recovery"), what="it says what waits")
+        await until(partial(drainer.has_logged, "keeping_house"), what="it is at work")
+        assert (await seat.refused(bet("b2", "1"))).reason == "PARTITION_FENCED"
+        async with redis.from_url(private_deployment.valkey.url) as client:
+            assert await client.keys("*") == []
+
+        status, said = await private_deployment.run("recover")
+
+        assert status == 0, said
+        assert not await in_the_end(seat, "b2")
+        assert await seat.cash() == "89.00"
+        await private_deployment.require_agreement()

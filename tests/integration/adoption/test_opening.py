@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from persistence.adoption import adopt_partitions, adoption
+from persistence.adoption import Adopted, adopt_partitions, adoption
 from persistence.errors import LedgerUnavailable, SetupRefused, StoreUnavailable
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey
@@ -126,7 +126,7 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(pair: Pair) ->
         looked = await adopting.adopt_all(dry_run=True)
 
     assert looked.fenced == {3: "the store was started again, or another one was promoted"}
-    assert looked.taken_over[3].witness.epoch == 2
+    assert looked.left_alone[3].witness.epoch == 2
     assert await pair.planted() == before
     assert (await pair.states())[3] == ("open", 1)
 
@@ -144,3 +144,23 @@ async def test_a_store_or_ledger_that_is_away_is_told_apart(pair: Pair) -> None:
 async def test_a_database_that_is_not_migrated_is_told_to_be(pair: Pair, postgres: EmbeddedPostgres) -> None:
     with pytest.raises(SetupRefused, match="stakehold migrate"):
         await adopt_partitions(postgres_url=postgres.dsn_for("postgres"), valkey_url=pair.store_url)
+
+
+async def test_by_hand_only_what_was_never_open_is_taken_over(pair: Pair) -> None:
+    async def by_hand() -> Adopted:
+        return await adopt_partitions(
+            postgres_url=pair.ledger_url, valkey_url=pair.store_url, recovery="manual"
+        )
+
+    await pair.ledger.execute("UPDATE ledger.partitions SET state = 'opening' WHERE partition = 5")
+    (await by_hand()).require_all()
+    opened = await pair.states()
+    await pair.store.flushdb()
+
+    adopted = await by_hand()
+
+    assert (list(adopted.fenced), list(adopted.left_alone)) == (list(PARTITIONS), list(PARTITIONS))
+    assert (adopted.taken_over, adopted.witnesses) == ({}, {})
+    assert await pair.store.dbsize() == 0
+    assert await pair.states() == opened
+    assert {state for state, _ in opened.values()} == {"open"}
