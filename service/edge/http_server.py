@@ -119,7 +119,7 @@ class Edge:
                 body = await self._read_body(request)
         except TimeoutError:
             return self._closing(Forwarded(Passage.TOO_SLOW, 408))
-        except web.RequestPayloadError:
+        except (web.RequestPayloadError, OSError):  # of the connection: its client has hung up
             return self._closing(Forwarded(Passage.MALFORMED, 400))
         if body is None:
             return self._closing(Forwarded(Passage.TOO_LARGE, 413))

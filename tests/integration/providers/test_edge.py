@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from tests.providers_house import (
     write_file,
 )
 from tests.serving import grounds
+from tests.waiting import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
@@ -239,6 +242,50 @@ async def test_connections_beyond_the_limit_are_closed_and_others_go_on(served: 
             writer.close()
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"{edge.url}/health")).status_code == 200
+
+
+@pytest.mark.parametrize("path", [BET, "/"])
+@pytest.mark.parametrize("is_reset", [False, True])
+async def test_a_client_that_hangs_up_in_the_middle_of_its_body_is_counted_and_no_error(
+    tmp_path: Path, path: str, is_reset: bool
+) -> None:
+    """``is_reset``: with an RST, as of a client that was killed."""
+    async with edge_process(tmp_path, f"{LOOPBACK}:{free_port()}") as edge:
+        _, writer = await asyncio.open_connection(LOOPBACK, edge.port)
+        writer.write(f"POST {path} HTTP/1.1\r\nHost: e\r\nContent-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+
+        async def is_read() -> bool:
+            said = await edge.metrics()
+            return under_way(said) == 1 or passages(said, "unknown") == 1
+
+        await until(is_read, what="the headers were read")
+        if is_reset:
+            linger = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        writer.close()
+
+        async def is_counted() -> bool:
+            said = await edge.metrics()
+            return under_way(said) == 0 and passages(said, "malformed") + passages(said, "unknown") == 1
+
+        await until(is_counted, what="it is counted")
+    log = edge.child.log.read_text()
+    assert "Traceback" not in log
+    assert '"error"' not in log
+
+
+def passages(metrics: str, outcome: str) -> int:
+    return int(float(value_of(metrics, f'stakehold_edge_requests_total{{outcome="{outcome}"}}')))
+
+
+def under_way(metrics: str) -> int:
+    return int(float(value_of(metrics, "stakehold_edge_requests_under_way")))
+
+
+def value_of(metrics: str, name: str) -> str:
+    [line] = [line for line in metrics.splitlines() if line.startswith(f"{name} ")]
+    return line.removeprefix(f"{name} ")
 
 
 async def test_what_was_passed_is_counted(served: Served) -> None:
