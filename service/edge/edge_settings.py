@@ -24,7 +24,10 @@ class EdgeSettings(BaseSettings):
         default=65_536, ge=1, le=MAX_BODY_BYTES, description="The largest body that is read."
     )
     max_requests: int = Field(
-        default=256, ge=1, description="Requests that may be under way before others are told 503."
+        default=256,
+        ge=1,
+        description="Requests that may wait for their answers before others are told 503. Those whose bodies are "
+        "still being read are bounded by MAX_CONNECTIONS and MAX_BODY_BYTES.",
     )
     max_connections: int = Field(
         default=1024, ge=1, description="Connections beyond that are closed at once."

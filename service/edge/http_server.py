@@ -30,6 +30,7 @@ _MAX_LINE = 4096
 _MAX_HEADERS = 64
 _LONGEST_PEER = 128
 _POLL_S = 0.02
+_OVERLOADED = Forwarded(Passage.OVERLOADED, 503, headers=(("Retry-After", "1"),))
 
 
 class _Handler(RequestHandler):
@@ -89,15 +90,13 @@ class Edge:
         self._metrics = metrics
         self._is_ready = is_ready
         self._under_way = 0
+        self._forwarded = 0
         metrics.watch_under_way(lambda: self._under_way)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Of any request whose headers could be read."""
         if request.rel_url.raw_path == "/health" and request.method in {"GET", "HEAD"}:
             return web.Response(status=200 if self._is_ready() else 503, headers={"Server": _SERVER})
-        if self._under_way >= self._settings.max_requests:
-            overloaded = Forwarded(Passage.OVERLOADED, 503, headers=(("Retry-After", "1"),))
-            return self._closing(overloaded)
         self._under_way += 1
         try:
             return await self._answer(request)
@@ -123,6 +122,18 @@ class Edge:
             return self._closing(Forwarded(Passage.MALFORMED, 400))
         if body is None:
             return self._closing(Forwarded(Passage.TOO_LARGE, 413))
+        # Not before its body is here: who sends none would hold a place for nothing.
+        if self._forwarded >= self._settings.max_requests:
+            return self._closing(_OVERLOADED)
+        self._forwarded += 1
+        try:
+            return await self._forward(named, request, headers, body)
+        finally:
+            self._forwarded -= 1
+
+    async def _forward(
+        self, named: Named, request: web.BaseRequest, headers: list[HttpHeader], body: bytes
+    ) -> web.StreamResponse:
         started = asyncio.get_running_loop().time()
         forwarded = await self._forwarder.forward(
             named,

@@ -24,6 +24,7 @@ class EdgeProcess:
     """A running edge; tests may signal it as they like."""
 
     child: Child
+    service_address: str
     port: int
     metrics_port: int
 
@@ -68,7 +69,7 @@ async def edge_process(
     }
     log = folder / f"edge-{next(_names)}.log"
     child = spawn("edge", [sys.executable, "-m", "service.cli", "edge"], log=log, env=environment, cwd=ROOT)
-    edge = EdgeProcess(child, port, metrics_port)
+    edge = EdgeProcess(child, service_address, port, metrics_port)
 
     async def is_well() -> bool:
         async with httpx.AsyncClient() as client:

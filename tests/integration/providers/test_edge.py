@@ -288,6 +288,30 @@ def value_of(metrics: str, name: str) -> str:
     return line.removeprefix(f"{name} ")
 
 
+async def test_requests_without_a_body_hold_no_place_of_those_that_are_whole(
+    served: Served, tmp_path: Path
+) -> None:
+    edge_of_all, api = served
+    player = (await seat(api)).player
+    body = json.dumps({"player_id": player, "currency": "EUR"}).encode()
+    head = f"POST {BET} HTTP/1.1\r\nHost: e\r\nContent-Length: 100\r\n\r\n{{".encode()
+    settings = {"STAKEHOLD_EDGE_MAX_REQUESTS": "3", "STAKEHOLD_EDGE_BODY_TIMEOUT_S": "60"}
+    async with edge_process(tmp_path, edge_of_all.service_address, settings) as edge:
+        held = [await asyncio.open_connection(LOOPBACK, edge.port) for _ in range(3)]
+        for _, writer in held:
+            writer.write(head)
+
+        async def are_read() -> bool:
+            return under_way(await edge.metrics()) == 3
+
+        await until(are_read, what="the headers were read")
+        whole = await post(edge, f"/{ARCADE}/balance", body, hmac_headers("/balance", body))
+        for _, writer in held:
+            writer.close()
+
+    assert (whole.status_code, whole.json()["status"]) == (200, "ok")
+
+
 async def test_what_was_passed_is_counted(served: Served) -> None:
     edge, _ = served
     await post(edge, "/nobody/at/all", b"{}", {})
@@ -351,6 +375,23 @@ async def test_without_an_answer_the_provider_is_told_to_come_again(
     assert servicer.request.path == "/transaction/bet"
     assert told["X-A"] == "1"
     assert "Cookie" not in told
+
+
+async def test_more_than_may_wait_for_their_answers_are_told_to_come_again(
+    silent: tuple[str, Silent], tmp_path: Path
+) -> None:
+    address, servicer = silent
+    settings = {"STAKEHOLD_EDGE_MAX_REQUESTS": "1", "STAKEHOLD_EDGE_ANSWER_TIMEOUT_S": "30"}
+    async with edge_process(tmp_path, address, settings) as edge:
+        first = asyncio.ensure_future(post(edge, BET, b"{}", {}))
+        await servicer.asked.wait()
+        second = await post(edge, BET, b"{}", {})
+        servicer.released.set()
+        said = await edge.metrics()
+
+    assert (second.status_code, second.content, second.headers["retry-after"]) == (503, b"", "1")
+    assert passages(said, "overloaded") == 1
+    assert (await first).status_code == 200
 
 
 async def test_without_a_service_the_provider_is_told_to_come_again(tmp_path: Path) -> None:
