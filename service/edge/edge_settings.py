@@ -26,8 +26,8 @@ class EdgeSettings(BaseSettings):
     max_requests: int = Field(
         default=256,
         ge=1,
-        description="Requests that may wait for their answers before others are told 503. Those whose bodies are "
-        "still being read are bounded by MAX_CONNECTIONS and MAX_BODY_BYTES.",
+        description="Requests that may wait for their answers before others are told 503. Those whose bodies "
+        "are still being read are bounded by MAX_CONNECTIONS and MAX_BODY_BYTES.",
     )
     max_connections: int = Field(
         default=1024, ge=1, description="Connections beyond that are closed at once."
