@@ -210,8 +210,10 @@ def _usable_key(one: Mapping[str, Any], allowed: frozenset[str]) -> Mapping[str,
     """By algorithm; empty where it is of no use."""
     key_id, kind, curve = one.get("kid"), one.get("kty"), one.get("crv", "")
     is_public = not {"d", "k"} & one.keys()
-    is_to_verify = one.get("use", "sig") == "sig" and "verify" in one.get("key_ops", ["verify"])
-    if not (isinstance(key_id, str) and key_id and is_public and is_to_verify):
+    uses = one.get("key_ops", ["verify"])
+    is_to_verify = one.get("use", "sig") == "sig" and isinstance(uses, list) and "verify" in uses
+    is_named = isinstance(key_id, str) and key_id != "" and key_id.isprintable()
+    if not (is_named and is_public and is_to_verify):
         return {}
     algorithms = allowed & _ALGORITHMS.get((str(kind), str(curve)), frozenset())
     if "alg" in one:
