@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from persistence.errors import StakeholdError
-from persistence.export.exporting import Exporter, Stretch, manifest_path
-from persistence.export.manifest import Manifest, SigningKey
+from persistence.export.exporting import Exporter, Stretch
+from persistence.export.manifest import Manifest, SigningKey, manifest_path
 from persistence.export.verifying import Verified, verify_file
 from persistence.postgres.database import Connection, translated_errors
 from persistence.postgres.queries import query

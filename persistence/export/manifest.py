@@ -112,13 +112,9 @@ def read_manifest(path: Path, public: Ed25519PublicKey) -> Manifest:
     return manifest
 
 
-def read_unverified(path: Path) -> Manifest | None:
-    """For whoever goes on where a folder ends; None where it is none."""
-    try:
-        told = json.loads(path.read_bytes())["manifest"]
-        return Manifest(**{**told, "sums": {code: tuple(sums) for code, sums in told["sums"].items()}})
-    except (ValueError, KeyError, TypeError):
-        return None
+def manifest_path(file: Path) -> Path:
+    """Where the manifest of a file is."""
+    return file.with_name(file.name.partition(".jsonl")[0] + SUFFIX)
 
 
 def _canonical(told: object) -> bytes:

@@ -19,7 +19,7 @@ from persistence.export.lines import (
     read_line,
 )
 from persistence.export.manifest import SUFFIX, Manifest, read_manifest
-from persistence.export.writing import digest_of
+from persistence.export.writing import digest_of, is_unfinished
 from persistence.hash_chain import FIRST_PREVIOUS_HASH
 
 
@@ -76,14 +76,14 @@ def verify_folder(folder: Path, public: Ed25519PublicKey, verified: Verified) ->
             manifest = read_manifest(path, public)
         except ValueError as error:
             yield ExportFinding(path.name, str(error))
-            named.add(path.name.removesuffix(SUFFIX))
+            named.update(path.name.removesuffix(SUFFIX) + kind for kind in (".jsonl", ".jsonl.gz"))
             continue
-        named.add(manifest.file.partition(".jsonl")[0])
+        named.add(manifest.file)
         manifests[manifest.ledger_id, manifest.partition].append((path, manifest))
     if not paths:
         yield ExportFinding(str(folder), "there is no manifest in it")
     for file in sorted(folder.glob("*.jsonl*")):
-        if file.name.partition(".jsonl")[0] not in named:
+        if file.name not in named and not is_unfinished(file):
             yield ExportFinding(file.name, "no manifest says what it is")
     if len({ledger for ledger, _ in manifests}) > 1:
         yield ExportFinding(str(folder), "it has files of several ledgers")

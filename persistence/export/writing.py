@@ -1,4 +1,8 @@
-"""Writes an exported file: whole and on disk under its name, or not there."""
+"""Writes an exported file: whole and on disk under its name, or not there.
+
+Under the name of an unfinished file first; it gets its own once its manifest is signed and on disk, too. So
+whatever has its name can have its manifest, wherever it was broken off.
+"""
 
 import gzip
 import os
@@ -12,6 +16,8 @@ from typing import BinaryIO, cast
 
 from persistence.audit.entry_checks import StoredEntry
 from persistence.export.lines import write_line
+
+UNFINISHED = ".unfinished"
 
 
 @dataclass(slots=True)
@@ -48,12 +54,11 @@ class EntryFile:
 
 @contextmanager
 def entry_file(path: Path, *, with_metadata: bool) -> Iterator[EntryFile]:
-    """The file has its name once the context is left, and is on disk by then; left by an exception it is not
-    there. What ends with .gz is compressed, the same each time.
+    """The file is on disk once the context is left, still unfinished; left by an exception it is not there.
+    What ends with .gz is compressed, the same each time.
     """
-    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
-        with unfinished.open("wb") as raw:
+        with unfinished(path).open("wb") as raw:
             lines: BinaryIO = raw
             if path.suffix == ".gz":
                 lines = cast("BinaryIO", gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0))
@@ -61,10 +66,8 @@ def entry_file(path: Path, *, with_metadata: bool) -> Iterator[EntryFile]:
                 yield EntryFile(lines, with_metadata, Written())
             raw.flush()
             os.fsync(raw.fileno())
-        unfinished.rename(path)
-        sync_folder(path.parent)
     except BaseException:
-        unfinished.unlink(missing_ok=True)
+        unfinished(path).unlink(missing_ok=True)
         raise
 
 
@@ -74,15 +77,31 @@ class _Unclosed:
     def __exit__(self, *_: object) -> None: ...
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """On disk under its name, or not there."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("wb") as raw:
-        raw.write(content)
+def finish(path: Path, manifest: Path, signed: bytes) -> None:
+    """Gives an unfinished file its name, and its manifest the other."""
+    with unfinished(manifest).open("wb") as raw:
+        raw.write(signed)
         raw.flush()
         os.fsync(raw.fileno())
-    unfinished.rename(path)
     sync_folder(path.parent)
+    for each in (path, manifest):
+        unfinished(each).rename(each)
+        sync_folder(path.parent)
+
+
+def unfinished(path: Path) -> Path:
+    """Where a file is until it has its name."""
+    return path.with_name(f".{path.name}{UNFINISHED}")
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether it is, or was when an export was broken off."""
+    return path.name.startswith(".") and path.name.endswith(UNFINISHED)
+
+
+def finished(path: Path) -> Path:
+    """The name that an unfinished file is to have."""
+    return path.with_name(path.name.removeprefix(".").removesuffix(UNFINISHED))
 
 
 def digest_of(path: Path) -> str:

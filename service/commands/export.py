@@ -58,8 +58,9 @@ def command(
 
     All files are of one moment, and nothing is kept from working meanwhile. Each entry is verified on the
     way: what does not verify is not signed (status 2). A file and its manifest are there whole, or not at
-    all; so it may be broken off and said again. `stakehold verify-export` proves the files without the
-    database.
+    all; so it may be broken off and said again. Nothing is added to a folder of another history than the
+    ledger's, as after a restore (status 2), and no file is written over. `stakehold verify-export`
+    proves the files without the database.
     """
     if is_all == bool(partitions):
         raise click.UsageError("say --all, or which --partition")
@@ -110,16 +111,24 @@ async def _export(
 ) -> None:
     async with exporter(postgres_url, folder, key) as opened:
         ends = await opened.ends()
+        wanted: list[Stretch] = []
         for partition in partitions or sorted(ends):
             if partition not in ends:
                 click.echo(f"stakehold: there is no partition {partition}", err=True)
                 sys.exit(2)
             last = ends[partition] if end is None else await _place(opened, partition, end)
-            first = opened.exported(partition) if start is None else await _place(opened, partition, start)
+            first = (
+                await opened.exported(partition) if start is None else await _place(opened, partition, start)
+            )
             if first >= min(last, ends[partition]):
                 click.echo(f"Partition {partition}: nothing to export.")
                 continue
             stretch = Stretch(partition, first, min(last, ends[partition]))
+            if there := await opened.done(stretch):
+                click.echo(f"Partition {partition}: nothing to export, {there.file} has it.")
+                continue
+            wanted.append(stretch)
+        for stretch in wanted:
             report(await opened.export(stretch, compressed=compressed, with_metadata=with_metadata))
 
 

@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner
-from redis.asyncio import Redis
 
 from persistence.export.archiving import Archived, Archiver, ArchiveUnsound, next_month
 from persistence.export.exporting import Exporter, Stretch, exporter
@@ -19,10 +18,9 @@ from persistence.pruning import Pruning
 from persistence.transactions import TransactionKind
 from service.cli import main
 from service.embedded import EmbeddedValkey
-from service.embedded.ports import LOOPBACK
-from tests.drained_ledger import movement, wallets
+from tests.drained_ledger import movement
 from tests.evening_ledger import ANNA
-from tests.integration.test_exporting import HERS, Desk, keys, some_play
+from tests.export_desk import HERS, Desk, a_desk, keys, some_play
 from tests.ledgers import Ledgers
 
 DATABASE = 13
@@ -31,13 +29,8 @@ DAY_S = 86_400.0
 
 @pytest_asyncio.fixture
 async def desk(ledgers: Ledgers, valkey: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Desk]:
-    url = f"redis://{LOOPBACK}:{valkey.port}/{DATABASE}"
-    key, private, public = keys(tmp_path, "archive")
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    async with ledgers.fresh() as dsn, Redis.from_url(url) as store, wallets(url, dsn) as money:
-        yield Desk(money, folder, key, public, private)
-        await store.flushdb()
+    async with a_desk(ledgers, valkey, tmp_path, database=DATABASE) as opened:
+        yield opened
 
 
 SUBMISSION = """

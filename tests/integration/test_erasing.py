@@ -29,7 +29,7 @@ from stakehold.v1 import command_pb2, money_pb2, wallet_service_pb2
 from stakehold.v1.wallet_service_pb2 import TransactionContext
 from tests.books import tamper
 from tests.drained_ledger import EUR, PARTITION_COUNT, Wallets, movement, rollback, wallets
-from tests.integration.test_exporting import keys
+from tests.export_desk import keys
 from tests.ledgers import Ledgers
 
 DATABASE = 12

@@ -3,10 +3,7 @@
 import asyncio
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,108 +12,29 @@ import pytest
 import pytest_asyncio
 from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from redis.asyncio import Redis
 
 from persistence.audit.audit import Audit
 from persistence.audit.findings import Finding
-from persistence.export.exporting import ChainUnsound, Stretch, exporter, manifests_in
-from persistence.export.manifest import Manifest, SigningKey, read_public_key
-from persistence.export.verifying import ExportFinding, Verified, verify_folder
+from persistence.export.exporting import ChainUnsound
+from persistence.export.manifest import SigningKey
 from persistence.export.writing import entry_file
-from persistence.transactions import TransactionKind, partition_of
+from persistence.transactions import TransactionKind
 from service.cli import main
 from service.embedded import EmbeddedValkey
-from service.embedded.ports import LOOPBACK
 from tests.books import tamper
-from tests.drained_ledger import PARTITION_COUNT, Wallets, movement, wallets
-from tests.evening_ledger import ANNA, an_evening
+from tests.drained_ledger import PARTITION_COUNT, movement
+from tests.evening_ledger import ANNA
+from tests.export_desk import HERS, NOTE, Desk, a_desk, keys, some_play
 from tests.ledgers import Ledgers
 
 DATABASE = 11
-HERS = partition_of(ANNA, PARTITION_COUNT)
-NOTE = {"note": "from her aunt Zoë"}
-ROOT = Path(__file__).parent.parent.parent
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Somebody who exports to a folder."""
-
-    money: Wallets
-    folder: Path
-    key: SigningKey
-    public: Path
-    private: Path
-
-    async def export(self, *, end: int | None = None, compressed: bool = True) -> list[Manifest]:
-        async with exporter(self.money.ledger_dsn, self.folder, self.key) as opened:
-            ends = await opened.ends()
-            return [
-                await opened.export(
-                    Stretch(partition, opened.exported(partition), min(last, end or last)),
-                    compressed=compressed,
-                    with_metadata=True,
-                )
-                for partition, last in ends.items()
-                if opened.exported(partition) < min(last, end or last)
-            ]
-
-    def verify(self, public: Path | None = None) -> tuple[list[ExportFinding], Verified]:
-        verified = Verified()
-        key = read_public_key(public or self.public)
-        return list(verify_folder(self.folder, key, verified)), verified
-
-    def second_opinion(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-I", ROOT / "examples/verify_export.py", self.folder, self.public],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30.0,
-        )
-
-    def lines(self, manifest: Manifest) -> list[bytes]:
-        return gzip.decompress((self.folder / manifest.file).read_bytes()).splitlines(keepends=True)
-
-    def hers(self) -> Manifest:
-        [[manifest]] = [found for (_, p), found in manifests_in(self.folder).items() if p == HERS]
-        return manifest
-
-
-def keys(folder: Path, name: str) -> tuple[SigningKey, Path, Path]:
-    made = Ed25519PrivateKey.generate()
-    private, public = folder / f"{name}.pem", folder / f"{name}.pub.pem"
-    private.write_bytes(
-        made.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    public.write_bytes(
-        made.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
-    )
-    return SigningKey(made), private, public
 
 
 @pytest_asyncio.fixture
 async def desk(ledgers: Ledgers, valkey: EmbeddedValkey, tmp_path: Path) -> AsyncIterator[Desk]:
-    url = f"redis://{LOOPBACK}:{valkey.port}/{DATABASE}"
-    key, private, public = keys(tmp_path, "export")
-    folder = tmp_path / "exported"
-    folder.mkdir()
-    async with ledgers.fresh() as dsn, wallets(url, dsn) as money:
-        yield Desk(money, folder, key, public, private)
-        async with Redis.from_url(url) as store:
-            await store.flushdb()
-
-
-async def some_play(desk: Desk) -> None:
-    await an_evening(desk.money)
-    await desk.money.move(ANNA, movement(TransactionKind.WIN, "noted", 100, metadata=json.dumps(NOTE)))
-    await desk.money.drain()
+    async with a_desk(ledgers, valkey, tmp_path, database=DATABASE) as opened:
+        yield opened
 
 
 async def test_what_is_exported_is_the_ledger_and_proves_itself(desk: Desk) -> None:
@@ -157,7 +75,7 @@ async def test_an_export_goes_on_where_the_folder_ends_and_its_files_follow_one_
     assert await desk.export() == []
     assert desk.verify()[0] == []
     assert desk.second_opinion().returncode == 0
-    missing = next(m for m in manifests_in(desk.folder)[str(more[0].ledger_id), HERS] if m.first == 0)
+    missing = desk.manifests(HERS)[0]
     (desk.folder / missing.file).unlink()
     [finding] = desk.verify()[0]
     assert "missing" in finding.problem
