@@ -67,6 +67,7 @@ class Case:
 
     file: str
     sets: Sets = ()
+    namespace: str = NAMESPACE
 
     def __str__(self) -> str:
         return f"{self.file}+{len(self.sets)}" if self.sets else self.file
@@ -98,7 +99,7 @@ def helm(major: str, *words: str) -> str:
 def template(major: str, case: Case) -> str:
     sets = [word for one in case.sets for word in ("--set", one)]
     values = ["--values", str(CHART / f"values-{case.file}.yaml")] if case.file else []
-    return helm(major, "template", RELEASE, str(CHART), "--namespace", NAMESPACE, *values, *sets)
+    return helm(major, "template", RELEASE, str(CHART), "--namespace", case.namespace, *values, *sets)
 
 
 @cache
