@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from tests.chart.rendering import EVERYTHING, RELEASE, ROOT, Case, all_pods, manifests
+from tests.chart.rendering import EVERYTHING, RELEASE, ROOT, Case, Manifest, all_pods, manifests
 from tests.chart.test_policies import environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,6 +15,10 @@ ISSUE = re.compile(r"^mkdir -p tls$.*?^}$", re.MULTILINE | re.DOTALL)
 """Makes an authority, and what issues certificates."""
 FOR_THE_CHART = re.compile(r"^## On Kubernetes$.*?^```\n(.*?)^secret\(\)", re.MULTILINE | re.DOTALL)
 NAMESPACE = "default"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+COMMAND = re.compile(r"helm (?:install|upgrade) \S[^`\n]*")
+"""In a block, or within a sentence."""
+TIMEOUT = re.compile(r"--timeout (\d+)m\b")
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +68,36 @@ def test_the_readmes_certificate_has_the_names_of_all_services_that_lead_to_serv
 
     assert len(services) == 3
     assert services | {"localhost"} == names_in(certificate)  # localhost: of kubectl port-forward
+
+
+def commands() -> list[str]:
+    """Each `helm install` and `helm upgrade` that is told, on one line."""
+    texts = [page.read_text(encoding="utf-8").replace("\\\n", " ") for page in PAGES]
+    return [command for text in texts for command in COMMAND.findall(text)]
+
+
+def test_installing_and_upgrading_are_both_told() -> None:
+    assert {command.split()[1] for command in commands()} == {"install", "upgrade"}
+
+
+@pytest.mark.parametrize("command", commands())
+def test_helm_waits_for_as_long_as_the_chart_may_take(command: str) -> None:
+    [minutes] = TIMEOUT.findall(command)
+    hooks_s = [
+        found["spec"]["activeDeadlineSeconds"]
+        for found in manifests(Case("region"))
+        if "pre-upgrade" in found["metadata"].get("annotations", {}).get("helm.sh/hook", "")
+        and found["kind"] == "Job"
+    ]
+
+    assert " --wait" in command
+    assert hooks_s
+    assert int(minutes) * 60 >= max(*hooks_s, *(progress_s(found) for found in deployments()))
+
+
+def deployments() -> list[Manifest]:
+    return [found for found in manifests(Case("region", EVERYTHING)) if found["kind"] == "Deployment"]
+
+
+def progress_s(deployment: Manifest) -> int:
+    return int(deployment["spec"]["progressDeadlineSeconds"])

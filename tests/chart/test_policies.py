@@ -17,6 +17,10 @@ LONG_LIVED = [
 CREDENTIALS = ("URL", "SERVERS", "PASSWORD", "TOKEN")
 STOPS_WITHIN_S = 15
 """Beyond the grace of calls: pools to close, leases to give back."""
+STARTS_WITHIN_S = 100
+"""Beyond the wait for migrations."""
+PLACED_WITHIN_S = 120
+"""Before a pod starts: a node is found, the image is fetched."""
 
 
 @pytest.mark.parametrize(("case", "pods"), PODS)
@@ -214,12 +218,26 @@ def test_migrations_are_made_as_the_ledgers_owner() -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_no_pod_is_taken_away_before_another_is_there(case: Case) -> None:
     for deployment in of_kind(case, "Deployment"):
-        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        surge = "25%" if deployment["metadata"]["name"].endswith("-server") else 1
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": surge}
         assert deployment["spec"]["minReadySeconds"] > 0
         keys = [
             one["topologyKey"] for one in deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
         ]
         assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+
+
+@pytest.mark.parametrize("waits_s", [None, 0, 1, 600, 1800])
+def test_a_rollout_is_not_given_up_while_its_pods_may_still_start(waits_s: int | None) -> None:
+    sets = EVERYTHING if waits_s is None else (*EVERYTHING, f"settings.migration_wait_s={waits_s}")
+    for deployment in of_kind(Case("region", sets), "Deployment"):
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        probe = container["startupProbe"]
+        starts_s = probe["periodSeconds"] * probe["failureThreshold"]
+        waited_s = float(environment(container).get("STAKEHOLD_MIGRATION_WAIT_S", "0"))
+
+        assert starts_s >= waited_s + STARTS_WITHIN_S
+        assert deployment["spec"]["progressDeadlineSeconds"] >= starts_s + PLACED_WITHIN_S
 
 
 def test_servers_are_added_by_processor_and_by_calls_under_way() -> None:

@@ -277,11 +277,14 @@ livenessProbe:
 {{- define "stakehold.rollout" -}}
 revisionHistoryLimit: 5
 minReadySeconds: 5
+# Longer than a pod may take: a node is found, its image is fetched, and the startup probe gives it its time.
+progressDeadlineSeconds: {{ add 300 (ceil (default 0 .root.Values.settings.migration_wait_s)) }}
 strategy:
   type: RollingUpdate
   rollingUpdate:
     maxUnavailable: 0
-    maxSurge: 1
+    # Servers are many: one after the other would take longer than who upgrades them waits.
+    maxSurge: {{ ternary "25%" 1 (eq .component "server") }}
 {{- end }}
 
 {{- define "stakehold.podDisruptionBudget" -}}
