@@ -1381,7 +1381,7 @@ CREATE TABLE providers.sessions (
     CONSTRAINT a_token_s_digest_has_32_bytes CHECK ((octet_length(token_digest) = 32))
 );
 
-COMMENT ON COLUMN providers.sessions.token_digest IS 'SHA-256 of the token, which itself is kept nowhere.';
+COMMENT ON COLUMN providers.sessions.token_digest IS 'SHA-256 of the token, which itself is kept nowhere but in the bodies of the callbacks that named it, until these are erased.';
 
 CREATE TABLE registry.currencies (
     currency_code text NOT NULL,
@@ -2249,18 +2249,15 @@ GRANT SELECT ON TABLE ledger.wallets TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.callback_answers TO stakehold_callbacks;
 GRANT SELECT ON TABLE providers.callback_answers TO stakehold_reader;
-GRANT SELECT ON TABLE providers.callback_answers TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 GRANT SELECT ON TABLE providers.callback_duplicates TO stakehold_reader;
-GRANT SELECT ON TABLE providers.callback_duplicates TO stakehold_eraser;
 
 GRANT UPDATE(times) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 
 GRANT UPDATE(last_time) ON TABLE providers.callback_duplicates TO stakehold_callbacks;
 
 GRANT SELECT,INSERT ON TABLE providers.callbacks TO stakehold_callbacks;
-GRANT SELECT ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT(callback_number) ON TABLE providers.callbacks TO stakehold_reader;
 
@@ -2286,6 +2283,7 @@ GRANT SELECT(key_id) ON TABLE providers.callbacks TO stakehold_reader;
 GRANT SELECT(request_id) ON TABLE providers.callbacks TO stakehold_reader;
 
 GRANT SELECT(player_id) ON TABLE providers.callbacks TO stakehold_reader;
+GRANT SELECT(player_id) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT(transaction_id) ON TABLE providers.callbacks TO stakehold_reader;
 
@@ -2295,10 +2293,9 @@ GRANT SELECT(recorded_time) ON TABLE providers.callbacks TO stakehold_reader;
 
 GRANT SELECT(erased_time) ON TABLE providers.callbacks TO stakehold_reader;
 GRANT UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_callbacks;
-GRANT UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_eraser;
+GRANT SELECT(erased_time),UPDATE(erased_time) ON TABLE providers.callbacks TO stakehold_eraser;
 
 GRANT SELECT,INSERT ON TABLE providers.sessions TO stakehold_callbacks;
-GRANT SELECT ON TABLE providers.sessions TO stakehold_eraser;
 
 GRANT UPDATE(closed_time) ON TABLE providers.sessions TO stakehold_callbacks;
 

@@ -10,8 +10,9 @@ from persistence.postgres.migrating import Migration, all_migrations
 RELEASED = 20
 """The last migration of 0.1.0: what came before it had no release to get along with."""
 
-CONTRACTIONS: Mapping[int, str] = {}
-"""Migrations that take something away, and the release that was the last one to use it."""
+CONTRACTIONS: Mapping[int, str] = {30: "0.1.0"}
+"""Migrations that take something away, and the release that was the last one to use it; or the last one,
+where none has ever used it."""
 
 _TAKEN_AWAY = {
     "a table, column, function or other object is dropped": r"\bDROP\s+(?!CONSTRAINT|TRIGGER|POLICY)[A-Z]+\b",

@@ -226,16 +226,35 @@ async def test_a_retry_of_what_was_erased_is_still_the_same(records: Records) ->
     assert callback["body"] is None
 
 
-async def test_readers_do_not_see_what_was_sent(records: Records) -> None:
-    async with ledger_pool(
-        records.ground.ledger_dsn, role=LedgerRole.READER, size=1, statement_timeout_s=5.0
-    ) as pool:
-        await pool.fetch("SELECT provider_id, player_id, body_digest FROM providers.callbacks")
+SEEN_BY = {
+    LedgerRole.READER: "provider_id, player_id, body_digest",
+    LedgerRole.ERASER: "player_id, erased_time",
+}
+
+
+@pytest.mark.parametrize("role", SEEN_BY)
+async def test_readers_and_erasers_do_not_see_what_was_sent(records: Records, role: LedgerRole) -> None:
+    async with ledger_pool(records.ground.ledger_dsn, role=role, size=1, statement_timeout_s=5.0) as pool:
+        await pool.fetch(f"SELECT {SEEN_BY[role]} FROM providers.callbacks")
         for column in ("body", "headers", "peer"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.fetch(f"SELECT {column} FROM providers.callbacks")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await pool.execute(
+                    f"UPDATE providers.callbacks SET body = NULL WHERE {column}::text LIKE '%token%'"
+                )
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await pool.fetch("SELECT * FROM providers.sessions")
+
+
+async def test_nobody_else_sees_what_was_sent(records: Records) -> None:
+    may = await records.sql.fetch(
+        "SELECT role FROM unnest($1::text[]) AS role"
+        " WHERE has_column_privilege(role, 'providers.callbacks', 'body', 'SELECT')",
+        [str(role) for role in LedgerRole],
+    )
+
+    assert [row["role"] for row in may] == [LedgerRole.CALLBACKS]
 
 
 async def test_keys_follow_each_other_while_it_serves(
