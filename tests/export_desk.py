@@ -74,9 +74,9 @@ class Desk:
         key = read_public_key(public or self.public)
         return list(verify_folder(self.folder, key, verified)), verified
 
-    def second_opinion(self) -> subprocess.CompletedProcess[str]:
+    def second_opinion(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-I", ROOT / "examples/verify_export.py", self.folder, self.public],
+            [sys.executable, "-I", ROOT / "examples/verify_export.py", self.folder, self.public, *words],
             capture_output=True,
             text=True,
             check=False,

@@ -1,6 +1,6 @@
 """Exports stretches of partitions' chains: read in one snapshot, checked on the way, signed at the end."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -103,9 +103,15 @@ class Exporter:
         return None
 
     async def export(
-        self, stretch: Stretch, *, compressed: bool = True, with_metadata: bool = False
+        self,
+        stretch: Stretch,
+        *,
+        run: Sequence[Stretch] = (),
+        compressed: bool = True,
+        with_metadata: bool = False,
     ) -> Manifest:
-        """Writes a file and its manifest, whole or not at all; what is there already is left as it is.
+        """Writes a file and its manifest, whole or not at all; what is there already is left as it is. The
+        manifest tells of the whole ``run``, so that files that are missing later are missed.
 
         Raises ChainUnsound, and OSError.
         """
@@ -138,10 +144,17 @@ class Exporter:
             file_bytes=unfinished(path).stat().st_size,
             created_time=datetime.now(UTC).isoformat(timespec="seconds"),
             key_id=self._key.key_id,
+            folder_ends=self._ends_after((stretch, *run)),
         )
         finish(path, manifest_path(path), self._key.sign(manifest))
         self._folder.add(manifest)
         return manifest
+
+    def _ends_after(self, run: Sequence[Stretch]) -> dict[str, int]:
+        ends = self._folder.ends()
+        for stretch in run:
+            ends[stretch.partition] = max(stretch.end, ends.get(stretch.partition, 0))
+        return {str(partition): end for partition, end in sorted(ends.items())}
 
     async def _require_this_history(self, file: Manifest) -> None:
         if await self._has(file):

@@ -42,6 +42,10 @@ class ExportFolder:
         """The partition's files, in order."""
         return self._files.get(partition, ())
 
+    def ends(self) -> dict[int, int]:
+        """Up to where it has each partition that it has anything of."""
+        return {partition: max(file.end for file in files) for partition, files in self._files.items()}
+
     def file_from(self, partition: int, first: int) -> Manifest | None:
         """The file that begins at a place."""
         return next((file for file in self.files(partition) if file.first == first), None)

@@ -24,7 +24,9 @@ class Manifest:
     ``previous_hash`` is that of the entry before the first, ``last_hash`` that of the last one; ``sums`` is
     what was posted of each currency, all positive amounts and all negative ones together; ``erased_count``
     counts entries whose hash covers what was erased. ``file_digest`` is the SHA-256 of the file as it lies
-    there. Hashes are hexadecimal, times UTC.
+    there. ``folder_ends`` says up to which place the folder has each partition, by its number, once the run
+    is done that wrote this file; None in manifests from before that was said. Hashes are hexadecimal, times
+    UTC.
     """
 
     ledger_id: str
@@ -42,6 +44,7 @@ class Manifest:
     file_bytes: int
     created_time: str
     key_id: str
+    folder_ends: Mapping[str, int] | None = None
     format: str = FORMAT
 
     def text(self) -> bytes:

@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,16 +39,27 @@ class ExportFinding:
         return f"{self.file}{place}: {self.problem}"
 
 
+@dataclass(frozen=True, slots=True)
+class VerifiedPartition:
+    """What the files of a partition say that they have: from ``first`` up to, and without, ``end``."""
+
+    ledger_id: str
+    partition: int
+    first: int
+    end: int
+    last_hash: str
+
+
 @dataclass(slots=True)
 class Verified:
     """What was looked at. ``erased_count`` entries have a hash over what was erased: only links and the rest
-    of the entry could be checked. ``partitions`` have the places from which and up to which there are files.
+    of the entry could be checked. ``partitions`` are in order.
     """
 
     file_count: int = 0
     entry_count: int = 0
     erased_count: int = 0
-    partitions: dict[int, tuple[int, int]] = field(default_factory=dict)
+    partitions: list[VerifiedPartition] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -66,8 +77,19 @@ class _Chain:
         self.is_from_the_start = False
 
 
-def verify_folder(folder: Path, public: Ed25519PublicKey, verified: Verified) -> Iterator[ExportFinding]:
-    """Findings as they turn up. A file is followed up to its first break."""
+def verify_folder(
+    folder: Path,
+    public: Ed25519PublicKey,
+    verified: Verified,
+    *,
+    ledger_id: str | None = None,
+    from_the_middle: bool = False,
+) -> Iterator[ExportFinding]:
+    """Findings as they turn up. A file is followed up to its first break.
+
+    Every partition's files begin with its chain, unless ``from_the_middle`` is said; and all are of
+    ``ledger_id``, where that is said.
+    """
     paths = sorted(folder.glob(f"*{SUFFIX}"))
     manifests: dict[tuple[str, int], list[tuple[Path, Manifest]]] = defaultdict(list)
     named = set[str]()
@@ -87,12 +109,41 @@ def verify_folder(folder: Path, public: Ed25519PublicKey, verified: Verified) ->
             yield ExportFinding(file.name, "no manifest says what it is")
     if len({ledger for ledger, _ in manifests}) > 1:
         yield ExportFinding(str(folder), "it has files of several ledgers")
-    for (_, partition), found in sorted(manifests.items()):
+    for ledger in sorted({ledger for ledger, _ in manifests if ledger_id not in (None, ledger)}):
+        yield ExportFinding(str(folder), f"it has files of ledger {ledger}, not of {ledger_id}")
+    for (ledger, partition), found in sorted(manifests.items()):
         chain = _Chain()
-        for path, manifest in sorted(found, key=lambda of: (of[1].first, of[1].end)):
+        found.sort(key=lambda of: (of[1].first, of[1].end))
+        first = found[0][1].first
+        if first > 0 and not from_the_middle:
+            yield ExportFinding(
+                found[0][0].name, f"what is before it is missing: it begins at {first}", partition, 0
+            )
+        for path, manifest in found:
             yield from _verify_file(folder, path, manifest, chain, verified)
-            first, _ = verified.partitions.get(partition, (manifest.first, 0))
-            verified.partitions[partition] = (first, manifest.end)
+        last = found[-1][1]
+        verified.partitions.append(VerifiedPartition(ledger, partition, first, last.end, last.last_hash))
+    yield from _missing(folder, [manifest for found in manifests.values() for _, manifest in found])
+
+
+def _missing(folder: Path, manifests: Sequence[Manifest]) -> Iterator[ExportFinding]:
+    """Places of which a manifest says that the folder has them, and that no other one is of."""
+    has: dict[tuple[str, int], int] = defaultdict(int)
+    told: dict[tuple[str, int], int] = defaultdict(int)
+    for manifest in manifests:
+        place = manifest.ledger_id, manifest.partition
+        has[place] = max(has[place], manifest.end)
+        for number, end in (manifest.folder_ends or {}).items():
+            place = manifest.ledger_id, int(number)
+            told[place] = max(told[place], end)
+    for (ledger, partition), end in sorted(told.items()):
+        if has[ledger, partition] < end:
+            yield ExportFinding(
+                str(folder),
+                f"files up to {end} are missing, which were exported with others that are there",
+                partition,
+                has[ledger, partition],
+            )
 
 
 def verify_file(path: Path, public: Ed25519PublicKey, verified: Verified) -> Iterator[ExportFinding]:

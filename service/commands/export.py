@@ -129,7 +129,9 @@ async def _export(
                 continue
             wanted.append(stretch)
         for stretch in wanted:
-            report(await opened.export(stretch, compressed=compressed, with_metadata=with_metadata))
+            report(
+                await opened.export(stretch, run=wanted, compressed=compressed, with_metadata=with_metadata)
+            )
 
 
 async def _place(opened: Exporter, partition: int, text: str) -> int:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import click
 
@@ -27,19 +28,35 @@ Exit status:
     required=True,
     help="The public key of whoever signed, PEM.",
 )
-def command(*, folder: Path, key_file: Path) -> None:
+@click.option("--ledger", "ledger_id", type=click.UUID, help="The id of the ledger that it has to be of.")
+@click.option(
+    "--from-the-middle", is_flag=True, help="Files need not go back to the beginning of partitions' chains."
+)
+def command(*, folder: Path, key_file: Path, ledger_id: UUID | None, from_the_middle: bool) -> None:
     """Verify a folder of exported files: signatures, digests, hash chains, postings, versions, balances.
 
     Needs no database and no settings. Names the first chain position of a file that is wrong; files of one
-    partition have to follow one another without a gap. Whether the newest files are missing, no folder can
-    tell: compare the last hash with the ledger's, or with a copy that is kept elsewhere.
+    partition have to begin with its chain and to follow one another without a gap, and all that were exported
+    together have to be there. Whether all of the newest files are missing, no folder can tell: compare the
+    last hashes, which are told for each partition, with the ledger's, or with a copy that is kept elsewhere.
     """
     with refuse_plainly():
         public = read_public_key(key_file)
         verified, findings = Verified(), 0
-        for finding in verify_folder(folder, public, verified):
+        for finding in verify_folder(
+            folder,
+            public,
+            verified,
+            ledger_id=None if ledger_id is None else str(ledger_id),
+            from_the_middle=from_the_middle,
+        ):
             findings += 1
             click.echo(finding)
+    for one in verified.partitions:
+        click.echo(
+            f"Ledger {one.ledger_id}, partition {one.partition}: chain positions {one.first} to "
+            f"{one.end - 1}, last hash {one.last_hash}."
+        )
     erased = f", {verified.erased_count} of them erased in part" if verified.erased_count else ""
     click.echo(
         f"{verified.entry_count} entries in {verified.file_count} files{erased}: "
