@@ -1,11 +1,19 @@
 """Does what a callback asks for: by the same calls of the same engine as WalletService does."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from fx.amounts import AmountInvalid, format_amount
 from fx.denominations import Denomination
 from persistence.calls import Call, PlayerView, StepResult, TransactionState
-from persistence.errors import FieldInvalid, RefusalReason, Refused, StakeholdError, WalletNotFound
+from persistence.errors import (
+    CurrencyUnknown,
+    FieldInvalid,
+    RefusalReason,
+    Refused,
+    StakeholdError,
+    WalletNotFound,
+)
 from persistence.postgres.sessions import Session
 from persistence.transactions import PlayerId, SourceId, TransactionId, WalletBalance
 from persistence.valkey.engine import Engine
@@ -114,6 +122,8 @@ class Applying:
         return await self._transact(call, asked.unit, deadline)
 
     async def _rollback(self, provider: Provider, asked: RollbackAsked, deadline: float) -> Finding:
+        if asked.unit.code:
+            asked.unit.denomination(self._registry)  # refused while nothing has moved, if at all
         call = rollback_call(
             wallet_service_pb2.RollbackRequest(
                 source_id=provider.source_id,
@@ -132,6 +142,7 @@ class Applying:
         return finding
 
     async def _transact(self, call: Call, unit: Unit, deadline: float) -> Finding:
+        """From the engine's answer on nothing is a refusal: what is raised then is RETRY."""
         (result,) = await self._engine.transact(call, deadline=deadline)
         await self._registry.learn(currencies_of([result]))
         return Finding(balance=self._balance_after(result, unit))
@@ -165,11 +176,15 @@ class Applying:
         return next((self._shown(one, unit) for one in view.balances if one.currency == currency), None)
 
     def _shown(self, balance: WalletBalance, unit: Unit) -> Balance:
-        """In what the provider counts, if that is the wallet's currency; else in the wallet's own."""
+        """In what the provider counts, if that is the wallet's currency; else in the wallet's own.
+
+        Raises nothing: money may have moved by now, and no answer may take that for a refusal.
+        """
         denomination = Denomination(balance.currency, balance.currency, unit.exponent)
         if unit.code:
-            named = unit.denomination(self._registry)
-            denomination = named if named.currency == balance.currency else denomination
+            with suppress(CurrencyUnknown):
+                named = unit.denomination(self._registry)
+                denomination = named if named.currency == balance.currency else denomination
         return Balance(balance.buckets.cash, self._registry.scale_of(balance.currency), denomination)
 
     async def _player(self, player_id: str, deadline: float) -> PlayerView:

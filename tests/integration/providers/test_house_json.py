@@ -40,6 +40,30 @@ async def test_a_rollback_comes_before_its_bet(house: ProviderApi) -> None:
     assert (bet.status_code, bet.status) == (200, "rolled_back")
 
 
+async def test_a_rollback_in_an_unknown_currency_is_refused_before_money_moves(house: ProviderApi) -> None:
+    player = (await seat(house)).player
+    await house.arcade("/bet", player_id=player, currency="EUR", transaction_id="b1", amount="10.00")
+    rollback = {"player_id": player, "transaction_id": "rb", "original_id": "b1"}
+
+    unknown = await house.arcade("/rollback", currency="QQQ", **rollback)
+    cash_after_unknown = await house.cash(player)
+    known = await house.arcade("/rollback", currency="EUR", **rollback)
+
+    assert (unknown.status_code, unknown.status, cash_after_unknown) == (200, "currency", "90.00")
+    assert (known.status, known.said["balance"]) == ("ok", "100.00")
+
+
+async def test_a_rollback_in_another_currency_shows_the_wallets_own(house: ProviderApi) -> None:
+    player = (await seat(house)).player
+    await house.arcade("/bet", player_id=player, currency="EUR", transaction_id="b1", amount="10.00")
+
+    rollback = await house.arcade(
+        "/rollback", player_id=player, currency="USD", transaction_id="rb", original_id="b1"
+    )
+
+    assert rollback.said == {"status": "ok", "currency": "EUR", "balance": "100.00"}
+
+
 async def test_problems_have_words_and_codes(house: ProviderApi) -> None:
     player = (await seat(house)).player
     bet = {"player_id": player, "currency": "EUR", "transaction_id": "b1", "amount": "10.00"}
