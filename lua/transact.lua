@@ -3,7 +3,7 @@
 -- KEYS    epoch, outbox, wallets, ids, rounds, older, forgotten: one player's, in one partition
 --         (persistence/valkey/keys.py)
 -- ARGV    witness, player, source, the source's six policies, number of steps, what the ledger does not know
---         (includes/older.lua), then for each step the eighteen fields of a step (includes/steps.lua); amounts
+--         (includes/older.lua), then for each step the nineteen fields of a step (includes/steps.lua); amounts
 --         are minor units as texts; last, only where the call is traced, its traceparent
 -- Reply   a flat list that begins with a word:
 --         OK       then for each step the seventeen fields of a result (function result_fields)

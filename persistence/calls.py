@@ -82,6 +82,15 @@ class Source:
     """None: as the server's settings say."""
 
 
+class SessionFault(StrEnum):
+    """What is wrong with the session that a bet needs."""
+
+    UNKNOWN = "unknown"
+    OVER = "over"
+    MISMATCH = "mismatch"
+    """It is for another game or currency."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One transaction to apply.
@@ -91,7 +100,8 @@ class Step:
     registry's word for the currency at the time of the call. ``reference`` is a rollback's original, or what
     opened a slip. ``metadata`` is a JSON object as text, "" for none. Ids are "" where they do not
     apply. ``wallet_currency`` names the wallet where it is not the one in ``currency``. ``offer`` is what a
-    quote has promised, as the script reads it (``quoted_offer`` in persistence.valkey.requests).
+    quote has promised, as the script reads it (``quoted_offer`` in persistence.valkey.requests). A debit with
+    a ``session_fault`` is refused for good, unless its id is known: then that is the answer.
     """
 
     operation: Operation
@@ -110,6 +120,7 @@ class Step:
     wallet_currency: CurrencyCode | None = None
     offer: str = ""
     terms: SlipTerms | None = None
+    session_fault: SessionFault | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,9 @@ REFUSAL_CODES: dict[RefusalReason, grpc.StatusCode] = {
     RefusalReason.SLIP_CASHED_OUT: _Code.FAILED_PRECONDITION,
     RefusalReason.STAKE_EXCEEDED: _Code.FAILED_PRECONDITION,
     RefusalReason.SLIP_MOVED_ON: _Code.FAILED_PRECONDITION,
+    RefusalReason.SESSION_UNKNOWN: _Code.FAILED_PRECONDITION,
+    RefusalReason.SESSION_OVER: _Code.FAILED_PRECONDITION,
+    RefusalReason.SESSION_MISMATCH: _Code.FAILED_PRECONDITION,
 }
 """What the scripts refuse. The reason's name is the same in Lua, here and in the API."""
 

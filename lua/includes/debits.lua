@@ -4,6 +4,16 @@
 -- what is placed is a bet with a slip.
 local function debits()
   local function debit(step)
+    -- Who may bet is known outside; that a bet was refused for it is decided here, under its id: a copy of it that is
+    -- still under way finds it refused, and one that comes after it was taken never gets here.
+    local fault = step.session_fault
+    if fault == 'unknown' then
+      return refuse_finally(step, 'SESSION_UNKNOWN', step.currency)
+    elseif fault == 'over' then
+      return refuse_finally(step, 'SESSION_OVER', step.currency)
+    elseif fault ~= '' then
+      return refuse_finally(step, 'SESSION_MISMATCH', step.currency)
+    end
     local wallet, refusal = check_wallet(step)
     if not wallet then
       return nil, refusal

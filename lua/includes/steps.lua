@@ -1,5 +1,5 @@
 -- The call as it came: who calls, by which policies, and the steps in their order.
-local STEP_FIELD_COUNT = 18
+local STEP_FIELD_COUNT = 19
 local FIRST_STEP = 12
 local STARTS_PLAY = { deposit = true, bonus = true, exchange = true }
 
@@ -41,6 +41,7 @@ local function read_steps()
       converts = ARGV[at + 15],
       offer = ARGV[at + 16],
       terms = ARGV[at + 17],
+      session_fault = ARGV[at + 18],
     }
     local operation = step.operation
     step.is_debit = operation == 'debit' or operation == 'hold' or operation == 'place'

@@ -34,7 +34,7 @@ READ_PLAYER = load_script("read_player")
 
 _DIGEST_BYTES = 16
 _FINGERPRINT_CHARACTERS = 22  # base64 without its padding
-_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT, _OFFER = 10, 18, 3, 16
+_FIRST_STEP, _STEP_FIELDS, _FINGERPRINT, _OFFER = 10, 19, 3, 16
 """Where steps begin in the arguments of ``transact``, how many fields each has, and where two of them are."""
 
 _ABSENT_SEPARATOR = "\x1e"
@@ -334,5 +334,6 @@ def transact_arguments(call: Call) -> list[str]:
             "1" if source.foreign_currency is ForeignCurrencyPolicy.CONVERT else "",
             step.offer,
             "" if step.terms is None else str(step.terms),
+            step.session_fault or "",
         )
     return arguments

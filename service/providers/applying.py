@@ -1,11 +1,12 @@
 """Does what a callback asks for: by the same calls of the same engine as WalletService does."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from fx.amounts import AmountInvalid, format_amount
 from fx.denominations import Denomination
-from persistence.calls import Call, PlayerView, StepResult, TransactionState
+from persistence.calls import Call, PlayerView, SessionFault, StepResult
 from persistence.errors import (
     CurrencyUnknown,
     FieldInvalid,
@@ -15,7 +16,7 @@ from persistence.errors import (
     WalletNotFound,
 )
 from persistence.postgres.sessions import Session
-from persistence.transactions import PlayerId, SourceId, TransactionId, WalletBalance
+from persistence.transactions import WalletBalance
 from persistence.valkey.engine import Engine
 from service.conversions.calls import credit_call, debit_call, rollback_call
 from service.conversions.fields import read_player_id
@@ -37,6 +38,17 @@ from service.providers.provider import Provider
 from service.providers.sessions import Sessions
 from service.registry import Registry
 from stakehold.v1 import money_pb2, transaction_pb2, wallet_service_pb2
+
+_SESSION_FAULTS: Mapping[Problem, SessionFault] = {
+    Problem.TOKEN_UNKNOWN: SessionFault.UNKNOWN,
+    Problem.TOKEN_EXPIRED: SessionFault.OVER,
+    Problem.GAME: SessionFault.MISMATCH,
+    Problem.CURRENCY: SessionFault.MISMATCH,
+}
+_UNTOLD_BALANCE = frozenset(
+    (RefusalReason.SESSION_UNKNOWN, RefusalReason.SESSION_OVER, RefusalReason.SESSION_MISMATCH)
+)
+"""Whoever has no session is not told what the player has."""
 
 
 class Applying:
@@ -94,9 +106,22 @@ class Applying:
             self._registry,
         )
         problem = await self._session_problem(provider, asked, deadline)
-        if problem is not None and not await self._is_known(call, deadline):
-            return Finding(problem)
-        return await self._transact(call, asked.unit, deadline)
+        if problem is None:
+            return await self._transact(call, asked.unit, deadline)
+        return await self._bet_in_vain(call, problem, asked.unit, deadline)
+
+    async def _bet_in_vain(self, call: Call, problem: Problem, unit: Unit, deadline: float) -> Finding:
+        """Refused by the wallet, which remembers it: so all copies of the bet are answered alike, whatever
+        each found of the session. A bet that was decided before gets its answer again.
+        """
+        [step] = call.steps
+        with_fault = replace(call, steps=(replace(step, session_fault=_SESSION_FAULTS[problem]),))
+        try:
+            return await self._transact(with_fault, unit, deadline)
+        except Refused as refused:
+            if refused.details.reason is RefusalReason.SESSION_MISMATCH and problem is Problem.CURRENCY:
+                return Finding(problem)
+            raise
 
     async def _win(self, provider: Provider, asked: WinAsked, deadline: float) -> Finding:
         kind = (
@@ -195,13 +220,6 @@ class Applying:
             raise WalletNotFound(player_id)
         return view
 
-    async def _is_known(self, call: Call, deadline: float) -> bool:
-        """Whether the id was decided upon: then that is the answer, whatever became of the session."""
-        [step] = call.steps
-        key = (SourceId(call.source.source_id), TransactionId(step.transaction_id))
-        view = await self._engine.read_player(PlayerId(call.player_id), transaction=key, deadline=deadline)
-        return view.transaction is not None and view.transaction.state is not TransactionState.NOT_SEEN
-
     async def _session_problem(self, provider: Provider, asked: BetAsked, deadline: float) -> Problem | None:
         if not provider.uses_sessions:
             return None
@@ -239,7 +257,7 @@ class Applying:
             return Finding(problem)
         if error.details.reason is RefusalReason.WALLET_NOT_FOUND:
             return Finding(await self._missing_wallet(asked, deadline))
-        balance = error.details.balance
+        balance = None if error.details.reason in _UNTOLD_BALANCE else error.details.balance
         if balance is None or not isinstance(asked, BetAsked | WinAsked | RollbackAsked):
             return Finding(problem)
         await self._registry.learn([balance.currency])

@@ -32,6 +32,9 @@ REFUSALS: Mapping[RefusalReason, Problem] = {
     _Reason.BALANCE_OVERFLOW: Problem.REFUSED,
     _Reason.WALLET_AMBIGUOUS: Problem.CURRENCY,
     _Reason.AMOUNT_TOO_SMALL: Problem.TYPES,
+    _Reason.SESSION_UNKNOWN: Problem.TOKEN_UNKNOWN,
+    _Reason.SESSION_OVER: Problem.TOKEN_EXPIRED,
+    _Reason.SESSION_MISMATCH: Problem.GAME,
     **dict.fromkeys(RATE_REASONS, Problem.RETRY),
 }
 """Of bets, wins and rollbacks. Other reasons are those of transactions that no provider can ask for."""

@@ -36,7 +36,7 @@ class TransactionOutcome(StrEnum):
     REFUSED_WALLET = "refused_wallet"
     """The wallet: it isn't there, is frozen, closed, at another version, or not the only one."""
     REFUSED_REFERENCE = "refused_reference"
-    """What it refers to: a bet or round that isn't there, is over, undone, or another one."""
+    """What it refers to: a bet, round or session that isn't there, is over, undone, or another one."""
     REFUSED_CURRENCY = "refused_currency"
     """The currency, its rate, or the quote."""
     REFUSED_POLICY = "refused_policy"
@@ -95,6 +95,9 @@ _REASONS: Mapping[RefusalReason, TransactionOutcome] = MappingProxyType(
         RefusalReason.SLIP_CASHED_OUT: TransactionOutcome.REFUSED_SLIP,
         RefusalReason.STAKE_EXCEEDED: TransactionOutcome.REFUSED_SLIP,
         RefusalReason.SLIP_MOVED_ON: TransactionOutcome.REFUSED_SLIP,
+        RefusalReason.SESSION_UNKNOWN: TransactionOutcome.REFUSED_REFERENCE,
+        RefusalReason.SESSION_OVER: TransactionOutcome.REFUSED_REFERENCE,
+        RefusalReason.SESSION_MISMATCH: TransactionOutcome.REFUSED_REFERENCE,
     }
 )
 

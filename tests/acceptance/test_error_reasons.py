@@ -93,6 +93,10 @@ ELSEWHERE = {
     "PROVIDER_NOT_FOUND": "integration/providers/test_records",
     "SESSION_NOT_FOUND": "integration/providers/test_sessions",
     "SESSION_CONFLICT": "integration/providers/test_sessions",
+    **dict.fromkeys(
+        ("SESSION_UNKNOWN", "SESSION_OVER", "SESSION_MISMATCH"),
+        "integration/providers/test_session_faults",
+    ),
     "REVIEW_NOT_FOUND": "acceptance/test_round_service",
     "REVIEW_RESOLVED": "integration/test_sweeping_bets",
     "INTERNAL": "integration/test_server",

@@ -12,6 +12,7 @@ from persistence.calls import (
     Call,
     ForeignCurrencyPolicy,
     LateWinPolicy,
+    SessionFault,
     SettledRollbackPolicy,
     ShortfallPolicy,
     Source,
@@ -51,6 +52,7 @@ BET = Step(
     metadata='{"k":"v"}',
     wallet_currency=CurrencyCode("USD"),
     terms=TERMS,
+    session_fault=SessionFault.OVER,
 )
 UNDO = Step(Operation.ROLLBACK, TransactionKind.ROLLBACK, TransactionId("u1"), None, None, reference="b1")
 SOURCE = Source(
@@ -104,6 +106,7 @@ FREE = {
     "occurred_ms": None,
     "metadata": "",
     "offer": "USD;enabled;!RATE_STALE",
+    "session_fault": None,
 }
 
 ids = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=4)
@@ -157,10 +160,11 @@ def test_lua_reads_each_argument_where_python_wrote_it(store: "redis.Redis") -> 
         "converts": "1",
         "offer": "",
         "terms": str(TERMS),
+        "session_fault": "over",
         "is_debit": 1,
     }
     assert undo["index"] == 1
-    assert undo["terms"] == ""
+    assert undo["terms"] == undo["session_fault"] == ""
     assert (undo["id"], undo["reference"]) == ("u1", "b1")
     assert {
         undo[name] for name in ("currency", "amount", "closes_round", "expected_version", "metadata")

@@ -286,6 +286,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """[NOT_FOUND] No session was ever opened under that token."""
     ERROR_REASON_SESSION_CONFLICT: _ErrorReason.ValueType  # 102
     """[ALREADY_EXISTS] The token is another session's. Nothing was opened."""
+    ERROR_REASON_SESSION_UNKNOWN: _ErrorReason.ValueType  # 103
+    """[FAILED_PRECONDITION] A provider's callback bet without the token of a session that is the player's with it. Final."""
+    ERROR_REASON_SESSION_OVER: _ErrorReason.ValueType  # 104
+    """[FAILED_PRECONDITION] A provider's callback bet in a session that was closed or had expired. Final."""
+    ERROR_REASON_SESSION_MISMATCH: _ErrorReason.ValueType  # 105
+    """[FAILED_PRECONDITION] A provider's callback bet in a session that is for another game or currency. Final."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was not done. Sent without its prefix as google.rpc.ErrorInfo.reason, with the domain
@@ -558,4 +564,10 @@ ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 101
 """[NOT_FOUND] No session was ever opened under that token."""
 ERROR_REASON_SESSION_CONFLICT: ErrorReason.ValueType  # 102
 """[ALREADY_EXISTS] The token is another session's. Nothing was opened."""
+ERROR_REASON_SESSION_UNKNOWN: ErrorReason.ValueType  # 103
+"""[FAILED_PRECONDITION] A provider's callback bet without the token of a session that is the player's with it. Final."""
+ERROR_REASON_SESSION_OVER: ErrorReason.ValueType  # 104
+"""[FAILED_PRECONDITION] A provider's callback bet in a session that was closed or had expired. Final."""
+ERROR_REASON_SESSION_MISMATCH: ErrorReason.ValueType  # 105
+"""[FAILED_PRECONDITION] A provider's callback bet in a session that is for another game or currency. Final."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
