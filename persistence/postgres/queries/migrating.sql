@@ -25,6 +25,22 @@ SELECT number, name, checksum FROM ledger.migrations ORDER BY number;
 -- record_migration --
 INSERT INTO ledger.migrations (number, name, checksum) VALUES ($1, $2, $3);
 
+-- wait_for_locks --
+SELECT set_config('lock_timeout', $1, true);
+
+-- deadlock_timeout_s --
+SELECT setting::double precision / 1000 FROM pg_settings WHERE name = 'deadlock_timeout';
+
+-- who_stands_in_the_way --
+SELECT
+    holders.pid,
+    usename::text AS login,
+    coalesce(application_name, '') AS application,
+    date_trunc('second', xact_start) AS since
+FROM (SELECT DISTINCT unnest(pg_blocking_pids($1)) AS pid) AS holders
+LEFT JOIN pg_stat_activity ON pg_stat_activity.pid = holders.pid
+ORDER BY holders.pid;
+
 -- existing_roles --
 SELECT rolname FROM pg_roles WHERE rolname = ANY ($1::text[]);
 
