@@ -21,7 +21,7 @@ from service.providers.adapter import (
     WinAsked,
 )
 from service.providers.amounts import Unit
-from service.providers.json_bodies import Fields, read_object, write_object
+from service.providers.json_bodies import Fields, Names, glimpsed, read_object, write_object
 
 _STATUS_CODES: Mapping[Problem, int] = {
     Problem.SIGNATURE: 401,
@@ -32,6 +32,7 @@ _STATUS_CODES: Mapping[Problem, int] = {
     Problem.RETRY: 503,
 }
 """All other problems are refusals, and answered with 200."""
+_GLIMPSED = Names(request_id="request_id", player_id="player_id")
 
 
 class HouseOptions(BaseModel):
@@ -44,12 +45,12 @@ class HouseJson(Adapter):
 
     def read(self, request: Request) -> Asked:
         if request.method != "POST" or request.path not in {"/balance", "/bet", "/win", "/rollback"}:
-            raise Unreadable(Problem.NO_SUCH_PATH)
+            raise Unreadable(Problem.NO_SUCH_PATH, glimpsed(request.body, _GLIMPSED))
         fields = read_object(request.body)
         try:
             return _read(request.path, fields)
         except Unreadable as unreadable:
-            unreadable.asked = Asked(request_id=fields.glimpse("request_id"))
+            unreadable.asked = fields.glimpsed(_GLIMPSED)
             raise
 
     def write(self, asked: Asked, finding: Finding) -> Answer:

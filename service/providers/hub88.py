@@ -25,13 +25,14 @@ from service.providers.adapter import (
     WinAsked,
 )
 from service.providers.amounts import Unit
-from service.providers.json_bodies import Fields, read_object, write_object
+from service.providers.json_bodies import Fields, Names, glimpsed, read_object, write_object
 
 _HUNDRED_THOUSANDTHS = -5
 _RETRY_STATUS = 503
 _MOST_METADATA_CHARACTERS = 256
 _KEPT = ("supplier_transaction_id", "supplier_user", "reward_uuid", "bet")
 """Fields that are kept with the entry, as metadata."""
+_GLIMPSED = Names(request_id="request_uuid", player_id="user")
 _FLAGS = ("is_free", "is_supplier_promo", "is_aggregated")
 
 STATUSES: Mapping[Problem, str] = {
@@ -77,14 +78,12 @@ class Hub88(Adapter):
     def read(self, request: Request) -> Asked:
         reader = _READERS.get(request.path)
         if reader is None or request.method != "POST":
-            raise Unreadable(Problem.NO_SUCH_PATH)
+            raise Unreadable(Problem.NO_SUCH_PATH, glimpsed(request.body, _GLIMPSED))
         fields = read_object(request.body)
         try:
             return reader(self, fields)
         except Unreadable as unreadable:
-            unreadable.asked = Asked(
-                request_id=fields.glimpse("request_uuid"), player_id=fields.glimpse("user")
-            )
+            unreadable.asked = fields.glimpsed(_GLIMPSED)
             raise
 
     def write(self, asked: Asked, finding: Finding) -> Answer:

@@ -1,9 +1,12 @@
 """Reads JSON as strictly as money asks for: one reading for each body, or none."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
-from service.providers.adapter import Problem, Unreadable
+from service.providers.adapter import Asked, Problem, Unreadable
+
+_LONGEST_GLIMPSE = 128
 
 
 class Fields:
@@ -50,10 +53,35 @@ class Fields:
             raise Unreadable(Problem.TYPES)
         return value
 
-    def glimpse(self, name: str, *, longest: int = 128) -> str:
-        """The text of a field if there is one that can be shown, else "": to answer what cannot be read."""
-        value = self._values.get(name)
-        return value if isinstance(value, str) and len(value) <= longest and _is_printable(value) else ""
+    def glimpse(self, name: str, *, longest: int = _LONGEST_GLIMPSE) -> str:
+        """The text of a field if there is one that can be shown, else ""."""
+        return _shown(self._values.get(name), longest)
+
+    def glimpsed(self, names: "Names") -> Asked:
+        """Who and what a body names that cannot be read any further: to be answered, and to be found again
+        when its player's data are to be erased. A number may not stand there, but says who it is.
+        """
+        request_id, player_id = (
+            str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+            for value in (self._values.get(names.request_id), self._values.get(names.player_id))
+        )
+        return Asked(request_id=_shown(request_id), player_id=_shown(player_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a protocol calls its fields."""
+
+    request_id: str
+    player_id: str
+
+
+def glimpsed(body: bytes, names: Names) -> Asked:
+    """Of a body that is not read, because nobody knows what it is for."""
+    try:
+        return read_object(body).glimpsed(names)
+    except Unreadable:
+        return Asked()
 
 
 def read_object(body: bytes) -> Fields:
@@ -69,6 +97,10 @@ def read_object(body: bytes) -> Fields:
 
 def write_object(values: dict[str, Any]) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode()
+
+
+def _shown(value: Any, longest: int = _LONGEST_GLIMPSE) -> str:
+    return value if isinstance(value, str) and len(value) <= longest and _is_printable(value) else ""
 
 
 def _is_printable(text: str) -> bool:

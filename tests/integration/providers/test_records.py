@@ -1,5 +1,6 @@
 """What is on record of callbacks: as they came, once, without secrets, and erasable."""
 
+import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
@@ -10,9 +11,11 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from persistence.postgres.callbacks import CallbackTable
 from persistence.postgres.database import LedgerRole, ledger_pool
+from service.cli import main
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
 from tests.answers import Refused
@@ -208,6 +211,50 @@ async def test_what_is_kept_cannot_be_changed_but_erased(records: Records) -> No
     assert len(callback["body_digest"]) == 32
     with pytest.raises(asyncpg.RestrictViolationError):
         await records.sql.execute("UPDATE providers.callbacks SET erased_time = now()")
+
+
+UNREADABLE = [
+    (HUB88, BET, {"user": "{player}", "amount": 10.5}),
+    (HUB88, "/no/such/path", {"user": "{player}", "note": "Anna Muster"}),
+    (ARCADE, "/bet", {"player_id": "{player}", "currency": "EUR", "transaction_id": "t", "amount": 10.5}),
+    (ARCADE, "/no-such-path", {"player_id": "{player}"}),
+]
+
+
+@pytest.mark.parametrize(("provider", "path", "fields"), UNREADABLE)
+async def test_what_could_not_be_read_is_erased_with_the_player_it_names(
+    records: Records, provider: str, path: str, fields: dict[str, Any]
+) -> None:
+    player, other = "p-4711", "p-4712"
+    for one in (player, other):
+        body = json.dumps(fields).replace("{player}", one).encode()
+        headers = {SIGNATURE_HEADER: rsa_signature(body)} if provider == HUB88 else hmac_headers(path, body)
+        await records.api.hand_over(provider, path, body, headers)
+
+    erased = await asyncio.to_thread(
+        CliRunner().invoke,
+        main,
+        ["erase", player, "--by", "dpo", "--reason", "request 12"],
+        env={
+            "STAKEHOLD_POSTGRES_URL": records.ground.ledger_dsn,
+            "STAKEHOLD_VALKEY_URL": records.ground.valkey_url,
+        },
+    )
+
+    assert "1 callbacks were erased" in erased.output
+    assert [(kept["player_id"], kept["body"] is None) for kept in await records.callbacks()] == [
+        (player, True),
+        (other, False),
+    ]
+
+
+async def test_a_player_that_is_named_by_a_number_is_known(records: Records) -> None:
+    body = json.dumps({"player_id": 4711, "currency": "EUR"}).encode()
+
+    reply = await records.api.hand_over(ARCADE, "/balance", body, hmac_headers("/balance", body))
+
+    assert (reply.status_code, reply.status) == (400, "types")
+    assert [callback["player_id"] for callback in await records.callbacks()] == ["4711"]
 
 
 async def test_a_retry_of_what_was_erased_is_still_the_same(records: Records) -> None:
