@@ -2,12 +2,14 @@
 
 import re
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cryptography import x509
 
-from tests.chart.rendering import EVERYTHING, RELEASE, ROOT, Case, Manifest, all_pods, manifests
+from tests.chart.rendering import CHART, EVERYTHING, RELEASE, ROOT, Case, Manifest, all_pods, manifests
 from tests.chart.test_policies import environment
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,6 +17,8 @@ ISSUE = re.compile(r"^mkdir -p tls$.*?^}$", re.MULTILINE | re.DOTALL)
 """Makes an authority, and what issues certificates."""
 FOR_THE_CHART = re.compile(r"^## On Kubernetes$.*?^```\n(.*?)^secret\(\)", re.MULTILINE | re.DOTALL)
 NAMESPACE = "default"
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
+DAY = timedelta(days=1)
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 COMMAND = re.compile(r"helm (?:install|upgrade) \S[^`\n]*")
 """In a block, or within a sentence."""
@@ -68,6 +72,15 @@ def test_the_readmes_certificate_has_the_names_of_all_services_that_lead_to_serv
 
     assert len(services) == 3
     assert services | {"localhost"} == names_in(certificate)  # localhost: of kubectl port-forward
+
+
+def test_a_certificate_as_the_readme_issues_it_is_not_told_to_expire_on_its_first_day(
+    certificate: x509.Certificate,
+) -> None:
+    notice = timedelta(hours=DEFAULTS["monitoring"]["prometheusRule"]["certificateHours"])
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+    assert ends - notice > begins + DAY
 
 
 def commands() -> list[str]:

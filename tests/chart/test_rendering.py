@@ -157,6 +157,19 @@ def test_dashboards_and_rules_are_the_files_beside_the_chart() -> None:
     assert rules["spec"]["groups"] == groups
 
 
+def test_how_long_before_a_certificate_ends_it_is_told_is_a_value() -> None:
+    rules = ("monitoring.prometheusRule.enabled=true", "monitoring.prometheusRule.certificateHours=6")
+    [made] = [found for found in manifests(Case("region", rules)) if found["kind"] == "PrometheusRule"]
+    [expression] = [
+        rule["expr"]
+        for group in made["spec"]["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "StakeholdCertificateExpires"
+    ]
+
+    assert expression.endswith(" < 6 * 3600")
+
+
 def test_an_older_kubernetes_is_refused() -> None:
     with pytest.raises(HelmRefused, match=r"1\.30"):
         helm(

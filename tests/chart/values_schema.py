@@ -106,6 +106,7 @@ _BY_NAME: Mapping[str, Schema] = {
     "maxReplicas": _COUNT,
     "cpu": {"type": "integer", "minimum": 1, "maximum": 1000},
     "maxUnavailable": {"type": ["integer", "string"]},
+    "certificateHours": _COUNT,
     "runAsUser": _COUNT,
     "runAsGroup": _COUNT,
     "activeDeadlineSeconds": _COUNT,
