@@ -17,6 +17,8 @@ LONG_LIVED = [
 CREDENTIALS = ("URL", "SERVERS", "PASSWORD", "TOKEN")
 STOPS_WITHIN_S = 15
 """Beyond the grace of calls: pools to close, leases to give back."""
+BUSY_CORES = 0.8
+"""A server is one process with one event loop: near one core its calls wait."""
 STARTS_WITHIN_S = 100
 """Beyond the wait for migrations."""
 PLACED_WITHIN_S = 120
@@ -248,6 +250,25 @@ def test_servers_are_added_by_processor_and_by_calls_under_way() -> None:
     assert by_calls["pods"]["metric"]["name"] == "stakehold_calls_in_flight"
     [server] = [pods for pods in all_pods(Case("region")) if pods.component == "server"]
     assert "replicas" not in server.spec
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if of_kind(case, "HorizontalPodAutoscaler")], ids=str)
+def test_servers_are_added_before_the_one_core_that_a_server_can_use_is_full(case: Case) -> None:
+    [server] = [pods for pods in all_pods(case) if pods.component == "server"]
+    requested = parse_cores(server.containers[0]["resources"]["requests"]["cpu"])
+    for scaler in of_kind(case, "HorizontalPodAutoscaler"):
+        [percent] = [
+            metric["resource"]["target"]["averageUtilization"]
+            for metric in scaler["spec"]["metrics"]
+            if metric["type"] == "Resource"
+        ]
+
+        assert requested * percent / 100 <= BUSY_CORES
+
+
+def parse_cores(quantity: str) -> float:
+    """As Kubernetes writes them."""
+    return int(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else float(quantity)
 
 
 def environment(container: Mapping[str, Any]) -> dict[str, str]:
