@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.rendering import CASES, EVERYTHING, Case, Pods, all_pods, manifests, of_kind, selects
+from tests.chart.rendering import CASES, EVERYTHING, Case, Pods, Sets, all_pods, manifests, of_kind, selects
 
 ALL = [(case, pods) for case in CASES for pods in all_pods(case)]
 PODS = [pytest.param(case, pods, id=f"{case}-{pods.component}") for case, pods in ALL]
@@ -168,6 +168,32 @@ def test_each_process_reaches_what_it_needs() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("sets", "port"),
+    [
+        (("publisher.settings.kind=nats",), 4222),
+        (("publisher.settings.kind=kafka",), 9092),
+        (("publisher.settings.kind=kafka", "networkPolicy.broker.ports[0]=9094"), 9094),
+    ],
+)
+def test_a_publisher_reaches_brokers_of_its_kind(sets: Sets, port: int) -> None:
+    assert ways_out(Case("region", (*EVERYTHING, *sets)))["publisher"] == {5432, port, 4318, 53}
+
+
+def test_names_are_looked_up_wherever_the_cluster_does() -> None:
+    """In place of the defaults, not beside them."""
+    sets = (
+        "networkPolicy.dns.to[0].ipBlock.cidr=169.254.20.10/32",
+        "networkPolicy.dns.ports[0]=53",
+        "networkPolicy.dns.ports[1]=5353",
+    )
+    for policy in of_kind(Case("region", (*EVERYTHING, *sets)), "NetworkPolicy"):
+        for rule in policy["spec"].get("egress") or ():
+            if any(port["port"] == 53 for port in rule["ports"]):
+                assert {port["port"] for port in rule["ports"]} == {53, 5353}
+                assert rule["to"] == [{"ipBlock": {"cidr": "169.254.20.10/32"}}]
+
+
 def test_without_callers_certificates_no_authority_is_named() -> None:
     [server] = [
         pods
@@ -252,7 +278,9 @@ def test_servers_are_added_by_processor_and_by_calls_under_way() -> None:
     assert "replicas" not in server.spec
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if of_kind(case, "HorizontalPodAutoscaler")], ids=str)
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if of_kind(case, "HorizontalPodAutoscaler")], ids=str
+)
 def test_servers_are_added_before_the_one_core_that_a_server_can_use_is_full(case: Case) -> None:
     [server] = [pods for pods in all_pods(case) if pods.component == "server"]
     requested = parse_cores(server.containers[0]["resources"]["requests"]["cpu"])

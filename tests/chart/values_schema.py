@@ -65,6 +65,7 @@ _PEERS: Schema = {
         "additionalProperties": False,
     },
 }
+_PORTS: Schema = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
 _LIMITS: Schema = {**_QUANTITIES, "required": ["memory"]}
 _REQUESTS: Schema = {**_QUANTITIES, "required": ["cpu", "memory"]}
 
@@ -92,7 +93,7 @@ _BY_NAME: Mapping[str, Schema] = {
     },
     "requests": _REQUESTS,
     "limits": _LIMITS,
-    "ports": {"type": "array", "minItems": 1, "items": {"type": "integer", "minimum": 1, "maximum": 65535}},
+    "ports": {**_PORTS, "minItems": 1},
     "pullPolicy": {"enum": ["Always", "IfNotPresent", "Never"]},
     "clientCertificates": {"enum": ["required", "optional", "none"]},
     "type": {"enum": ["ClusterIP", "LoadBalancer", "NodePort"]},
@@ -117,6 +118,10 @@ _BY_NAME: Mapping[str, Schema] = {
     "to": _PEERS,
 }
 
+_BY_PATH: Mapping[tuple[str, ...], Schema] = {
+    # Empty: those of the broker's kind. Elsewhere a policy without ports would open all of them.
+    ("networkPolicy", "broker", "ports"): _PORTS,
+}
 
 _SETTINGS: Mapping[tuple[str, ...], tuple[type[BaseSettings], Collection[str]]] = {
     ("settings",): (Settings, CHARTS_OWN),
@@ -137,6 +142,8 @@ def _schema(path: tuple[str, ...], value: Any) -> Schema:
     if path in _SETTINGS:
         settings, leaving_out = _SETTINGS[path]
         return _settings(settings, leaving_out=leaving_out)
+    if path in _BY_PATH:
+        return _BY_PATH[path]
     if path and path[-1] in _BY_NAME:
         return _BY_NAME[path[-1]]
     if isinstance(value, dict):
