@@ -38,6 +38,7 @@ _CHECKS_OF_EVERYTHING = (
     ("partitions", "audit_partition_count"),
     ("cursors", "audit_cursors"),
     ("erasures", "audit_erasures"),
+    ("archives", "audit_archives"),
     ("postings without entries", "audit_orphan_postings"),
     ("postings and their accounts", "audit_misplaced_postings"),
     ("balances", "audit_balances"),

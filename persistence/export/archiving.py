@@ -3,6 +3,9 @@
 A month of a partition is what stands in its chain up to the last entry that was booked in it, behind the
 month before. What reaches the ledger later than that (an outbox that was drained after the month had been
 archived) is in the next month's file: nothing is in two, and nothing in none.
+
+A file that was written and not recorded, because the program ended in between, is recorded the next time as
+it is. So what came late meanwhile is in the next month's file, too.
 """
 
 import hashlib
@@ -11,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from persistence.errors import StakeholdError
+from persistence.errors import SetupRefused, StakeholdError
 from persistence.export.exporting import Exporter, Stretch
 from persistence.export.manifest import Manifest, SigningKey, manifest_path
 from persistence.export.verifying import Verified, verify_file
@@ -43,8 +46,9 @@ class Archiver:
         self._key = key
 
     async def archive(self, before: date) -> AsyncIterator[Archived]:
-        """All months before that one which are not archived yet. Raises ChainUnsound and ArchiveUnsound;
-        what was archived until then stays so.
+        """All months before that one which are not archived yet. Raises ChainUnsound, ArchiveUnsound, and
+        SetupRefused where the folder has a file there that is none of it, as after a restore; what was
+        archived until then stays so.
         """
         with translated_errors():
             rows = await self._ledger.fetch(query("archived_up_to"))
@@ -56,8 +60,9 @@ class Archiver:
                 following = next_month(month)
                 until = max(end, await self._exporter.end_before(partition, _start_of(following)))
                 if until > end:
-                    yield await self._archive(Stretch(partition, end, until), month)
-                    end = until
+                    archived = await self._archive(Stretch(partition, end, until), month)
+                    yield archived
+                    end = archived.manifest.end
                 month = following
 
     async def _first_month(self, partition: int, end: int, last: date | None) -> date | None:
@@ -69,7 +74,7 @@ class Archiver:
         return month if last is None else max(month, next_month(last))
 
     async def _archive(self, stretch: Stretch, month: date) -> Archived:
-        manifest = await self._exporter.export(stretch)
+        manifest = await self._left_by_another_run(stretch) or await self._exporter.export(stretch)
         path = manifest_path(self._folder / manifest.file)
         findings = list(verify_file(path, self._key.private.public_key(), Verified()))
         if findings:
@@ -77,9 +82,9 @@ class Archiver:
         with translated_errors():
             await self._ledger.execute(
                 query("record_archive"),
-                stretch.partition,
-                stretch.first,
-                stretch.end,
+                manifest.partition,
+                manifest.first,
+                manifest.end,
                 month,
                 manifest.file,
                 hashlib.sha256(path.read_bytes()).digest(),
@@ -87,6 +92,16 @@ class Archiver:
                 manifest.key_id,
             )
         return Archived(month, manifest)
+
+    async def _left_by_another_run(self, stretch: Stretch) -> Manifest | None:
+        """The file from there on that is not on record, but verified and of this history."""
+        there = await self._exporter.file_from(stretch.partition, stretch.first)
+        if there is not None and there.end > stretch.end:
+            raise SetupRefused(
+                f"{self._folder / there.file} is no archive of a month: it goes up to {there.end}, and the "
+                f"month to {stretch.end}. Archive into a folder that nothing else is exported to"
+            )
+        return there
 
 
 def next_month(month: date) -> date:

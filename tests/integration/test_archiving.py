@@ -1,27 +1,34 @@
 """Finished months are on record as signed files, and what the ledger has too is taken away after a time."""
 
-from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from persistence.errors import SetupRefused
+from persistence.export import archiving
 from persistence.export.archiving import Archived, Archiver, ArchiveUnsound, next_month
 from persistence.export.exporting import Exporter, Stretch, exporter
-from persistence.export.manifest import Manifest
-from persistence.export.verifying import Verified, verify_folder
+from persistence.export.manifest import Manifest, manifest_path
+from persistence.export.verifying import ExportFinding, Verified, verify_file, verify_folder
 from persistence.postgres.database import LedgerRole, ledger_connection, ledger_pool
 from persistence.pruning import Pruning
 from persistence.transactions import TransactionKind
 from service.cli import main
 from service.embedded import EmbeddedValkey
+from tests.books import audited
 from tests.drained_ledger import movement
 from tests.evening_ledger import ANNA
 from tests.export_desk import HERS, Desk, a_desk, keys, some_play
 from tests.ledgers import Ledgers
+from tests.other_history import forget_archives, replace_the_last_entry
 
 DATABASE = 13
 DAY_S = 86_400.0
@@ -109,6 +116,88 @@ async def test_an_archive_that_was_written_and_not_recorded_is_made_again(desk: 
 
     assert len(await recorded(desk)) == len(archived)
     assert desk.verify()[0] == []
+
+
+async def test_what_was_written_and_not_recorded_is_recorded_as_it_is(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await some_play(desk)
+    following = next_month(this_month())
+
+    def killed(path: Path, public: Ed25519PublicKey, verified: Verified) -> Iterator[ExportFinding]:
+        if f"-p{HERS:04}-" in path.name:
+            raise KeyboardInterrupt
+        return verify_file(path, public, verified)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(archiving, "verify_file", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await archive(desk, following)
+    assert HERS not in {row[0] for row in await recorded(desk)}
+    written = desk.hers()
+    await desk.money.move(ANNA, movement(TransactionKind.WIN, "late", 1))
+    await desk.money.drain()
+
+    await archive(desk, following)
+
+    assert desk.hers() == written
+    assert (HERS, 0, written.end, this_month()) in await recorded(desk)
+    [late] = await archive(desk, next_month(following))
+    assert (late.manifest.partition, late.manifest.first) == (HERS, written.end)
+    status, output = await asyncio.to_thread(desk.verifies, "--recorded")
+    assert status == 0, output
+
+
+async def test_months_are_not_archived_beside_those_of_another_history(desk: Desk) -> None:
+    await some_play(desk)
+    dsn, following = desk.money.ledger_dsn, next_month(this_month())
+    await archive(desk, following)
+    old = desk.hers()
+    await forget_archives(dsn)
+    await replace_the_last_entry(dsn, HERS)
+    before = desk.content()
+
+    with pytest.raises(SetupRefused, match=f"{old.file} .* of another history"):
+        await archive(desk, following)
+
+    assert desk.content() == before
+    assert HERS not in {row[0] for row in await recorded(desk)}
+
+
+async def test_a_file_that_reaches_beyond_a_month_is_no_archive_of_it(desk: Desk) -> None:
+    await some_play(desk)
+    await replace_the_last_entry(desk.money.ledger_dsn, HERS, later=timedelta(days=32))
+    await desk.export()
+    before = desk.content()
+
+    with pytest.raises(SetupRefused, match="is no archive of a month"):
+        await archive(desk, next_month(this_month()))
+
+    assert desk.content() == before
+
+
+async def test_what_is_on_record_is_compared_with_the_folder_and_the_chain(desk: Desk) -> None:
+    await some_play(desk)
+    await archive(desk, next_month(this_month()))
+    dsn, manifest = desk.money.ledger_dsn, desk.hers()
+    assert (await audited(dsn, None))[0] == []
+    assert (await asyncio.to_thread(desk.verifies, "--recorded"))[0] == 0
+
+    path = manifest_path(desk.folder / manifest.file)
+    path.write_bytes(desk.key.sign(replace(manifest, created_time="2001-01-01T00:00:00+00:00")))
+
+    assert desk.verify()[0] == []
+    status, output = await asyncio.to_thread(desk.verifies, "--recorded")
+    assert (status, f"{path.name}, partition {HERS}" in output) == (1, True), output
+    assert "not the manifest that was put on record" in output
+    path.unlink()
+    (desk.folder / manifest.file).unlink()
+    _, output = await asyncio.to_thread(desk.verifies, "--recorded")
+    assert "it is on record as an archive, and missing" in output
+    await replace_the_last_entry(dsn, HERS)
+    findings, _ = await audited(dsn, None)
+    [finding] = [finding for finding in findings if "archive" in finding.description]
+    assert (finding.partition, f"archive {manifest.file} ends with" in finding.description) == (HERS, True)
 
 
 async def test_what_does_not_verify_is_not_recorded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,24 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
-from persistence.audit.entry_walk import UnreadableEntry, walk
 from persistence.errors import SetupRefused
 from persistence.export import writing
 from persistence.export.exporting import exporter
 from persistence.export.folder import held
-from persistence.hash_chain import entry_hash
-from persistence.postgres.queries import query
 from persistence.transactions import TransactionKind
 from service.embedded import EmbeddedValkey
-from service.embedded.postgres_data import OWNER, SUPERUSER
 from tests.drained_ledger import movement
 from tests.evening_ledger import ANNA
 from tests.export_desk import HERS, Desk, a_desk, keys, some_play
 from tests.ledgers import Ledgers
+from tests.other_history import replace_the_last_entry, take_the_last_entry_away
 
 DATABASE = 11
 
@@ -35,58 +31,6 @@ async def desk(ledgers: Ledgers, valkey: EmbeddedValkey, tmp_path: Path) -> Asyn
 async def more_play(desk: Desk, transaction_id: str) -> None:
     await desk.money.move(ANNA, movement(TransactionKind.WIN, transaction_id, 100))
     await desk.money.drain()
-
-
-async def replace_the_last_entry(dsn: str, partition: int) -> None:
-    """Another history with the same beginning, which verifies: its last entry was booked a minute later."""
-    sql = await asyncpg.connect(dsn.replace(f"//{OWNER}:", f"//{SUPERUSER}:"))
-    try:
-        async with sql.transaction():
-            await sql.execute("SET LOCAL session_replication_role = replica")
-            await sql.execute(
-                "UPDATE ledger.entries SET booked_time = booked_time + interval '1 minute' "
-                "WHERE partition = $1 AND chain_position = "
-                "(SELECT entry_count - 1 FROM ledger.partitions WHERE partition = $1)",
-                partition,
-            )
-            last = None
-            async for batch in walk(sql, query("audit_chain"), partition, batch_size=100):
-                last = batch[-1]
-            assert last is not None
-            assert not isinstance(last, UnreadableEntry)
-            made = entry_hash(last.previous_hash, last.chained, last.legs)
-            await sql.execute(
-                "UPDATE ledger.entries SET hash = $3 WHERE partition = $1 AND chain_position = $2",
-                partition,
-                last.chained.chain_position,
-                made,
-            )
-            await sql.execute(
-                "UPDATE ledger.partitions SET chain_hash = $2 WHERE partition = $1", partition, made
-            )
-    finally:
-        await sql.close()
-
-
-async def take_the_last_entry_away(dsn: str, partition: int) -> None:
-    sql = await asyncpg.connect(dsn.replace(f"//{OWNER}:", f"//{SUPERUSER}:"))
-    try:
-        async with sql.transaction():
-            await sql.execute("SET LOCAL session_replication_role = replica")
-            previous = await sql.fetchval(
-                "DELETE FROM ledger.entries WHERE partition = $1 AND chain_position = "
-                "(SELECT entry_count - 1 FROM ledger.partitions WHERE partition = $1) "
-                "RETURNING previous_hash",
-                partition,
-            )
-            await sql.execute(
-                "UPDATE ledger.partitions SET chain_hash = $2, entry_count = entry_count - 1 "
-                "WHERE partition = $1",
-                partition,
-                previous,
-            )
-    finally:
-        await sql.close()
 
 
 @pytest.mark.parametrize("is_longer", [True, False], ids=["gone on behind it", "not as far yet"])

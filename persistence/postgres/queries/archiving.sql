@@ -3,6 +3,10 @@
 -- archived_up_to --
 SELECT partition, max(end_position) AS end_position, max(month) AS month FROM ledger.archives GROUP BY partition;
 
+-- archives --
+SELECT partition, first_position, file, manifest_digest FROM ledger.archives WHERE key_id = $1
+ORDER BY partition, first_position;
+
 -- booked_at_position --
 SELECT booked_time FROM ledger.entries WHERE partition = $1 AND chain_position = $2;
 

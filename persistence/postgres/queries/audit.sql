@@ -125,6 +125,26 @@ FULL JOIN (SELECT * FROM ledger.entries WHERE erasure_id IS NOT NULL) AS entries
 GROUP BY erasure_id, player_id
 HAVING coalesce(max(erasures.entry_count), -1) <> count(entries.hash);
 
+-- audit_archives --
+SELECT
+    'chain_broken' AS kind,
+    archives.partition,
+    '' AS entry_id,
+    '' AS player_id,
+    '' AS currency,
+    format(
+        'archive %s ends with chain position %s and hash %s, and there stands %s',
+        archives.file,
+        archives.end_position - 1,
+        encode(archives.last_hash, 'hex'),
+        coalesce(encode(entries.hash, 'hex'), 'nothing')
+    ) AS description
+FROM ledger.archives
+LEFT JOIN ledger.entries
+    ON entries.partition = archives.partition AND entries.chain_position = archives.end_position - 1
+WHERE entries.hash IS DISTINCT FROM archives.last_hash
+ORDER BY archives.partition, archives.first_position;
+
 -- audit_orphan_postings --
 SELECT
     'posting_mismatch' AS kind,
