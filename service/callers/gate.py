@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from google.protobuf.message import Message
 
 from persistence.errors import NotPermitted, StakeholdError, Unauthenticated
+from persistence.postgres.sessions import token_digest
 from service.callers.access_log import AccessLog, Visit, cleaned
 from service.callers.caller import Caller
 from service.callers.grants import GRANTS, Grant
@@ -198,7 +199,13 @@ def _noted(request: Message, grant: Grant) -> dict[str, str]:
     """What a record keeps of a request, by the fields' names. What is empty is left out."""
     paths = (*grant.noted, grant.person) if grant.person else grant.noted
     found = {path.rpartition(".")[2]: _text(request, path) for path in paths}
-    return {name: text for name, text in found.items() if text}
+    kept = {name: text for name, text in found.items() if text}
+    return kept | {f"{name}_digest": _digest(_field(request, name)) for name in grant.digested}
+
+
+def _digest(secret: str) -> str:
+    """Of a session's token: what providers.sessions has of it."""
+    return token_digest(secret).hex()
 
 
 def _text(request: Message, path: str) -> str:

@@ -23,7 +23,8 @@ class Grant:
     request. ``person``: the field that names the person who does it; "" where there is none.
 
     ``is_administrative``: on record before it takes effect. ``noted`` are fields of the request that the
-    record keeps, beside the ids that every record has, and ``why`` is the one that says why.
+    record keeps, beside the ids that every record has, and ``why`` is the one that says why. ``digested`` are
+    secrets, of which it keeps the SHA-256, as <field>_digest.
     """
 
     own: frozenset[Role] = _NOBODY
@@ -34,6 +35,7 @@ class Grant:
     is_administrative: bool = False
     noted: tuple[str, ...] = ()
     why: str = ""
+    digested: tuple[str, ...] = ()
 
 
 _R = Role
@@ -52,9 +54,15 @@ _DECIDERS = _LOOKERS | _APPROVER
 _EVERYBODY = frozenset(Role)
 
 
-def _decision(roles: frozenset[Role], *noted: str, person: str = "", why: str = "") -> Grant:
+def _decision(
+    roles: frozenset[Role],
+    *noted: str,
+    person: str = "",
+    why: str = "",
+    digested: tuple[str, ...] = (),
+) -> Grant:
     """A row of what is on record before it takes effect."""
-    return Grant(all=roles, is_administrative=True, person=person, noted=noted, why=why)
+    return Grant(all=roles, is_administrative=True, person=person, noted=noted, why=why, digested=digested)
 
 
 _BY_SERVICE: Mapping[str, Mapping[str, Grant]] = {
@@ -208,7 +216,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, Grant]] = {
     "ProviderService": {
         "HandleCallback": Grant(all=frozenset({_R.EDGE})),
         "OpenSession": Grant(all=_PLATFORM),
-        "CloseSession": _decision(_PLATFORM | _OPERATOR),
+        "CloseSession": _decision(_PLATFORM | _OPERATOR, digested=("token",)),
         "GetSession": Grant(all=_PLATFORM | _LOOKERS),
     },
 }

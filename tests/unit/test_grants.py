@@ -81,7 +81,7 @@ def test_what_acts_as_a_source_says_as_which_one() -> None:
 def test_fields_that_the_table_names_exist() -> None:
     for method, grant in GRANTS.items():
         if method in METHODS:
-            for path in (*grant.noted, *grant.only, grant.person, grant.why):
+            for path in (*grant.noted, *grant.digested, *grant.only, grant.person, grant.why):
                 assert not path or _has(METHODS[method].input_type, path), (method, path)
 
 

@@ -232,7 +232,7 @@ class OpenSessionResponse(_message.Message):
     SESSION_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     token: _builtins.str
-    """Its token: kept nowhere, and not told again."""
+    """Its token: not told again."""
     @_builtins.property
     def session(self) -> Global___Session:
         """The session."""

@@ -18,6 +18,7 @@ from persistence.postgres.database import LedgerRole, ledger_pool
 from service.cli import main
 from service.embedded import EmbeddedValkey
 from service.embedded.ports import LOOPBACK, free_port
+from stakehold.v1 import provider_service_pb2 as pb
 from tests.answers import Refused
 from tests.integration.providers.seats import seat
 from tests.ledgers import Ledgers
@@ -42,6 +43,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 BET = "/transaction/bet"
+CLOSE = "/stakehold.v1.ProviderService/CloseSession"
 
 
 class Records:
@@ -302,6 +304,33 @@ async def test_nobody_else_sees_what_was_sent(records: Records) -> None:
     )
 
     assert [row["role"] for row in may] == [LedgerRole.CALLBACKS]
+
+
+async def test_the_access_log_says_which_session_was_closed_and_not_its_token(records: Records) -> None:
+    one = await seat(records.api)
+
+    await records.api.providers.CloseSession(pb.CloseSessionRequest(token=one.token))
+
+    async def is_ended() -> bool:
+        return bool(
+            await records.sql.fetchval(
+                "SELECT EXISTS (SELECT FROM ledger.access_log WHERE kind = 'ended' AND method = $1)", CLOSE
+            )
+        )
+
+    await until(is_ended, what="its outcome is on record")
+    [closed] = await records.sql.fetch(
+        """
+        SELECT provider_id, sessions.player_id
+        FROM ledger.access_log
+        JOIN providers.sessions ON encode(token_digest, 'hex') = details ->> 'token_digest'
+        WHERE kind = 'begun' AND method = $1
+        """,
+        CLOSE,
+    )
+    assert tuple(closed) == (HUB88, one.player)
+    said = await records.sql.fetch("SELECT access_log::text FROM ledger.access_log")
+    assert not any(one.token in row[0] for row in said)
 
 
 async def test_keys_follow_each_other_while_it_serves(

@@ -1,4 +1,4 @@
-"""Sessions: opened by the platform, named by tokens that are kept nowhere."""
+"""Sessions: opened by the platform, named by tokens of which they keep digests."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
