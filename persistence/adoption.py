@@ -7,9 +7,10 @@ only the witness that was looked at is replaced.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -36,6 +37,7 @@ from persistence.valkey.outbox_reader import OutboxReader, OutboxSurvey, outbox_
 from persistence.witness import CLOSED, Witness
 
 _log = structlog.get_logger(__name__)
+_Done = TypeVar("_Done")
 
 _TIMEOUT_S = 10.0
 _SETTINGS = {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
@@ -162,7 +164,7 @@ class Adoption:
     async def follow_restored(
         self,
         number: int,
-        keep: Callable[[LedgerPartition, OutboxSurvey, Witness], Awaitable[None]],
+        keep: Callable[[LedgerPartition, OutboxSurvey, Witness], Coroutine[object, object, None]],
     ) -> TakeOver | None:
         """Goes on with a ledger that was restored from a backup, on the store that was the newer ledger's;
         None where the ledger is not older than the store, or somebody may write to the store.
@@ -176,9 +178,10 @@ class Adoption:
                 if not (isinstance(plan, Refuse) and plan.is_ledger_older and survey.is_closed):
                     return None
             witness = Witness.parse((survey.witness or "").removesuffix(CLOSED))
-            await keep(partition, survey, witness)
-            following = plan_following_restored(partition, witness, survey.incarnation)
-            async with self._ledger.locked(number):
+            await self.meanwhile(keep(partition, survey, witness))
+            # Drained further meanwhile, it may be: an epoch follows the cursor as it is when it starts.
+            async with self._ledger.locked(number) as partition:
+                following = plan_following_restored(partition, witness, survey.incarnation)
                 await self._ledger.start_epoch(number, following)
                 await self._ledger.raise_incidents([_incident(number, following)])
                 await self._repairs.leave_quarantine(number)
@@ -196,6 +199,13 @@ class Adoption:
                 raise SetupRefused(f"partition {number}: {_CHANGED}")
             await self._ledger.open(number, following.witness.epoch)
             return following
+
+    async def meanwhile(self, work: Coroutine[object, object, _Done]) -> _Done:
+        """Does something that takes its time between two steps of this, on other connections.
+
+        Raises LedgerUnavailable, and ends the work, when this program may take nothing over any more.
+        """
+        return await self._ledger.meanwhile(work)
 
     async def _take_over(self, number: int, abandoned: str = "") -> Keep | TakeOver | Refuse:
         """Plans again, as somebody may have been quicker, and does it."""
@@ -223,11 +233,10 @@ class Adoption:
         """
         if found.last is None or found.last <= plan.follows:
             return
-        records = await self._store.read_all(number, plan.follows)
-        await self._repairs.salvage(
-            number, records, incarnation=found.incarnation, reason="another store had been taken over before"
-        )
-        await self._store.delete(number, records)
+        reason = "another store had been taken over before"
+        async for records in self._store.slices(number, plan.follows):
+            await self._repairs.salvage(number, records, incarnation=found.incarnation, reason=reason)
+            await self._store.delete(number, records)
 
     async def _start_epoch(
         self, number: int, abandoned: str

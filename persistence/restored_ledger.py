@@ -6,6 +6,7 @@ memory is given up; then it is booked again like everything that is salvaged, ea
 comes out for a wallet is compared with what the store has, and a difference is an incident.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from persistence.adoption_plan import LedgerPartition
 from persistence.drain_batch import RawRecord
 from persistence.errors import OutboxRecordMalformed
 from persistence.outbox import OutboxEntry, decode_record
-from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
+from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.database import Connection, Row, translated_errors
 from persistence.postgres.queries import query
 from persistence.postgres.repairs import RepairList
@@ -92,22 +93,26 @@ class RestoredLedger:
     async def follow(self, partitions: Iterable[int]) -> AsyncIterator[Followed]:
         """All of these of which the store has seen more than the ledger has."""
         numbers = [number for number in partitions if await self._adopting.close_restored(number)]
+        players = await self._adopting.meanwhile(self._players_by_partition())
+        for number in numbers:
+            if followed := await self._follow(number, sorted(players[number])):
+                yield followed
+
+    async def _players_by_partition(self) -> dict[int, set[PlayerId]]:
         players: dict[int, set[PlayerId]] = defaultdict(set)
         async for found in self._players.players(_PLAYERS_AT_ONCE):
             for number, player in found:
                 players[number].add(player)
-        for number in numbers:
-            if followed := await self._follow(number, sorted(players[number])):
-                yield followed
+        return players
 
     async def _follow(self, number: int, players: Sequence[PlayerId]) -> Followed | None:
         kept = _Kept()
 
         async def keep(partition: LedgerPartition, survey: OutboxSurvey, witness: Witness) -> None:
             await self._gather(kept, partition, witness, players)
-            await self._repairs.salvage(
-                number, kept.in_order(), incarnation=survey.incarnation, reason=_REASON
-            )
+            # Beside the loop, which keeps the adoption's connection while millions are sorted.
+            records = await asyncio.to_thread(kept.in_order)
+            await self._repairs.salvage(number, records, incarnation=survey.incarnation, reason=_REASON)
             await self._ledger.raise_incidents(kept.unlike)
 
         following = await self._adopting.follow_restored(number, keep)
@@ -128,8 +133,11 @@ class RestoredLedger:
         number = partition.partition
         forgotten = await self._players.forgotten_up_to(number)
         kept.may_be_forgotten = forgotten is not None and forgotten > partition.cursor
-        kept.waiting = await self._store.read_all(number, _BEFORE_ALL)
-        waiting = _entries(kept.waiting)
+        waiting: dict[PlayerId, list[OutboxEntry]] = defaultdict(list)
+        async for records in self._store.slices(number, _BEFORE_ALL):
+            kept.waiting += records
+            for player, entries in _entries(records).items():
+                waiting[player] += entries
         for start in range(0, len(players), _PLAYERS_AT_ONCE):
             some = players[start : start + _PLAYERS_AT_ONCE]
             found = await self._players.memories(some, generation=witness.generation)
@@ -159,19 +167,28 @@ class RestoredLedger:
         waiting: Mapping[PlayerId, Sequence[OutboxEntry]],
     ) -> None:
         known_wallets = await self._wallets([player.player_id for player in players])
+        unknown = await self._unknown(
+            [name for player in players for name in _not_in_outbox(player, waiting.get(player.player_id, ()))]
+        )
         for player in players:
             own = waiting.get(player.player_id, ())
-            in_outbox = {(entry.source, entry.transaction_id) for entry in own}
-            names = [name for name in names_of(player) if name[1:] not in in_outbox]
-            known = set[object]()
-            for start in range(0, len(names), _IDS_AT_ONCE):
-                known |= (await self._ledger.known(names[start : start + _IDS_AT_ONCE])).keys()
-            records = lost_records(player, [name for name in names if name not in known])
+            records = lost_records(player, unknown[player.player_id])
             kept.remembered += records
             entries = [*own, *_entries(records).get(player.player_id, ())]
             for currency, wallet in player.wallets.items():
                 before = known_wallets.get((player.player_id, currency))
                 self._gather_wallet(kept, partition, player.player_id, wallet, before, entries)
+
+    async def _unknown(self, names: Sequence[TransactionName]) -> dict[PlayerId, list[TransactionName]]:
+        """Those that the ledger has not got, in their order."""
+        unknown: dict[PlayerId, list[TransactionName]] = defaultdict(list)
+        for start in range(0, len(names), _IDS_AT_ONCE):
+            some = names[start : start + _IDS_AT_ONCE]
+            known = await self._ledger.known(some)
+            for name in some:
+                if name not in known:
+                    unknown[name[0]].append(name)
+        return unknown
 
     def _gather_wallet(
         self,
@@ -204,6 +221,11 @@ class RestoredLedger:
         with translated_errors():
             rows = await self._connection.fetch(query("audit_wallets_of_players"), list(players))
         return {(row["player_id"], row["currency"]): row for row in rows}
+
+
+def _not_in_outbox(player: Remembered, waiting: Iterable[OutboxEntry]) -> list[TransactionName]:
+    in_outbox = {(entry.source, entry.transaction_id) for entry in waiting}
+    return [name for name in names_of(player) if name[1:] not in in_outbox]
 
 
 def _entries(records: Iterable[RawRecord]) -> dict[PlayerId, list[OutboxEntry]]:

@@ -74,19 +74,28 @@ class Salvage:
             incarnation = (await store.survey([partition]))[partition].incarnation
             await self._require_going_on(partition, incarnation)
             [found] = await AdoptingLedger(connection).partitions([partition])
-            records = await store.read_all(partition, found.cursor)
-            if dry_run:
-                return Salvaged(partition, len(records))
             reason = "the ledger could not follow the store"
+
+            async def keep(before_epoch: int | None = None) -> int:
+                count = 0
+                async for records in store.slices(partition, found.cursor, before_epoch=before_epoch):
+                    count += len(records)
+                    if not dry_run:
+                        await RepairList(connection).salvage(
+                            partition, records, incarnation=incarnation, reason=reason
+                        )
+                return count
+
             # First without anybody being fenced, as it may be much; then what was answered meanwhile.
-            await RepairList(connection).salvage(partition, records, incarnation=incarnation, reason=reason)
+            count = await self._adopting.meanwhile(keep())
+            if dry_run:
+                return Salvaged(partition, count)
             plan = await self._adopting.abandon(partition, reason)
-            records = await store.read_all(partition, found.cursor, before_epoch=plan.witness.epoch)
-            await RepairList(connection).salvage(partition, records, incarnation=incarnation, reason=reason)
+            count = await self._adopting.meanwhile(keep(plan.witness.epoch))
             await store.trim({partition: OutboxPosition(plan.witness.epoch, -1)})
             await RepairList(connection).leave_quarantine(partition)
             await redrive(connection, partition)
-            return Salvaged(partition, len(records))
+            return Salvaged(partition, count)
 
     async def _require_going_on(self, partition: int, incarnation: str) -> None:
         adopted = await self._adopting.adopt_all(dry_run=True)

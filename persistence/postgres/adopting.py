@@ -1,18 +1,25 @@
 """The ledger's side of taking a partition's store over."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from persistence.acknowledged import Told
 from persistence.adoption_plan import LedgerEpoch, LedgerPartition, TakeOver
+from persistence.events import any_set
 from persistence.postgres.database import Connection, Row, translated_errors
 from persistence.postgres.queries import query
 from persistence.transactions import EntryType, OutboxPosition, PlayerId, SourceId, TransactionId
 
 TransactionName = tuple[PlayerId, SourceId, TransactionId]
+_Done = TypeVar("_Done")
+
+STAY_EVERY_S = 2.0
+"""Well within what the server lets a session be idle that takes partitions over."""
 
 
 class IncidentKind(StrEnum):
@@ -67,6 +74,26 @@ class AdoptingLedger:
         finally:
             with translated_errors():
                 await self._connection.execute(query("unlock_adoption"), partition)
+
+    async def meanwhile(self, work: Coroutine[object, object, _Done]) -> _Done:
+        """Does something that takes its time and asks nothing of this connection, which stays: it would be
+        ended as one whose program is frozen, and with it ``alone``. Should it end, so does the work.
+        """
+        over = asyncio.Event()
+        working = asyncio.create_task(work)
+        staying = asyncio.create_task(self._stay(over))
+        staying.add_done_callback(lambda _: working.cancel())
+        try:
+            return await working
+        finally:
+            over.set()
+            await staying  # says why the work was ended, if it was
+
+    async def _stay(self, over: asyncio.Event) -> None:
+        while not over.is_set():
+            await any_set(over, timeout_s=STAY_EVERY_S)
+            with translated_errors():
+                await self._connection.execute(query("still_adopting"))
 
     @asynccontextmanager
     async def locked(self, partition: int) -> AsyncIterator[LedgerPartition]:

@@ -22,6 +22,8 @@ from persistence.transactions import (
     TransactionKind,
 )
 
+SALVAGED_AT_ONCE = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class SalvagedRecord:
@@ -61,14 +63,19 @@ class RepairList:
     async def salvage(
         self, partition: int, records: Sequence[RawRecord], *, incarnation: str, reason: str
     ) -> None:
-        """Keeps records; those that are kept already stay as they are."""
-        rows = []
-        for record in records:
-            position = OutboxPosition.parse(record.stream_id)
-            fields = list(record.fields)
-            rows.append((partition, position.epoch, position.sequence, incarnation, fields, reason))
-        with translated_errors():
-            await self._connection.executemany(query("salvage_record"), rows)
+        """Keeps records, in their order; those that are kept already stay as they are.
+
+        A partition may have more than the server writes in the time that a statement has: what was kept of
+        them before it is broken off stays so.
+        """
+        for start in range(0, len(records), SALVAGED_AT_ONCE):
+            rows = []
+            for record in records[start : start + SALVAGED_AT_ONCE]:
+                position = OutboxPosition.parse(record.stream_id)
+                fields = list(record.fields)
+                rows.append((partition, position.epoch, position.sequence, incarnation, fields, reason))
+            with translated_errors():
+                await self._connection.executemany(query("salvage_record"), rows)
 
     async def leave_quarantine(self, partition: int) -> None:
         """What was in quarantine is kept here by now, and the partition goes on without it."""

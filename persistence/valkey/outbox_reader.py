@@ -65,20 +65,24 @@ class OutboxReader:
             await asyncio.sleep(min(rest_s, left_s))
             rest_s = min(rest_s * 2, LAST_REST_S)
 
-    async def read_all(
+    async def read_all(self, partition: int, after: OutboxPosition) -> list[RawRecord]:
+        """All records after a position that are there now."""
+        return [record async for records in self.slices(partition, after) for record in records]
+
+    async def slices(
         self, partition: int, after: OutboxPosition, *, before_epoch: int | None = None
-    ) -> list[RawRecord]:
-        """All records after a position that are there now; with ``before_epoch`` those of earlier ones."""
-        records: list[RawRecord] = []
+    ) -> AsyncIterator[list[RawRecord]]:
+        """All records after a position that are there now, some at a time; with ``before_epoch`` those of
+        earlier ones.
+        """
         while True:
             found = (await self.read({partition: after}, count=_READ_AT_ONCE, block_ms=1)).get(partition, [])
-            for record in found:
-                after = OutboxPosition.parse(record.stream_id)
-                if before_epoch is not None and after.epoch >= before_epoch:
-                    return records
-                records.append(record)
-            if len(found) < _READ_AT_ONCE:
-                return records
+            earlier = [record for record in found if before_epoch is None or _epoch(record) < before_epoch]
+            if earlier:
+                yield earlier
+                after = OutboxPosition.parse(earlier[-1].stream_id)
+            if len(earlier) < _READ_AT_ONCE:
+                return
 
     async def delete(self, partition: int, records: Sequence[RawRecord]) -> None:
         """Takes records out of the middle of an outbox; those before and behind them stay."""
@@ -151,6 +155,10 @@ class OutboxReader:
         if unreached and not said:
             raise StoreUnavailable("; ".join(sorted(set(unreached.values()))))
         return said
+
+
+def _epoch(record: RawRecord) -> int:
+    return OutboxPosition.parse(record.stream_id).epoch
 
 
 def _of(own: Iterable[int], cursors: Mapping[int, OutboxPosition]) -> dict[int, OutboxPosition]:

@@ -88,7 +88,7 @@ async def _recover(
             for partition in partitions:
                 _report(await salvage.cut_off(partition, dry_run=dry_run), dry_run=dry_run)
             if source_url and not partitions:
-                for salvaged in await salvage.save_all(dry_run=dry_run):
+                for salvaged in await adopting.meanwhile(salvage.save_all(dry_run=dry_run)):
                     _report(salvaged, dry_run=dry_run)
         if is_ledger_restored:
             await _follow_restored(settings, adopting, dry_run=dry_run)

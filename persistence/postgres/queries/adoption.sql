@@ -67,6 +67,10 @@ JOIN ledger.entries USING (player_id, source_id, transaction_id);
 -- try_to_keep_house --
 SELECT pg_try_advisory_lock(hashtext('stakehold housekeeping'), 0);
 
+-- still_adopting --
+-- As for housekeeping.
+SELECT true;
+
 -- still_keep_house --
 -- The lock is there as long as the session that answers.
 SELECT true;
