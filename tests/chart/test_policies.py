@@ -103,6 +103,18 @@ def test_a_pod_is_given_longer_to_end_than_its_calls_are(case: Case, pods: Pods)
     assert (pods.component in {"server", "edge"}) == (before_s > 0)
 
 
+@pytest.mark.parametrize("component", ["server", "edge"])
+def test_a_pod_that_shall_not_wait_before_it_stops_is_told_nothing(component: str) -> None:
+    """A sleep of no seconds is refused by Kubernetes before 1.33."""
+    [pods] = [
+        pods
+        for pods in all_pods(Case("region", (*EVERYTHING, f"{component}.preStopSeconds=0")))
+        if pods.component == component
+    ]
+
+    assert "lifecycle" not in pods.containers[0]
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_pods_are_selected_by_what_made_them_and_by_nothing_else(case: Case) -> None:
     makers = [found for found in manifests(case) if found["kind"] in {"Deployment", "StatefulSet"}]
