@@ -218,6 +218,30 @@ def test_without_callers_certificates_no_authority_is_named() -> None:
     assert not {"STAKEHOLD_TLS_CLIENT_CA_FILE", "STAKEHOLD_TLS_CLIENT_CERTIFICATES"} & names
 
 
+CLIENTS = {"test", "feed", "edge"}
+
+
+@pytest.mark.parametrize("asked", ["none", "optional"])
+def test_clients_of_the_chart_have_tokens_alone_where_nobody_is_asked_for_a_certificate(asked: str) -> None:
+    """Their secret need not have one: a file that is named and is not there is an error."""
+    case = Case("region", (*EVERYTHING, f"server.tls.clientCertificates={asked}"))
+    told = {pods.component: environment(pods.containers[0]).keys() for pods in all_pods(case)}
+
+    for client in CLIENTS:
+        assert {"STAKEHOLD_CA_FILE", "STAKEHOLD_TOKEN_FILE"} <= told[client]
+        assert not {"STAKEHOLD_CERT_FILE", "STAKEHOLD_KEY_FILE"} & told[client]
+
+
+def test_clients_of_the_chart_show_a_certificate_where_one_is_required() -> None:
+    told = {
+        pods.component: environment(pods.containers[0]).keys()
+        for pods in all_pods(Case("region", EVERYTHING))
+    }
+
+    for client in CLIENTS:
+        assert {"STAKEHOLD_CA_FILE", "STAKEHOLD_CERT_FILE", "STAKEHOLD_KEY_FILE"} <= told[client]
+
+
 def test_only_selected_pods_reach_the_admin_service() -> None:
     assert "admin" in ways_in(Case("region"))
     assert "admin" not in ways_in(Case("single-machine"))

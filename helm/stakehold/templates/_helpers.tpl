@@ -141,10 +141,13 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
   value: {{ include "stakehold.callAddress" . | quote }}
 - name: STAKEHOLD_CA_FILE
   value: /etc/stakehold/client/ca.crt
+{{- /* Asked for, and so of use, only where all callers need one. */}}
+{{- if eq .Values.server.tls.clientCertificates "required" }}
 - name: STAKEHOLD_CERT_FILE
   value: /etc/stakehold/client/tls.crt
 - name: STAKEHOLD_KEY_FILE
   value: /etc/stakehold/client/tls.key
+{{- end }}
 {{- with .Values.client.tokenKey }}
 - name: STAKEHOLD_TOKEN_FILE
   value: /etc/stakehold/client/{{ . }}
