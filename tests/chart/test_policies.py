@@ -242,6 +242,32 @@ def test_clients_of_the_chart_show_a_certificate_where_one_is_required() -> None
         assert {"STAKEHOLD_CA_FILE", "STAKEHOLD_CERT_FILE", "STAKEHOLD_KEY_FILE"} <= told[client]
 
 
+def test_the_edge_and_the_feed_can_be_callers_of_their_own() -> None:
+    """Who takes over the edge, which the internet reaches, has no key that may push rates."""
+    own = ("edge.clientExistingSecret=edge-client", "feed.clientExistingSecret=feed-client")
+    case = Case("region", (*EVERYTHING, *own))
+    shown = {pods.component: secrets_of(pods) for pods in all_pods(case) if pods.component in CLIENTS}
+
+    assert shown == {
+        "edge": {"edge-client", "traces"},
+        "feed": {"feed-client", "feed", "traces"},
+        "test": {"stakehold-client"},
+    }
+
+
+@pytest.mark.parametrize("component", ["edge", "feed"])
+def test_a_caller_of_its_own_needs_no_shared_one(component: str) -> None:
+    sets = (
+        "client.existingSecret=",
+        f"{component}.enabled=true",
+        f"{component}.clientExistingSecret=own",
+    )
+    pods = {pods.component: pods for pods in all_pods(Case("region", sets))}
+
+    assert "own" in secrets_of(pods[component])
+    assert "test" not in pods
+
+
 def test_only_selected_pods_reach_the_admin_service() -> None:
     assert "admin" in ways_in(Case("region"))
     assert "admin" not in ways_in(Case("single-machine"))
@@ -337,6 +363,18 @@ def parse_cores(quantity: str) -> float:
 
 def environment(container: Mapping[str, Any]) -> dict[str, str]:
     return {one["name"]: one["value"] for one in container["env"] if "value" in one}
+
+
+def secrets_of(pods: Pods) -> set[str]:
+    """Mounted, or read into the environment."""
+    mounted = {volume["secret"]["secretName"] for volume in pods.spec["volumes"] if "secret" in volume}
+    read = {
+        one["valueFrom"]["secretKeyRef"]["name"]
+        for container in pods.containers
+        for one in container["env"]
+        if "valueFrom" in one
+    }
+    return mounted | read
 
 
 def ways_out(case: Case) -> dict[str, set[int]]:

@@ -158,8 +158,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{ include "stakehold.fullname" . }}-headless.{{ .Release.Namespace }}.svc:50051
 {{- end }}
 
+{{- /* Of who calls the service: its own, or the one of all. */}}
 {{- define "stakehold.clientSecret" -}}
-{{ required "client.existingSecret: the secret with which the service is called (tls.crt, tls.key, ca.crt)" .Values.client.existingSecret }}
+{{ required "client.existingSecret: the secret with which the service is called (tls.crt, tls.key, ca.crt); the feed and the edge may have their own, clientExistingSecret" (default .root.Values.client.existingSecret .values.clientExistingSecret) }}
 {{- end }}
 
 {{- define "stakehold.podSecurityContext" -}}
