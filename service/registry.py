@@ -5,6 +5,7 @@ so that every server knows a change within seconds. Should Postgres be away, wha
 """
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -16,6 +17,9 @@ from persistence.calls import RateLimit, Source
 from persistence.errors import CurrencyUnknown, LedgerUnavailable, OutcomeUnknown, SourceNotFound
 
 _log = structlog.get_logger(__name__)
+
+_RENEWED_EVERY_S = 0.2
+"""At most so often the registry is read for who did not find something."""
 
 
 class CurrencyScales(Protocol):
@@ -44,6 +48,9 @@ class Registry:
         self._denominations: Mapping[str, Denomination] = {}
         self._sources: Mapping[str, Source] = {}
         self._reading = asyncio.Lock()
+        self._renewing = asyncio.Lock()
+        self._read_at = self._renewed_at = -math.inf
+        """When the newest read began, and the newest that somebody asked for; the event loop's time."""
 
     def currency(self, code: str, field: str) -> Currency:
         """Raises CurrencyUnknown, naming the request's field."""
@@ -134,7 +141,24 @@ class Registry:
         One read at a time: an older one that took longer must not undo what a newer one found.
         """
         async with self._reading:
+            began = asyncio.get_running_loop().time()
             self._currencies, self._denominations, self._sources = await self._store.read()
+            self._read_at = began
+
+    async def renew(self) -> None:
+        """Everything as it is now or later, for who did not find something that another server may have put.
+
+        One read is for all who wait for it, and the next one has to wait a moment: who asks for what is not
+        there costs little. Raises LedgerUnavailable.
+        """
+        now_s = asyncio.get_running_loop().time
+        asked_at = now_s()
+        async with self._renewing:
+            if self._read_at <= asked_at:
+                await asyncio.sleep(self._renewed_at + _RENEWED_EVERY_S - now_s())
+            if self._read_at <= asked_at:
+                self._renewed_at = now_s()
+                await self.refresh()
 
     async def keep_fresh(self, every_s: float) -> None:
         """Refreshes for ever."""

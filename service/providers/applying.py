@@ -1,5 +1,6 @@
 """Does what a callback asks for: by the same calls of the same engine as WalletService does."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -9,6 +10,7 @@ from fx.denominations import Denomination
 from persistence.calls import Call, PlayerView, SessionFault, StepResult
 from persistence.errors import (
     CurrencyUnknown,
+    DeadlineExceeded,
     FieldInvalid,
     RefusalReason,
     Refused,
@@ -62,22 +64,37 @@ class Applying:
     async def find(self, provider: Provider, asked: Asked, *, deadline: float) -> Finding:
         """Deadlines are in the event loop's time. Once money may have moved, the answer says so, or RETRY."""
         try:
-            match asked:
-                case PlayerAsked():
-                    await self._player(asked.player_id, deadline)
-                    return Finding()
-                case BalanceAsked():
-                    return await self._balance(provider, asked, deadline)
-                case BetAsked():
-                    return await self._bet(provider, asked, deadline)
-                case WinAsked():
-                    return await self._win(provider, asked, deadline)
-                case RollbackAsked():
-                    return await self._rollback(provider, asked, deadline)
-                case _:
-                    raise TypeError(f"nobody can answer {type(asked).__name__}")
+            try:
+                return await self._done(provider, asked, deadline)
+            except CurrencyUnknown:  # another server may have put it a moment ago, and nothing has moved
+                await self._renew_registry(deadline)
+                return await self._done(provider, asked, deadline)
         except StakeholdError as error:
             return await self._finding_of(error, asked, deadline)
+
+    async def _done(self, provider: Provider, asked: Asked, deadline: float) -> Finding:
+        """Raises CurrencyUnknown only while nothing has moved."""
+        match asked:
+            case PlayerAsked():
+                await self._player(asked.player_id, deadline)
+                return Finding()
+            case BalanceAsked():
+                return await self._balance(provider, asked, deadline)
+            case BetAsked():
+                return await self._bet(provider, asked, deadline)
+            case WinAsked():
+                return await self._win(provider, asked, deadline)
+            case RollbackAsked():
+                return await self._rollback(provider, asked, deadline)
+            case _:
+                raise TypeError(f"nobody can answer {type(asked).__name__}")
+
+    async def _renew_registry(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._registry.renew()
+        except TimeoutError:
+            raise DeadlineExceeded("the registry was not read in time") from None
 
     async def _balance(self, provider: Provider, asked: BalanceAsked, deadline: float) -> Finding:
         session = await self._session(provider, asked, deadline)

@@ -277,3 +277,33 @@ async def test_a_slow_read_from_before_a_change_does_not_undo_it() -> None:
     await asyncio.gather(slow, change)
 
     assert registry.currency("GEM", "") == GEM
+
+
+async def test_one_read_is_for_all_who_did_not_find_something() -> None:
+    store = Store()
+    registry = Registry(store)
+    await registry.refresh()
+    slow_read = store.slow_read = asyncio.Event()
+    first = asyncio.create_task(registry.renew())
+    await a_few_turns()
+
+    store.currencies["GEM"] = GEM
+    later = [asyncio.create_task(registry.renew()) for _ in range(50)]
+    await a_few_turns()
+    slow_read.set()
+    await asyncio.gather(first, *later)
+
+    assert registry.currency("GEM", "") == GEM
+    assert store.reads == 3
+
+
+async def test_who_did_not_find_something_is_told_that_it_could_not_be_looked_up() -> None:
+    store = Store()
+    registry = Registry(store)
+    store.failures = [LedgerUnavailable("away")]
+
+    with pytest.raises(LedgerUnavailable):
+        await registry.renew()
+    await registry.renew()
+
+    assert registry.currency("EUR", "") == EUR
