@@ -34,8 +34,9 @@ class Sessions:
 
     async def close(self, token: str, *, deadline: float) -> Session:
         """Raises SessionNotFound."""
+        asked_at = _now_s()
         session = await self._table.close(token, deadline=deadline)
-        self._keep(token, session)
+        self._keep(token, session, asked_at)
         return session
 
     async def read(self, token: str, *, deadline: float) -> Session:
@@ -47,21 +48,33 @@ class Sessions:
         if not token:
             return None
         kept = self._kept.get(token_digest(token))
-        if kept is not None and asyncio.get_running_loop().time() < kept[0]:
+        asked_at = _now_s()
+        if kept is not None and asked_at < kept[0]:
             return kept[1]
         try:
             session = await self._table.find(token, deadline=deadline)
         except SessionNotFound:
             return None
-        self._keep(token, session)
-        return session
+        return self._keep(token, session, asked_at)
 
     def is_open(self, session: Session) -> bool:
         return session.is_open_at(self._now())
 
-    def _keep(self, token: str, session: Session) -> None:
+    def _keep(self, token: str, session: Session, asked_at: float) -> Session:
+        """What is kept of it now. It is as old as the question, for it may have been closed since; and one
+        that is kept as closed is never open again.
+        """
         digest = token_digest(token)
-        self._kept[digest] = (asyncio.get_running_loop().time() + _STALE_AFTER_S, session)
+        kept = self._kept.get(digest)
+        if kept is not None and kept[1].closed_time is not None:
+            session = kept[1]
+        self._kept[digest] = (asked_at + _STALE_AFTER_S, session)
         self._kept.move_to_end(digest)
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
+        return session
+
+
+def _now_s() -> float:
+    """In the event loop's time."""
+    return asyncio.get_running_loop().time()
