@@ -1,7 +1,8 @@
 """What the chart tells each process is enough for it to run: the rendered pods, as processes on this machine.
 
-Secrets are real ones, the ledger has an owner and a role for the service, callers come over mutual TLS. Only
-ports and folders are this machine's instead of a pod's.
+Secrets are real ones, the ledger has an owner and a role for the service, callers come over mutual TLS. The
+server has the name that the chart's clients call and no other. Only ports and folders are this machine's
+instead of a pod's.
 """
 
 import asyncio
@@ -24,12 +25,14 @@ from service.embedded import EmbeddedPostgres, EmbeddedValkey
 from service.embedded.children import Child, spawn, until_ready
 from service.embedded.ports import LOOPBACK, free_port
 from tests.authorities import Authority
-from tests.chart.rendering import Case, Pods, all_pods
+from tests.chart.cluster_names import cluster_names
+from tests.chart.rendering import NAMESPACE, RELEASE, Case, Pods, all_pods
 from tests.deployment import ROOT
 from tests.ledgers import Ledgers
 from tests.upgrade.releases import serves
 
 LOGIN = "the-pods"
+SERVED_NAME = f"{RELEASE}-stakehold-headless.{NAMESPACE}.svc"
 CASE = Case("single-machine", ("edge.enabled=true",))
 PROBE_ID = "spiffe://casino.example/probe"
 CALLERS = f"""
@@ -48,6 +51,11 @@ class Machine:
     folder: Path
     secrets: Mapping[str, Mapping[str, str | bytes]]
     ports: dict[tuple[str, int], int] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+    def service(self, name: str) -> str | None:
+        """Where on this machine the headless service is, and nothing else."""
+        return self.address("server", 50051) if name == f"{SERVED_NAME}:50051" else None
 
     def address(self, component: str, port: int) -> str:
         """Where on this machine a pod's port is."""
@@ -57,6 +65,7 @@ class Machine:
         [container] = pods.containers
         root = self._mounted(pods)
         environment = {
+            **self.names,
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "protos"))),
         }
@@ -78,8 +87,6 @@ class Machine:
         return str(root / word.lstrip("/")) if word.startswith("/") else word
 
     def _here(self, value: str, component: str, root: Path) -> str:
-        if value.endswith(".svc:50051"):
-            return self.address("server", 50051)
         if bound := re.fullmatch(r"0\.0\.0\.0:(\d+)", value):
             return self.address(component, int(bound[1]))
         return value.replace("/etc/stakehold", str(root / "etc" / "stakehold"))
@@ -107,7 +114,10 @@ async def machine(
     folder: Path, valkey: EmbeddedValkey, postgres: EmbeddedPostgres, owner_dsn: str
 ) -> AsyncIterator[Machine]:
     authority = Authority("casino")
-    served, probe = authority.issue_server(), authority.issue("CN=probe", uris=[PROBE_ID])
+    served, probe = (
+        authority.issue("CN=stakehold", dns_names=[SERVED_NAME]),
+        authority.issue("CN=probe", uris=[PROBE_ID]),
+    )
     superuser = await asyncpg.connect(postgres.dsn_for("postgres", superuser=True))
     try:
         await superuser.execute(f"CREATE ROLE \"{LOGIN}\" LOGIN PASSWORD '{postgres.password}'")
@@ -142,6 +152,7 @@ async def test_the_rendered_pods_run_and_the_test_of_the_release_passes(
     async with (
         ledgers.fresh(template="template1") as dsn,
         machine(tmp_path, private_valkey, postgres, dsn) as here,
+        cluster_names(here.service) as here.names,
         AsyncExitStack() as stack,
     ):
         # As Helm does it: the hook first, then the rest at once, then the test.
