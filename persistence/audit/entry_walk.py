@@ -43,7 +43,7 @@ async def check_chain(
                 chain.skip(entry.row["chain_position"], hash_=entry.row["hash"])
                 yield entry.finding()
                 continue
-            counts.posting_count += len(entry.legs)
+            counts.add(entry)
             for finding in (*chain.check(entry), *check_postings(entry)):
                 yield finding
         counts.entry_count += len(batch)
@@ -58,7 +58,7 @@ async def check_entries_of_player(
             if isinstance(entry, UnreadableEntry):
                 yield entry.finding()
                 continue
-            counts.posting_count += len(entry.legs)
+            counts.add(entry)
             for finding in (*check_content(entry), *check_postings(entry)):
                 yield finding
         counts.entry_count += len(batch)

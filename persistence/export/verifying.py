@@ -194,7 +194,7 @@ def _verify_lines(
     position, erased, postings = manifest.first, 0, 0
     sums: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     try:
-        for raw in _lines(file):
+        for raw in lines_of(file):
             line = read_line(raw)
             problem = next(_problems(line, position, previous, chain), None)
             if problem is not None:
@@ -233,7 +233,8 @@ def _verify_lines(
         yield ExportFinding(file.name, "its sums are not those of its manifest", manifest.partition)
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def lines_of(file: Path) -> Iterator[bytes]:
+    """The lines of an exported file, not read yet."""
     with file.open("rb") as raw:
         if file.suffix == ".gz":
             with gzip.GzipFile(fileobj=raw, mode="rb") as lines:

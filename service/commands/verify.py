@@ -6,14 +6,19 @@ import sys
 import traceback
 from contextlib import aclosing
 from dataclasses import asdict
+from pathlib import Path
 
 import click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import SecretStr, ValidationError
 
 from persistence.audit.audit import Audit
 from persistence.audit.counts import AuditCounts
 from persistence.audit.findings import AuditSummary, Finding
 from persistence.errors import StakeholdError
+from persistence.export.manifest import read_public_key
+from persistence.export.verifying import ExportFinding
+from persistence.export.witnessing import compare_with_ledger
 from persistence.transactions import PlayerId
 from service.commands.starting import CANNOT_START, read_settings_or_exit
 from service.conversions.fields import read_player_id
@@ -45,7 +50,21 @@ _CLEAR_LINE = "\r\x1b[K"
     show_default=True,
     help="How findings and the summary are written: a sentence, or a JSON object, a line.",
 )
-def command(*, ledger_only: bool, player: str | None, output: str) -> None:
+@click.option(
+    "--against-export",
+    "folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Compare the ledger with a folder of exported files, too.",
+)
+@click.option(
+    "--public-key",
+    "key_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The public key of whoever signed these files, PEM.",
+)
+def command(
+    *, ledger_only: bool, player: str | None, output: str, folder: Path | None, key_file: Path | None
+) -> None:
     """Audit the ledger against itself and against the hot wallets, and name everything that is wrong.
 
     Recomputes each partition's hash chain, each entry's postings and each balance; looks for gaps in wallets'
@@ -55,13 +74,20 @@ def command(*, ledger_only: bool, player: str | None, output: str) -> None:
     compared: drain first to have all of them compared.
 
     Findings go to standard output, one a line, as soon as they are found; amounts in them are in minor units,
-    as they stand in the database.
+    as they stand in the database. Entries whose hash covers a text that was erased are counted for each
+    erasure: only files that were exported before can prove what else they said.
     """
+    if (folder is None) != (key_file is None):
+        raise click.UsageError("say --against-export and --public-key together")
     settings = _read_settings(ledger_only=ledger_only)
     report = _Report(output)
     try:
         player_id = None if player is None else read_player_id(player, "--player")
+        public = None if key_file is None else read_public_key(key_file)
         summary = asyncio.run(_verify(settings, player_id, report, ledger_only))
+        found = summary.finding_count
+        if folder is not None and public is not None:
+            found += asyncio.run(_compare(settings, folder, public, report))
     except KeyboardInterrupt:
         report.clear()
         click.echo("stakehold: interrupted, so this verdict is of no use", err=True)
@@ -74,7 +100,7 @@ def command(*, ledger_only: bool, player: str | None, output: str) -> None:
         report.clear()
         traceback.print_exc()  # its usual status, 1, would say that something was found
         sys.exit(CANNOT_START)
-    sys.exit(FOUND if summary.finding_count else 0)
+    sys.exit(FOUND if found else 0)
 
 
 async def _verify(
@@ -94,11 +120,24 @@ async def _verify(
     try:
         async with aclosing(audit.run(player_id, counts=counts)) as events:
             async for event in events:
+                if isinstance(event, AuditSummary):
+                    report.tell_unprovable(counts)
                 report.tell(event, ledger_only=ledger_only)
     finally:
         progress.cancel()
         await asyncio.gather(progress, return_exceptions=True)
     return counts.summary()
+
+
+async def _compare(settings: Settings, folder: Path, public: Ed25519PublicKey, report: "_Report") -> int:
+    count = 0
+    postgres_url = settings.postgres_url.get_secret_value()
+    async with aclosing(compare_with_ledger(postgres_url, folder, public)) as findings:
+        async for finding in findings:
+            count += 1
+            report.tell_of_export(finding)
+    report.tell_compared(count)
+    return count
 
 
 def _read_settings(*, ledger_only: bool) -> Settings:
@@ -128,6 +167,32 @@ class _Report:
                 click.echo(f"{event.kind.upper()} in partition {event.partition}: {event.description}")
             case AuditSummary():
                 click.echo(_summary_text(event, ledger_only=ledger_only))
+
+    def tell_unprovable(self, counts: AuditCounts) -> None:
+        """What no finding can be made of, and somebody should know."""
+        for erasure_id, count in sorted(counts.unprovable.items()):
+            self.clear()
+            if self._output == "json":
+                click.echo(json.dumps({"unprovable": {"erasure_id": erasure_id, "entry_count": count}}))
+                continue
+            click.echo(
+                f"Erasure {erasure_id}: the hashes of {_counted(count, 'entry', 'entries')} cover what was "
+                "erased. That the rest of them is unchanged, only an export from before it proves "
+                "(--against-export)."
+            )
+
+    def tell_of_export(self, finding: ExportFinding) -> None:
+        self.clear()
+        is_json = self._output == "json"
+        click.echo(json.dumps({"export_finding": asdict(finding)}) if is_json else str(finding))
+
+    def tell_compared(self, count: int) -> None:
+        if self._output == "json":
+            click.echo(json.dumps({"export_summary": {"finding_count": count}}))
+        else:
+            click.echo(
+                f"Compared with the exported files: {_counted(count, 'finding') if count else 'the same'}."
+            )
 
     async def show_progress(self, counts: AuditCounts) -> None:
         while self._is_watched:
