@@ -2,6 +2,8 @@
 money after another was refused.
 """
 
+import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,11 +18,12 @@ from persistence.transactions import Outcome, TransactionKind
 from service.embedded import EmbeddedValkey
 from stakehold.v1 import provider_service_pb2 as pb
 from tests.books import audited
+from tests.deployment import Deployment
 from tests.drained_ledger import Wallets, movement, rollback, wallets
 from tests.forgetful import oblivion
 from tests.integration.providers.seats import seat
 from tests.ledgers import Ledgers
-from tests.providers_house import HUB88, ProviderApi, hub88_bet, provider_api, write_file
+from tests.providers_house import HUB88, ProviderApi, Reply, hub88_bet, provider_api, write_file
 from tests.serving import grounds
 from tests.waiting import until
 from tests.wallet_api import new_name
@@ -30,6 +33,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 BET = "/transaction/bet"
 ADA = "ada"
 STAKE = movement(TransactionKind.BET, "b1", 10, game="g", round_id="r1")
+
+
+@pytest.fixture
+def deployment_settings(tmp_path: Path) -> dict[str, str]:
+    return {"STAKEHOLD_PROVIDERS_FILE": str(write_file(tmp_path / "providers"))}
 
 
 @asynccontextmanager
@@ -70,6 +78,46 @@ async def test_a_copy_that_comes_late_is_refused_as_the_first_answer_was(
         assert refused.status == "RS_ERROR_TOKEN_EXPIRED"
         assert refused.body == late.body == again.body
         assert await here.cash(one.player) == "100.00"
+
+
+async def test_a_session_that_is_closed_while_a_bet_waits_for_the_store_ends_no_copy_of_it(
+    private_deployment: Deployment,
+) -> None:
+    store = private_deployment.valkey.process
+    async with provider_api(private_deployment.address) as api:
+        await api.wallets.put_source(HUB88)
+        await api.wallets.put_source("cashier")
+        one = await seat(api)
+        bet = hub88_bet(one.player, one.token)
+        sql = await asyncpg.connect(private_deployment.ledger_dsn)
+        try:
+
+            async def sent_times(times: int) -> "asyncio.Task[Reply]":
+                """The bet, once it is on record for so many times."""
+                asked = asyncio.create_task(api.hub88(BET, {**bet, "request_uuid": f"request-{times}"}))
+
+                async def are_recorded() -> bool:
+                    return bool(await sql.fetchval("SELECT count(*) FROM providers.callbacks") == times)
+
+                await until(are_recorded, what="the callback is on record")
+                return asked
+
+            store.send_signal(signal.SIGSTOP)
+            try:
+                first = await sent_times(1)
+                await api.providers.CloseSession(pb.CloseSessionRequest(token=one.token))
+                second = await sent_times(2)
+            finally:
+                store.send_signal(signal.SIGCONT)
+            await asyncio.wait((first, second))
+            statuses = {(await api.hub88(BET, bet)).status for _ in range(2)}
+            cash = await api.cash(one.player)
+        finally:
+            await sql.close()
+
+    told = {reply.status for reply in (first.result(), second.result()) if reply.status_code == 200}
+    assert told <= statuses
+    assert (statuses, cash) in (({"RS_OK"}, "90.00"), ({"RS_ERROR_TOKEN_EXPIRED"}, "100.00"))
 
 
 async def test_a_bet_whose_token_was_unknown_is_not_taken_once_it_is_known(house: ProviderApi) -> None:
