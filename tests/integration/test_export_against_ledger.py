@@ -1,4 +1,4 @@
-"""What an erasure is pretended for: a file that was exported before is the witness of the rest."""
+"""A ledger is compared with files that were exported from it, whatever erasure is pretended for since."""
 
 import asyncio
 import json
@@ -103,7 +103,7 @@ async def test_an_export_from_before_an_erasure_proves_all_but_what_was_erased(
     assert [one["export_finding"]["position"] for one in told if "export_finding" in one] == [place]
 
 
-async def test_an_export_is_a_witness_against_another_history(desk: Desk) -> None:
+async def test_another_history_is_not_what_was_exported(desk: Desk) -> None:
     await some_play(desk)
     await desk.export()
     end = desk.hers().end
@@ -114,7 +114,7 @@ async def test_an_export_is_a_witness_against_another_history(desk: Desk) -> Non
     assert (status, f"chain position {end - 1}: the ledger has another entry there" in output) == (1, True)
 
 
-async def test_a_folder_that_does_not_verify_is_no_witness(desk: Desk) -> None:
+async def test_a_folder_that_does_not_verify_is_compared_with_nothing(desk: Desk) -> None:
     await some_play(desk)
     await desk.export()
     file = desk.folder / desk.hers().file

@@ -1,4 +1,4 @@
-"""Exported files as witnesses: does the ledger still say what it said when they were signed?
+"""Compares a ledger with files that were exported from it: does it still say what was signed?
 
 Of an entry whose hash covers a text that was erased, nothing in the ledger proves that the rest is what was
 hashed. A file from before the erasure does: all but the metadata has to be the same.
@@ -85,7 +85,5 @@ def _problem(stored: StoredEntry | UnreadableEntry, line: Line) -> str:
     entry, *postings = json.loads(line.text)
     entry[METADATA] = _ERASED
     if json.loads(text_of_erased(stored.chained, stored.legs)) != [entry, *postings]:
-        return (
-            "more than its metadata is gone since it was erased: the ledger's entry is not the exported one"
-        )
+        return "more than its metadata was changed when it was erased: it is not the exported entry any more"
     return ""
