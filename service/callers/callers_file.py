@@ -6,9 +6,9 @@ refused, and the file with it.
 
 import ipaddress
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 import yaml
@@ -16,6 +16,7 @@ from cryptography import x509
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from service.callers.caller import DEVELOPMENT, Caller, Identification, Role
+from service.strict_yaml import load_strictly
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -203,8 +204,8 @@ def read_callers_file(path: Path) -> CallersFile:
 def parse_callers(text: bytes, *, name: str) -> CallersFile:
     """Raises CallersFileRefused."""
     try:
-        return CallersFile.model_validate(yaml.load(text, Loader=_UniqueKeys))
-    except (yaml.YAMLError, UnicodeError, RecursionError) as error:
+        return CallersFile.model_validate(load_strictly(text))
+    except yaml.YAMLError as error:
         raise CallersFileRefused(f"{name} is no YAML: {' '.join(str(error).split())}") from error
     except ValidationError as invalid:
         raise CallersFileRefused(f"{name}: {'; '.join(_sentences(invalid))}") from invalid
@@ -214,19 +215,3 @@ def _sentences(invalid: ValidationError) -> Iterator[str]:
     for error in invalid.errors(include_url=False, include_input=False, include_context=False):
         where = ".".join(str(part) for part in error["loc"])
         yield f"{where}: {error['msg']}" if where else error["msg"]
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """A key that stands twice would silently be the last one. Aliases can make little text very large."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"{key!r} stands twice{node.start_mark}")
-        return super().construct_mapping(node, deep)

@@ -11,6 +11,7 @@ import structlog
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from service.edge.metrics import Passage
+from service.providers.http_headers import NOT_PASSED_ON
 from service.telemetry.traces import Traces, outgoing_metadata
 from service.transport.channels import RenewedChannel
 from stakehold.v1 import provider_service_pb2 as pb
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _PATH = re.compile(r"/([a-z0-9][a-z0-9_-]{0,31})(/[\x21-\x7e]{0,511})")
-_NOT_PASSED_ON = frozenset(
-    {
-        "authorization",
-        "connection",
-        "cookie",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-"""What is the connection's own, and secrets that no provider of ours needs."""
 _MOST_HEADER_BYTES = 32 << 10
 _LOOK_EVERY_S = 1.0
 CHANNEL_OPTIONS = (
@@ -85,7 +70,7 @@ def passed_on(headers: Iterable[tuple[str, str]]) -> list[pb.HttpHeader] | None:
     passed = [
         pb.HttpHeader(name=name, value=value)
         for name, value in headers
-        if name.lower() not in _NOT_PASSED_ON and name.isascii() and value.isascii()
+        if name.lower() not in NOT_PASSED_ON and name.isascii() and value.isascii()
     ]
     size = sum(len(header.name) + len(header.value) for header in passed)
     return passed if size <= _MOST_HEADER_BYTES else None

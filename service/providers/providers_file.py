@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from service.providers.adapter import Adapter
 from service.providers.house_json import HouseJson, HouseOptions
+from service.providers.http_headers import NOT_PASSED_ON
 from service.providers.hub88 import Hub88, Hub88Options
 from service.providers.provider import Provider
 from service.providers.signatures import (
@@ -26,12 +35,23 @@ from service.providers.signatures import (
     hmac_check,
     public_key_check,
 )
+from service.strict_yaml import YamlRefused, load_strictly
 
 MAX_BODY_BYTES = 512 << 10
 _MOST_KEY_BYTES = 16 << 10
 _MOST_FILE_BYTES = 1 << 20
 _TIMESTAMPS_PER_S = {"s": 1, "ms": 1000}
-_HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$")]
+
+
+def _require_passed_on(name: str) -> str:
+    if name.lower() in NOT_PASSED_ON:
+        raise ValueError("the edge passes no header of this name on")
+    return name
+
+
+_HeaderName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"), AfterValidator(_require_passed_on)
+]
 
 
 class ProvidersInvalid(ValueError):
@@ -118,11 +138,12 @@ _ADAPTERS: dict[AdapterKind, Callable[[dict[str, Any]], Adapter]] = {
 def read_providers(path: Path) -> dict[str, Provider]:
     """All providers, by id. Reads files. Raises ProvidersInvalid."""
     try:
-        read = yaml.safe_load(_read_file(path, _MOST_FILE_BYTES))
+        read = load_strictly(_read_file(path, _MOST_FILE_BYTES))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ProvidersInvalid(f"{path}{where}: is no YAML") from None
+        said = error.problem if isinstance(error, YamlRefused) else "is no YAML"
+        raise ProvidersInvalid(f"{path}{where}: {said}") from None
     try:
         file = ProvidersFile.model_validate(read)
         return {entry.id: _provider(entry, path.parent) for entry in file.providers}

@@ -57,6 +57,8 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
     (lambda one: one["signature"].update(algorithm="ed25519"), "public keys"),
     (lambda one: one["signature"].update(keys=[]), "keys"),
     (lambda one: one["signature"].update(header="X Signature"), "header"),
+    (lambda one: one["signature"].update(header="Authorization"), "passes no header of this name on"),
+    (lambda one: one["signature"].update(header="X-A", timestamp_header="cookie"), "timestamp_header"),
     (lambda one: one["signature"]["keys"].append(dict(one["signature"]["keys"][0])), "two keys have one id"),
     (lambda one: one["signature"]["keys"][0].update(secret=PASSWORD), "secret"),
     (lambda one: one["signature"]["keys"][0].update(secret_file="nowhere"), "nowhere"),
@@ -81,6 +83,36 @@ def test_a_broken_file_is_told_by_what_is_wrong(
     assert said in str(invalid.value)
     assert PASSWORD not in str(invalid.value)
     assert SECRET.decode() not in str(invalid.value)
+
+
+TEXTS = [
+    ("id: arcade", f"id: arcade\n  id: {HUB88}", r"line \d+: 'id' stands twice"),
+    ("secret_file: arcade.secret", "secret_file: &a arcade.secret\n      id: *a", "aliases are not allowed"),
+    (
+        "secret_file: arcade.secret",
+        "secret_file: arcade.secret\n      not_after: 2026-02-31T00:00:00Z",
+        r"line \d+: there is no such value",
+    ),
+    ("id: arcade", f"id: !!int {PASSWORD}", "there is no such value"),
+    ("id: arcade", f"id: !!bool {PASSWORD}", "there is no such value"),
+    ("id: arcade", f"id: !!timestamp {PASSWORD}", "there is no such value"),
+    ("id: arcade", "id: " + "[" * 5000, "nested too deeply"),
+    ("id: arcade", 'id: "\\UFFFFFFFF"', "character that there is not"),
+    ("id: arcade", "? [a, b]\n  : 1\n  id: arcade", "is no YAML"),
+]
+
+
+@pytest.mark.parametrize(("good", "broken", "said"), TEXTS)
+async def test_a_file_that_can_be_read_in_two_ways_is_told_by_what_is_wrong(
+    tmp_path: Path, good: str, broken: str, said: str
+) -> None:
+    path = write_file(tmp_path)
+    assert good in path.read_text()
+    path.write_text(path.read_text().replace(good, broken, 1))
+
+    with pytest.raises(SetupRefused, match=said) as refused:
+        await ProviderBook(path, ProviderMetrics(CollectorRegistry())).open()
+    assert PASSWORD not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["", "providers: [", "- a", "providers: 7", "!!python/object:os.system {}"])
