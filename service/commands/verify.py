@@ -16,9 +16,9 @@ from persistence.audit.audit import Audit
 from persistence.audit.counts import AuditCounts
 from persistence.audit.findings import AuditSummary, Finding
 from persistence.errors import StakeholdError
+from persistence.export.comparing import compare_with_ledger
 from persistence.export.manifest import read_public_key
 from persistence.export.verifying import ExportFinding
-from persistence.export.comparing import compare_with_ledger
 from persistence.transactions import PlayerId
 from service.commands.starting import CANNOT_START, read_settings_or_exit
 from service.conversions.fields import read_player_id
