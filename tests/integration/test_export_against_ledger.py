@@ -42,6 +42,15 @@ def against(desk: Desk) -> tuple[str | Path, ...]:
 
 
 async def pretend_an_erasure(dsn: str, transaction_id: str, *, erasure_id: int) -> int:
+    """As rewrite_as_erased, of an entry that was not erased."""
+    place = await rewrite_as_erased(dsn, transaction_id, erasure_id=erasure_id)
+    await tamper(
+        dsn, f"UPDATE ledger.erasures SET entry_count = entry_count + 1 WHERE erasure_id = {erasure_id}"
+    )
+    return place
+
+
+async def rewrite_as_erased(dsn: str, transaction_id: str, *, erasure_id: int) -> int:
     """Moves an entry to another game, as if it had lost nothing but metadata. Gives its place."""
     sql = await asyncpg.connect(dsn)
     place = await sql.fetchval(
@@ -62,9 +71,6 @@ async def pretend_an_erasure(dsn: str, transaction_id: str, *, erasure_id: int) 
         "UPDATE ledger.entries SET game_id = 'another', metadata = '{}', metadata_salt = NULL, "
         f"metadata_digest = NULL, erasure_id = {erasure_id}, erased_hash = '\\x{made.hex()}' "
         f"WHERE partition = {HERS} AND chain_position = {place}",
-    )
-    await tamper(
-        dsn, f"UPDATE ledger.erasures SET entry_count = entry_count + 1 WHERE erasure_id = {erasure_id}"
     )
     return int(place)
 
@@ -93,14 +99,30 @@ async def test_an_export_from_before_an_erasure_proves_all_but_what_was_erased(
     status, output = await verify(desk)
     assert (status, f"Erasure {erasure_id}: the hashes of {count + 1} entries" in output) == (0, True), output
     status, output = await verify(desk, *against(desk))
-    assert (status, f"partition {HERS}, chain position {place}: more than its metadata" in output) == (
-        1,
-        True,
-    )
+    said = f"partition {HERS}, chain position {place}: more than its metadata"
+    assert (status, said in output) == (1, True), output
     status, output = await verify(desk, *against(desk), "--format", "json")
     told = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert {"unprovable": {"erasure_id": erasure_id, "entry_count": count + 1}} in told
     assert [one["export_finding"]["position"] for one in told if "export_finding" in one] == [place]
+
+
+async def test_an_export_from_after_an_erasure_proves_what_was_left(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(MetadataSeal, "new", lambda metadata: None)
+        await some_play(desk)
+    assert (await asyncio.to_thread(desk.says, "erase", ANNA, "--by", "dpo", "--reason", "12"))[0] == 0
+    await desk.export()
+    assert (await verify(desk, *against(desk)))[0] == 0
+
+    place = await rewrite_as_erased(desk.money.ledger_dsn, "noted", erasure_id=1)
+
+    assert (await verify(desk))[0] == 0
+    status, output = await verify(desk, *against(desk))
+    said = f"partition {HERS}, chain position {place}: more than its metadata"
+    assert (status, said in output) == (1, True), output
 
 
 async def test_another_history_is_not_what_was_exported(desk: Desk) -> None:
