@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from persistence.acknowledged import Told
 from persistence.calls import RestoreOutcome
 from persistence.errors import (
     DeadlineExceeded,
@@ -19,10 +20,10 @@ from persistence.errors import (
     WalletNotFound,
 )
 from persistence.outbox import OutboxEntry, OutboxRecord, decode_record
-from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind
+from persistence.postgres.adopting import AdoptingLedger, Incident, IncidentKind, TransactionName
 from persistence.postgres.repairs import RepairList, SalvagedRecord
 from persistence.reversing import ForgetsPlayers, RepairCounts, Reversing
-from persistence.transactions import EntryType, PlayerId
+from persistence.transactions import EntryType, OutboxPosition, PlayerId
 from persistence.valkey.engine import Engine, deadline_after
 
 _log = structlog.get_logger(__name__)
@@ -57,10 +58,24 @@ class Repairing:
 
     async def run_once(self) -> None:
         """Raises LedgerUnavailable."""
-        await self._repairs.settle_history()
+        await self._settle_history()
         await self._restore_all()
         await self._reversing.run_once()
         await self._repairs.resolve_found()
+
+    async def _settle_history(self) -> None:
+        """What was kept to be sure, and was drained after all, is not to be booked again."""
+        after = 0
+        while records := await self._repairs.in_places_of_history(_AT_ONCE, after=after):
+            entries = [_as_drained(salvaged) for salvaged in records]
+            known = await self._ledger.known([name for of_record in entries for name in of_record])
+            drained = [
+                salvaged
+                for salvaged, of_record in zip(records, entries, strict=True)
+                if of_record and all(known.get(name) == entry for name, entry in of_record.items())
+            ]
+            await self._repairs.is_restored(*drained)
+            after = records[-1].salvaged_id
 
     async def _restore_all(self) -> None:
         held, after = _Held(), 0
@@ -152,6 +167,21 @@ class Repairing:
         except WalletNotFound:
             return RestoreOutcome.NO_WALLET
         return RestoreOutcome.BOOKED if changed else RestoreOutcome.KNOWN
+
+
+def _as_drained(salvaged: SalvagedRecord) -> dict[TransactionName, tuple[Told, OutboxPosition]]:
+    """What the ledger has of a record's entries if it is drained; nothing for one that cannot be read."""
+    try:
+        record = decode_record(salvaged.record.stream_id, salvaged.record.fields)
+    except OutboxRecordMalformed:
+        return {}
+    return {
+        (record.player, entry.source, entry.transaction_id): (
+            Told(entry.type, entry.fingerprint),
+            record.position,
+        )
+        for entry in record.entries
+    }
 
 
 def _name(salvaged: SalvagedRecord) -> str:

@@ -104,6 +104,12 @@ class Evening:
             if dice.random() < 0.02:
                 await self.wallets.set_status(PLAYER, dice.choice((*WalletStatus, WalletStatus.ACTIVE)), USD)
 
+    async def eur_cash(self) -> int:
+        """In the store alone, which may be ahead of the ledger."""
+        view = await self.wallets.engine.read_player(PLAYER, deadline=deadline_after(TIMEOUT_S))
+        [wallet] = [balance for balance in view.balances if balance.currency == "EUR"]
+        return wallet.buckets.cash
+
     async def balances(self) -> object:
         return (await self.wallets.engine.read_player(PLAYER, deadline=deadline_after(TIMEOUT_S))).balances
 

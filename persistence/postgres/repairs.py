@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import LiteralString
 
 from fx.conversions import Conversion
 from persistence.drain_batch import RawRecord
@@ -82,15 +83,19 @@ class RepairList:
         with translated_errors():
             await self._connection.execute(query("resolve_quarantine"), partition)
 
-    async def settle_history(self) -> None:
-        """What was kept to be sure, and is in the ledger by now, is not to be booked again."""
-        with translated_errors():
-            await self._connection.execute(query("settle_what_is_history"))
+    async def in_places_of_history(self, most: int, *, after: int = 0) -> list[SalvagedRecord]:
+        """Those in whose place the ledger has a record, which may be another one, in the order in which they
+        were salvaged, after one of them.
+        """
+        return await self._salvaged(query("salvaged_in_places_of_history"), after, most)
 
     async def to_restore(self, most: int, *, after: int = 0) -> list[SalvagedRecord]:
         """In the order in which they were salvaged, those after one of them."""
+        return await self._salvaged(query("records_to_restore"), after, most)
+
+    async def _salvaged(self, statement: LiteralString, after: int, most: int) -> list[SalvagedRecord]:
         with translated_errors():
-            rows = await self._connection.fetch(query("records_to_restore"), after, most)
+            rows = await self._connection.fetch(statement, after, most)
         return [
             SalvagedRecord(
                 row["salvaged_id"],
@@ -102,9 +107,11 @@ class RepairList:
             for row in rows
         ]
 
-    async def is_restored(self, salvaged: SalvagedRecord) -> None:
+    async def is_restored(self, *salvaged: SalvagedRecord) -> None:
+        """None of these is to be booked again."""
         with translated_errors():
-            await self._connection.execute(query("record_is_restored"), salvaged.salvaged_id)
+            ids = [one.salvaged_id for one in salvaged]
+            await self._connection.execute(query("records_are_restored"), ids)
 
     async def late_duplicates(self, most: int, *, after: int = 0) -> list[ToldDuplicate]:
         """Those whose incidents are open, oldest first, after one of these."""

@@ -30,9 +30,9 @@ from tests.repairs import PARTITION, PLAYER, bet, repaired_evening
 from tests.two_ledgers import before_the_loss, require_all_back, two_ledgers
 from tests.waiting import until
 
-IDLE = "300ms"
+IDLE = "3s"
 IDLE_SESSIONS_END = {"idle_session_timeout": IDLE, "idle_in_transaction_session_timeout": "5s"}
-STAY_EVERY_S = 0.05
+STAY_EVERY_S = 0.2
 
 
 @pytest.fixture(autouse=True)

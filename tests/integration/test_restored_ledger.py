@@ -17,6 +17,7 @@ from persistence.postgres.repairs import RepairList
 from persistence.valkey.keys import epoch_key
 from persistence.valkey.outbox_reader import OutboxReader
 from persistence.witness import Witness
+from service.embedded import EmbeddedValkey
 from tests.drained_ledger import TIMEOUT_S
 from tests.ledgers import Ledgers
 from tests.repairs import PARTITION, PLAYER, Crash, bet, deposit
@@ -124,3 +125,41 @@ async def test_what_the_store_let_go_of_is_told(ledgers: Ledgers, store_url: str
             assert (followed.remembered, followed.may_be_forgotten) == (0, True)
             async with evening(store_url, older) as again:
                 assert await again.cash() == 300
+
+
+async def test_what_two_stores_wrote_in_epochs_of_one_number_is_all_booked_once(
+    ledgers: Ledgers, store_url: str, private_valkey: EmbeddedValkey
+) -> None:
+    """The restored ledger was served on an empty store before somebody thought of the one that it lost."""
+    async with two_ledgers(ledgers, store_url, random.Random(4), calls=40) as found:
+        await promote(store_url, found.newer)
+        async with evening(store_url, found.newer) as theirs:
+            for name in ("theirs-1", "theirs-2"):
+                await theirs.wallets.move(PLAYER, deposit(name, 7), source="cashier")
+            await theirs.wallets.drain()
+            await theirs.wallets.move(PLAYER, deposit("theirs-3", 8), source="cashier")
+            had = await theirs.eur_cash()
+        async with evening(private_valkey.url, found.older) as ours:
+            for name in ("ours-1", "ours-2", "ours-3", "ours-4"):
+                await ours.wallets.move(PLAYER, deposit(name, 100), source="cashier")
+            await ours.wallets.drain()
+
+        [followed] = await found.follow()
+
+        assert (followed.epoch, followed.unlike) == (3, 1)
+        async with evening(store_url, found.older) as again:
+            await again.repair()
+            assert await again.eur_cash() == had + 400
+            rows = await again.ledger.fetch(
+                "SELECT transaction_id FROM ledger.entries "
+                "WHERE transaction_id ~ '^(ours|theirs|waiting)-' ORDER BY transaction_id"
+            )
+            assert [row["transaction_id"] for row in rows] == [
+                *(f"ours-{number}" for number in range(1, 5)),
+                *(f"theirs-{number}" for number in range(1, 4)),
+                *(f"waiting-{number}" for number in range(3)),
+            ]
+            assert await again.waiting_records() == 0
+            assert not [s for s in await again.stories("history_forked") if "could not" in s]
+            await again.wallets.drain()
+        assert await found.findings() == []

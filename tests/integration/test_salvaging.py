@@ -190,6 +190,11 @@ async def test_a_status_of_a_wallet_that_is_not_there_is_told(evening: Evening) 
 
 async def test_what_was_kept_and_drained_after_all_is_settled(evening: Evening) -> None:
     await evening.wallets.move(PLAYER, bet("b1", 10))
+    await evening.wallets.open(PLAYER, USD)
+    await evening.wallets.set_status(PLAYER, WalletStatus.DEBITS_FROZEN, USD)
+    await evening.wallets.move(PLAYER, bet("b2", 1), rollback("u2", "b2"), rollback("u3", "b3"))
+    await evening.refusal(bet("b4", 1000))
+    await evening.wallets.move(PLAYER, hold("s", 5), capture("c", "s", 5))
     async with adoption(
         postgres_url=evening.wallets.ledger_dsn, valkey_url=evening.wallets.valkey_url
     ) as adopting:
@@ -197,13 +202,13 @@ async def test_what_was_kept_and_drained_after_all_is_settled(evening: Evening) 
             dry_run=False
         )
     await evening.repairing.run_once()
-    assert await evening.waiting_records() == 1
+    assert await evening.waiting_records() == 6
 
     await evening.repair()
 
     assert await evening.waiting_records() == 0
     assert await evening.open_incidents() == []
-    assert await evening.cash() == 90
+    assert await evening.cash() == 85
 
 
 @pytest.mark.parametrize("survived", [0, 1, 2])

@@ -3,35 +3,57 @@ INSERT INTO ledger.salvaged (partition, epoch, sequence, incarnation, fields, re
 VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (partition, epoch, sequence, incarnation) DO NOTHING;
 
--- settle_what_is_history --
--- What was kept to be sure, and was drained after all. A position is of one record only.
-UPDATE ledger.salvaged SET restored_time = now()
+-- salvaged_in_places_of_history --
+-- The ledger has a record in their place: the same one, or one that another store wrote in an epoch of that
+-- number, with a ledger that is no more.
+SELECT salvaged_id, partition, epoch, sequence, incarnation, fields, reason
+FROM ledger.salvaged
 WHERE restored_time IS NULL
+    AND salvaged_id > $1
     AND EXISTS (
         SELECT FROM ledger.entries
         WHERE entries.partition = salvaged.partition
             AND entries.epoch = salvaged.epoch
             AND entries.sequence = salvaged.sequence
-    );
+    )
+ORDER BY salvaged_id
+LIMIT $2;
 
 -- records_to_restore --
 -- Only once another epoch has cut them off, and its store is the one: the store before it knows their ids.
+-- So is what has another record in its place, as another store than theirs is, or has become, the one.
 SELECT salvaged_id, salvaged.partition, salvaged.epoch, sequence, incarnation, fields, reason
 FROM ledger.salvaged
 JOIN ledger.partitions ON partitions.partition = salvaged.partition AND partitions.state = 'open'
 WHERE restored_time IS NULL
     AND salvaged_id > $1
-    AND EXISTS (
-        SELECT FROM ledger.epochs
-        WHERE epochs.partition = salvaged.partition
-            AND epochs.epoch > salvaged.epoch
-            AND (salvaged.epoch, salvaged.sequence) > (epochs.follows_epoch, epochs.follows_sequence)
+    AND (
+        EXISTS (
+            SELECT FROM ledger.epochs
+            WHERE epochs.partition = salvaged.partition
+                AND epochs.epoch > salvaged.epoch
+                AND (salvaged.epoch, salvaged.sequence) > (epochs.follows_epoch, epochs.follows_sequence)
+        )
+        OR (
+            EXISTS (
+                SELECT FROM ledger.entries
+                WHERE entries.partition = salvaged.partition
+                    AND entries.epoch = salvaged.epoch
+                    AND entries.sequence = salvaged.sequence
+            )
+            AND EXISTS (
+                SELECT FROM ledger.epochs
+                WHERE epochs.partition = partitions.partition
+                    AND epochs.epoch = partitions.epoch
+                    AND (epochs.epoch > salvaged.epoch OR epochs.incarnation <> salvaged.incarnation)
+            )
+        )
     )
 ORDER BY salvaged_id
 LIMIT $2;
 
--- record_is_restored --
-UPDATE ledger.salvaged SET restored_time = now() WHERE salvaged_id = $1;
+-- records_are_restored --
+UPDATE ledger.salvaged SET restored_time = now() WHERE salvaged_id = ANY ($1::bigint[]);
 
 -- late_duplicates_to_undo --
 -- With what is owed for each, where it moved something. A caller's rollback undid the duplicate, and not the
