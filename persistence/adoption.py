@@ -43,6 +43,7 @@ _TIMEOUT_S = 10.0
 _SETTINGS = {"idle_session_timeout": "10s", "idle_in_transaction_session_timeout": "5s"}
 """Whoever freezes in the middle of an adoption does not hold up the others for longer."""
 
+_UNDER_REPAIR = "somebody else takes it over, or repairs it, at this time"
 _CHANGED = "the store was changed by somebody else at the same time"
 
 VOUCHER_S = 3.0
@@ -153,7 +154,7 @@ class Adoption:
 
     async def close_restored(self, number: int) -> bool:
         """Lets nobody write any more to a store that has seen more than the ledger has; whether it has."""
-        async with self._ledger.alone(number), self._ledger.locked(number) as partition:
+        async with self._alone(number), self._ledger.locked(number) as partition:
             survey, plan = await self._plan(partition, "")
             if not (isinstance(plan, Refuse) and plan.is_ledger_older):
                 return False
@@ -172,7 +173,7 @@ class Adoption:
         ``keep`` saves what the ledger lacks, and nothing is changed before it has. May be repeated, whatever
         step it ended at. Raises SetupRefused where somebody changed the store meanwhile.
         """
-        async with self._ledger.alone(number):
+        async with self._alone(number):
             async with self._ledger.locked(number) as partition:
                 survey, plan = await self._plan(partition, "")
                 if not (isinstance(plan, Refuse) and plan.is_ledger_older and survey.is_closed):
@@ -200,6 +201,14 @@ class Adoption:
             await self._ledger.open(number, following.witness.epoch)
             return following
 
+    @asynccontextmanager
+    async def _alone(self, number: int) -> AsyncIterator[None]:
+        """Raises SetupRefused where somebody else is at it."""
+        async with self._ledger.alone(number) as is_alone:
+            if not is_alone:
+                raise SetupRefused(f"partition {number}: {_UNDER_REPAIR}")
+            yield
+
     async def meanwhile(self, work: Coroutine[object, object, _Done]) -> _Done:
         """Does something that takes its time between two steps of this, on other connections.
 
@@ -209,7 +218,9 @@ class Adoption:
 
     async def _take_over(self, number: int, abandoned: str = "") -> Keep | TakeOver | Refuse:
         """Plans again, as somebody may have been quicker, and does it."""
-        async with self._ledger.alone(number):
+        async with self._ledger.alone(number) as is_alone:
+            if not is_alone:
+                return Refuse(_UNDER_REPAIR, passes=True)
             found, plan = await self._start_epoch(number, abandoned)
             if not isinstance(plan, TakeOver):
                 return plan

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+import asyncpg
+
 from persistence.acknowledged import Told
 from persistence.adoption_plan import LedgerEpoch, LedgerPartition, TakeOver
 from persistence.events import any_set
@@ -17,6 +19,9 @@ from persistence.transactions import EntryType, OutboxPosition, PlayerId, Source
 
 TransactionName = tuple[PlayerId, SourceId, TransactionId]
 _Done = TypeVar("_Done")
+
+ALONE_WITHIN_S = 3.0
+"""Others take a partition over in moments. Who repairs one holds up nobody who has others to look after."""
 
 STAY_EVERY_S = 2.0
 """Well within what the server lets a session be idle that takes partitions over."""
@@ -65,15 +70,26 @@ class AdoptingLedger:
         return [_partition(row, epochs[row["partition"]]) for row in rows]
 
     @asynccontextmanager
-    async def alone(self, partition: int) -> AsyncIterator[None]:
-        """Nobody else takes the partition over meanwhile."""
-        with translated_errors():
-            await self._connection.execute(query("lock_adoption"), partition)
+    async def alone(self, partition: int) -> AsyncIterator[bool]:
+        """Nobody else takes the partition over meanwhile. False where somebody does, and is not done soon."""
+        is_alone = await self._lock_adoption(partition)
         try:
-            yield
+            yield is_alone
         finally:
-            with translated_errors():
-                await self._connection.execute(query("unlock_adoption"), partition)
+            if is_alone:
+                with translated_errors():
+                    await self._connection.execute(query("unlock_adoption"), partition)
+
+    async def _lock_adoption(self, partition: int) -> bool:
+        with translated_errors():
+            await self._connection.execute(query("wait_for_adoption_lock"), f"{ALONE_WITHIN_S * 1000:.0f}ms")
+            try:
+                await self._connection.execute(query("lock_adoption"), partition)
+            except asyncpg.LockNotAvailableError:
+                return False
+            finally:
+                await self._connection.execute(query("wait_for_adoption_lock"), "0")
+        return True
 
     async def meanwhile(self, work: Coroutine[object, object, _Done]) -> _Done:
         """Does something that takes its time and asks nothing of this connection, which stays: it would be

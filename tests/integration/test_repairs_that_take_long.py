@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 from persistence import adoption as adopting
-from persistence.adoption import adoption
+from persistence.adoption import adopt_partitions, adoption
 from persistence.drain_batch import RawRecord
-from persistence.errors import LedgerUnavailable
+from persistence.errors import LedgerUnavailable, SetupRefused
 from persistence.postgres import adopting as ledgers_side
 from persistence.postgres import repairs
 from persistence.postgres.adopting import AdoptingLedger
@@ -24,7 +24,7 @@ from persistence.postgres.repairs import RepairList
 from persistence.restored_ledger import RestoredLedger
 from persistence.salvage import Salvage
 from service.embedded import EmbeddedValkey
-from tests.drained_ledger import TIMEOUT_S
+from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S
 from tests.ledgers import Ledgers
 from tests.repairs import PARTITION, PLAYER, bet, repaired_evening
 from tests.two_ledgers import before_the_loss, require_all_back, two_ledgers
@@ -148,9 +148,11 @@ async def test_a_program_that_freezes_gives_back_what_it_took(
         following = asyncio.create_task(found.follow())
         assert await told.get() == "begun"
 
-        async with AdoptingLedger(connection).alone(PARTITION):
-            pass
+        async def may_be_taken_over() -> bool:
+            async with AdoptingLedger(connection).alone(PARTITION) as is_alone:
+                return is_alone
 
+        await until(may_be_taken_over, what="the frozen program has it no more")
         following.cancel()
         with pytest.raises((LedgerUnavailable, asyncio.CancelledError)):
             await following
@@ -204,3 +206,24 @@ async def test_an_epoch_follows_what_was_drained_while_much_was_kept(
         )
         await connection.close()
         assert follows_cursor
+
+
+async def test_a_partition_that_somebody_repairs_holds_up_no_other(
+    ledgers: Ledgers, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledgers_side, "ALONE_WITHIN_S", 0.1)
+    async with two_ledgers(ledgers, store_url, random.Random(9), calls=20) as found:
+        answers, had = await before_the_loss(found)
+        async with (
+            ledger_connection(found.older, role=LedgerRole.WRITER, statement_timeout_s=TIMEOUT_S) as other,
+            AdoptingLedger(other).alone(PARTITION) as is_alone,
+        ):
+            assert is_alone
+            adopted = await adopt_partitions(postgres_url=found.older, valkey_url=store_url)
+            with pytest.raises(SetupRefused, match="somebody else"):
+                await found.follow()
+
+        assert adopted.passing == adopted.fenced.keys() == {PARTITION}
+        assert len(adopted.witnesses) == PARTITION_COUNT - 1
+        await found.follow()
+        await require_all_back(found, answers, had)

@@ -7,6 +7,9 @@ ORDER BY partition;
 -- lock_adoption --
 SELECT pg_advisory_lock(hashtext('stakehold adoption'), $1::integer);
 
+-- wait_for_adoption_lock --
+SELECT set_config('lock_timeout', $1, false);
+
 -- unlock_adoption --
 SELECT pg_advisory_unlock(hashtext('stakehold adoption'), $1::integer);
 
