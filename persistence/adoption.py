@@ -178,6 +178,7 @@ class Adoption:
                 survey, plan = await self._plan(partition, "")
                 if not (isinstance(plan, Refuse) and plan.is_ledger_older and survey.is_closed):
                     return None
+                await self._require_that_nobody_serves_another(partition, survey.incarnation)
             witness = Witness.parse((survey.witness or "").removesuffix(CLOSED))
             await self.meanwhile(keep(partition, survey, witness))
             # Drained further meanwhile, it may be: an epoch follows the cursor as it is when it starts.
@@ -261,7 +262,7 @@ class Adoption:
                 return survey, plan
             if not abandoned and not self._may_take_over(partition):
                 return survey, Refuse(plan.reason)
-            if voucher := await self._voucher_against(partition, plan):
+            if voucher := await self._voucher_against(partition, plan.witness.incarnation):
                 why = f"server {voucher} reaches the store that was taken over before this one"
                 return survey, Refuse(why, passes=True)
             if not survey.is_closed:
@@ -293,10 +294,18 @@ class Adoption:
             plan = plan_abandoning(partition, plan.witness, abandoned)
         return survey, plan
 
-    async def _voucher_against(self, partition: LedgerPartition, plan: TakeOver) -> str | None:
-        """Another server for which the store of before is alive and well."""
+    async def _require_that_nobody_serves_another(self, partition: LedgerPartition, incarnation: str) -> None:
+        """What it answers would be cut off. Raises SetupRefused."""
+        if voucher := await self._voucher_against(partition, incarnation):
+            raise SetupRefused(
+                f"partition {partition.partition}: server {voucher} reaches another store, on which the "
+                "restored ledger is served. Stop it, or let it reach this one, and let all be drained first"
+            )
+
+    async def _voucher_against(self, partition: LedgerPartition, incarnation: str) -> str | None:
+        """Another server for which the store of before is alive and well, and is not the one that is meant."""
         before = partition.witness(self._ledger_id)
-        if before is None or before.incarnation == plan.witness.incarnation:
+        if before is None or before.incarnation == incarnation:
             return None
         return await self._ledger.other_voucher(
             partition.partition, before.incarnation, server_id=self._server_id, within_s=VOUCHER_S

@@ -11,16 +11,17 @@ import pytest
 from redis.asyncio import Redis
 
 from persistence.adoption import adopt_partitions
+from persistence.errors import SetupRefused
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import ledger_connection
 from persistence.postgres.repairs import RepairList
 from persistence.valkey.keys import epoch_key
-from persistence.valkey.outbox_reader import OutboxReader
+from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
 from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
 from tests.drained_ledger import TIMEOUT_S
 from tests.ledgers import Ledgers
-from tests.repairs import PARTITION, PLAYER, Crash, bet, deposit
+from tests.repairs import PARTITION, PLAYER, Crash, Evening, bet, deposit
 from tests.two_ledgers import TwoLedgers, before_the_loss, evening, require_all_back, two_ledgers
 
 STEPS = {
@@ -127,6 +128,13 @@ async def test_what_the_store_let_go_of_is_told(ledgers: Ledgers, store_url: str
                 assert await again.cash() == 300
 
 
+async def vouched_for(evening: Evening, valkey: EmbeddedValkey) -> None:
+    """As by a server that is at work on this store."""
+    async with outbox_reader(valkey.url, timeout_s=TIMEOUT_S) as store:
+        incarnation = (await store.survey([PARTITION]))[PARTITION].incarnation
+    await AdoptingLedger(evening.ledger).vouch("on-ours", {PARTITION: incarnation})
+
+
 async def test_what_two_stores_wrote_in_epochs_of_one_number_is_all_booked_once(
     ledgers: Ledgers, store_url: str, private_valkey: EmbeddedValkey
 ) -> None:
@@ -143,6 +151,10 @@ async def test_what_two_stores_wrote_in_epochs_of_one_number_is_all_booked_once(
             for name in ("ours-1", "ours-2", "ours-3", "ours-4"):
                 await ours.wallets.move(PLAYER, deposit(name, 100), source="cashier")
             await ours.wallets.drain()
+            await vouched_for(ours, private_valkey)
+            with pytest.raises(SetupRefused, match="server on-ours reaches another store"):
+                await found.follow()
+            await AdoptingLedger(ours.ledger).vouch("on-ours", {})
 
         [followed] = await found.follow()
 
