@@ -303,7 +303,7 @@ class Adoption:
             )
 
     async def _voucher_against(self, partition: LedgerPartition, incarnation: str) -> str | None:
-        """Another server for which the store of before is alive and well, and is not the one that is meant."""
+        """Another server for which the store of before is alive and well, and is not the one meant."""
         before = partition.witness(self._ledger_id)
         if before is None or before.incarnation == incarnation:
             return None
