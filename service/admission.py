@@ -19,8 +19,8 @@ class Admission:
 
     They are shared by dynamic thresholds (Choudhury and Hahne, 1998): a source gets in as long as it holds
     less than GREED times the places that are free. Whoever floods so leaves room for the others, however many
-    they are, and takes nearly all while nobody else wants in. Calls that name no source count as one's; each
-    provider's callbacks as one's, too (service/interceptors/doors.py).
+    they are, and takes nearly all while nobody else wants in. Each service's calls that name no source count
+    as one's, each provider's callbacks too (service/interceptors/doors.py).
     """
 
     def __init__(self, most: int) -> None:

@@ -1,6 +1,9 @@
-"""Lets calls in, and out again: by the source that a call names, or by the provider whose callback it is."""
+"""Lets calls in, and out again: by the source that a call names, by the provider whose callback it is, or by
+the service that it is for.
+"""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from persistence.errors import DeadlineExceeded
@@ -23,6 +26,9 @@ _IN_BULK = "/stakehold.v1.BulkService/"
 _CALLBACK = "/stakehold.v1.ProviderService/HandleCallback"
 _PROVIDER = "provider/"
 """Before a provider's id, so that it is never taken for a source's."""
+_SERVICE = "service/"
+"""The same before the name of a service whose calls name no source: reads of wallets leave room for whoever
+freezes one."""
 _LONGEST_SOURCE_ID = 128
 
 
@@ -52,14 +58,15 @@ class Doors:
             return self._enter_callback, self._admission.leave
         if method.startswith(_IN_BULK):
             return self._enter_in_bulk, self._bulk_admission.leave
-        return self._enter, self._admission.leave
+        return partial(self._enter, _SERVICE + _service_of(method)), self._admission.leave
 
-    def _enter(self, request: Any, context: CallContext) -> str:
+    def _enter(self, service: str, request: Any, context: CallContext) -> str:
         _require_time(context)
         source_id = _source_id_of(request)
         self._rate_limits.take(source_id)
-        self._admission.enter(source_id)
-        return source_id
+        share = source_id or service
+        self._admission.enter(share)
+        return share
 
     def _enter_in_bulk(self, request: Any, context: CallContext) -> str:
         _require_time(context)
@@ -80,6 +87,11 @@ def _require_time(context: CallContext) -> None:
     remaining_s = context.time_remaining()
     if remaining_s is not None and remaining_s <= 0:
         raise DeadlineExceeded("the deadline passed before the call was looked at")
+
+
+def _service_of(method: str) -> str:
+    """AdminService, of /stakehold.v1.AdminService/OpenWallet."""
+    return method.rpartition("/")[0].rpartition(".")[2]
 
 
 def _source_id_of(request: Any) -> str:

@@ -8,11 +8,12 @@ from persistence.errors import Overloaded, Shortage
 from service.admission import Admission
 from service.interceptors.doors import Doors
 from service.rate_limits import RateLimits
-from stakehold.v1 import provider_service_pb2, wallet_service_pb2
+from stakehold.v1 import admin_service_pb2, provider_service_pb2, wallet_service_pb2
 from tests.providers_house import ARCADE, HUB88
 
 CALLBACK = "/stakehold.v1.ProviderService/HandleCallback"
 GET_WALLET = "/stakehold.v1.WalletService/GetWallet"
+SET_WALLET_STATUS = "/stakehold.v1.AdminService/SetWalletStatus"
 DEBIT = "/stakehold.v1.WalletService/Debit"
 
 
@@ -44,11 +45,11 @@ class House:
     def callback(self, provider_id: str) -> str | None:
         return self.call(CALLBACK, provider_service_pb2.HandleCallbackRequest(provider_id=provider_id))
 
-    def flood(self, provider_id: Callable[[int], str]) -> Overloaded:
-        """Callbacks that come in and stay, until one is shed."""
+    def flood(self, call: Callable[[int], object]) -> Overloaded:
+        """Calls that come in and stay, until one is shed."""
         for number in range(1000):
             try:
-                self.callback(provider_id(number))
+                call(number)
             except Overloaded as shed:
                 return shed
         raise AssertionError("none was shed")
@@ -57,17 +58,26 @@ class House:
 def test_callbacks_of_one_provider_leave_room_for_anothers_and_for_calls_without_a_source() -> None:
     house = House()
 
-    shed = house.flood(lambda number: HUB88)
+    shed = house.flood(lambda number: house.callback(HUB88))
 
     assert (shed.cause, shed.source_id) == (Shortage.SOURCE, f"provider/{HUB88}")
     house.callback(ARCADE)
     house.call(GET_WALLET, wallet_service_pb2.GetWalletRequest())
 
 
+def test_reads_of_wallets_leave_room_for_whoever_freezes_one() -> None:
+    house = House()
+
+    shed = house.flood(lambda number: house.call(GET_WALLET, wallet_service_pb2.GetWalletRequest()))
+
+    assert shed.source_id == "service/WalletService"
+    house.call(SET_WALLET_STATUS, admin_service_pb2.SetWalletStatusRequest())
+
+
 def test_all_made_up_providers_share_one_share() -> None:
     house = House()
 
-    shed = house.flood(lambda number: f"made-up-{number}")
+    shed = house.flood(lambda number: house.callback(f"made-up-{number}"))
 
     assert (house.admission.in_flight, house.admission.sources) == (80, 1)
     assert shed.source_id == "provider/"
