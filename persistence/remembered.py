@@ -9,6 +9,7 @@ window. Pure: nothing is read or written here.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from fx.conversions import Conversion
 from persistence.drain_batch import RawRecord
@@ -36,7 +37,9 @@ _ROLLED_BACK = "rolled_back"
 _NOT_YET_SEEN = "awaited"
 _CLOSED_ROUND_FIELDS = 8
 _NOWHERE = 2**62
-"""Openings and statuses of wallets are known without the place of their records: they get one beyond all."""
+"""Openings and statuses of wallets are known without the place of their records: they get one beyond all,
+each its own, whatever else is kept: when the repair is said again, it is there, and nothing else is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +91,16 @@ def lost_records(
     ]
 
 
-def opening_record(player: PlayerId, wallet: WalletBalance, *, epoch: int, number: int) -> RawRecord:
+def opening_record(player: PlayerId, wallet: WalletBalance, *, epoch: int) -> RawRecord:
     """A wallet that the ledger does not know."""
     entry = _wallet_entry(EntryType.WALLET_OPENED, f"open-{wallet.currency}", wallet)
-    return _raw(OutboxPosition(epoch, _NOWHERE + number), player, 0, [entry])
+    return _raw(_place_of_its_own(epoch, player, entry), player, 0, [entry])
 
 
-def status_record(player: PlayerId, wallet: WalletBalance, *, epoch: int, number: int) -> RawRecord:
+def status_record(player: PlayerId, wallet: WalletBalance, *, epoch: int) -> RawRecord:
     """A wallet that has another status than the ledger knows."""
     entry = _wallet_entry(EntryType.STATUS_CHANGED, f"status-{wallet.currency}-{wallet.version}", wallet)
-    return _raw(OutboxPosition(epoch, _NOWHERE + number), player, 0, [entry])
+    return _raw(_place_of_its_own(epoch, player, entry), player, 0, [entry])
 
 
 def change_of(entries: Iterable[OutboxEntry], currency: CurrencyCode) -> Buckets:
@@ -214,6 +217,12 @@ def _raw(
     for entry in entries:
         fields += ["entry", SEPARATOR.join(entry_texts(entry))]
     return RawRecord(str(position), [field.encode() for field in fields])
+
+
+def _place_of_its_own(epoch: int, player: PlayerId, entry: OutboxEntry) -> OutboxPosition:
+    name = SEPARATOR.join((player, entry.transaction_id)).encode()
+    number = int.from_bytes(blake2b(name, digest_size=8).digest(), "big") % _NOWHERE
+    return OutboxPosition(epoch, _NOWHERE + number)
 
 
 def _number(text: str) -> int | None:

@@ -200,12 +200,10 @@ class RestoredLedger:
         entries: Sequence[OutboxEntry],
     ) -> None:
         epoch = partition.cursor.epoch
-        number = len(kept.openings) + len(kept.statuses)
         if before is None:
-            kept.openings.append(opening_record(player, wallet, epoch=epoch, number=number))
-            number += 1
+            kept.openings.append(opening_record(player, wallet, epoch=epoch))
         if wallet.status != (WalletStatus.ACTIVE if before is None else before["wallet_status"]):
-            kept.statuses.append(status_record(player, wallet, epoch=epoch, number=number))
+            kept.statuses.append(status_record(player, wallet, epoch=epoch))
         was = Buckets() if before is None else _balance(before)
         change = change_of(entries, wallet.currency)
         made = Buckets(

@@ -111,7 +111,10 @@ class Evening:
         return wallet.buckets.cash
 
     async def balances(self) -> object:
-        return (await self.wallets.engine.read_player(PLAYER, deadline=deadline_after(TIMEOUT_S))).balances
+        return await self.balances_of(PLAYER)
+
+    async def balances_of(self, player: PlayerId) -> object:
+        return (await self.wallets.engine.read_player(player, deadline=deadline_after(TIMEOUT_S))).balances
 
     async def refusal(self, step: object, **where: str) -> RefusalReason:
         with pytest.raises(Refused) as caught:

@@ -15,14 +15,15 @@ from persistence.errors import SetupRefused
 from persistence.postgres.adopting import AdoptingLedger
 from persistence.postgres.database import ledger_connection
 from persistence.postgres.repairs import RepairList
+from persistence.transactions import PlayerId, WalletStatus, partition_of
 from persistence.valkey.keys import epoch_key
 from persistence.valkey.outbox_reader import OutboxReader, outbox_reader
 from persistence.witness import Witness
 from service.embedded import EmbeddedValkey
-from tests.drained_ledger import TIMEOUT_S
+from tests.drained_ledger import PARTITION_COUNT, TIMEOUT_S
 from tests.ledgers import Ledgers
 from tests.repairs import PARTITION, PLAYER, Crash, Evening, bet, deposit
-from tests.two_ledgers import TwoLedgers, before_the_loss, evening, require_all_back, two_ledgers
+from tests.two_ledgers import TwoLedgers, before_the_loss, evening, purse, require_all_back, two_ledgers
 
 STEPS = {
     "the outbox is kept": (RepairList, "salvage"),
@@ -174,4 +175,28 @@ async def test_what_two_stores_wrote_in_epochs_of_one_number_is_all_booked_once(
             assert await again.waiting_records() == 0
             assert not [s for s in await again.stories("history_forked") if "could not" in s]
             await again.wallets.drain()
+        assert await found.findings() == []
+
+
+async def test_players_who_came_since_the_backup_are_opened_again(ledgers: Ledgers, store_url: str) -> None:
+    newcomers = [
+        player
+        for number in range(100)
+        if partition_of(player := PlayerId(f"newcomer-{number}"), PARTITION_COUNT) == PARTITION
+    ]
+    async with two_ledgers(ledgers, store_url, random.Random(10), calls=20) as found:
+        async with evening(store_url, found.newer) as last:
+            for player in newcomers:
+                await last.wallets.open(player)
+                await last.wallets.move(player, deposit("first", 7), source="cashier")
+            await last.wallets.set_status(newcomers[0], WalletStatus.DEBITS_FROZEN)
+            await last.wallets.drain()
+            had = [purse(await last.balances_of(player)) for player in newcomers]
+
+        [followed] = await found.follow()
+
+        assert (followed.unlike, len(newcomers) > 2) == (0, True)
+        async with evening(store_url, found.older) as again:
+            await again.repair()
+            assert [purse(await again.balances_of(player)) for player in newcomers] == had
         assert await found.findings() == []
