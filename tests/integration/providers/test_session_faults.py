@@ -4,8 +4,6 @@ money after another was refused.
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,10 +19,9 @@ from tests.books import audited
 from tests.deployment import Deployment
 from tests.drained_ledger import Wallets, movement, rollback, wallets
 from tests.forgetful import oblivion
-from tests.integration.providers.seats import seat
+from tests.integration.providers.seats import seat, two_servers
 from tests.ledgers import Ledgers
 from tests.providers_house import HUB88, ProviderApi, Reply, hub88_bet, provider_api, write_file
-from tests.serving import grounds
 from tests.waiting import until
 from tests.wallet_api import new_name
 
@@ -38,23 +35,6 @@ STAKE = movement(TransactionKind.BET, "b1", 10, game="g", round_id="r1")
 @pytest.fixture
 def deployment_settings(tmp_path: Path) -> dict[str, str]:
     return {"STAKEHOLD_PROVIDERS_FILE": str(write_file(tmp_path / "providers"))}
-
-
-@asynccontextmanager
-async def two_servers(
-    ledgers: Ledgers, valkey: EmbeddedValkey, folder: Path
-) -> AsyncIterator[tuple[ProviderApi, ProviderApi]]:
-    path = write_file(folder)
-    async with (
-        grounds(ledgers, valkey) as ground,
-        ground.serving(providers_file=path) as first,
-        ground.serving(providers_file=path) as second,
-        provider_api(first.address) as here,
-        provider_api(second.address) as there,
-    ):
-        for source in (HUB88, "cashier"):
-            await here.wallets.put_source(source)
-        yield here, there
 
 
 async def test_a_copy_that_comes_late_is_refused_as_the_first_answer_was(

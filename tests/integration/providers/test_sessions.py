@@ -10,10 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from service.embedded import EmbeddedValkey
 from stakehold.v1 import provider_service_pb2 as pb
 from tests.answers import Refused, refused
-from tests.integration.providers.seats import seat
+from tests.integration.providers.seats import seat, two_servers
 from tests.ledgers import Ledgers
-from tests.providers_house import HUB88, ProviderApi, hub88_bet, provider_api, write_file
-from tests.serving import grounds
+from tests.providers_house import HUB88, ProviderApi, hub88_bet
 from tests.waiting import until
 from tests.wallet_api import new_name
 
@@ -111,16 +110,7 @@ async def test_bets_end_when_the_session_does(house: ProviderApi) -> None:
 async def test_a_closed_session_is_closed_for_all_servers_soon(
     valkey: EmbeddedValkey, ledgers: Ledgers, tmp_path: Path
 ) -> None:
-    path = write_file(tmp_path)
-    async with (
-        grounds(ledgers, valkey) as ground,
-        ground.serving(providers_file=path) as first,
-        ground.serving(providers_file=path) as second,
-        provider_api(first.address) as here,
-        provider_api(second.address) as there,
-    ):
-        for source in (HUB88, "cashier"):
-            await here.wallets.put_source(source)
+    async with two_servers(ledgers, valkey, tmp_path) as (here, there):
         one = await seat(here)
 
         async def status(api: ProviderApi) -> str:
